@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -128,6 +128,29 @@ def _choose(typing_context, condition, a, b):
     return a(condition, a, a), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 _CONSTANTS = np.array((
     (7.265460179153071e-44, -4.364097149354446e-61, 2.5503250121018375e-77),
     (2.6882202662866363e-42, 5.355061165943334e-59, -1.1290601987449868e-75),
@@ -181,8 +204,9 @@ def _raised_decay(x):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
     x = -791.0 if x < -791.0 else x
-    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = shifted - 6755399441055744.0
+    start = 6755399441056959.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
     far = _fma(k, -0.6931471805598903, x)
     r = _fma(k, -5.497923018708371e-14, far)
     lost = _fma(k, -5.497923018708371e-14, far - r)
@@ -197,10 +221,8 @@ def _raised_decay(x):
     p = _fma(p, r, 0.16666666666666413)
     p = _fma(p, r, 0.5000000000000011)
     p = _fma(p * r, r, lost) + r + 1.0
-    bits = np.float64(shifted).view(np.int64) - 4843621399236968384
-    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    first = np.int64((half + 1023) << 52).view(np.float64)
-    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -745,10 +767,12 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
             row = i - start
             z = np.float64(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20))
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
@@ -762,6 +786,7 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
             loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
+        _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -786,6 +811,7 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
             row = i - start
             z = np.float64(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -797,15 +823,16 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_2, np.nan))  # sigmoid(logit)
+            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit)
             factor_3 = t_0 * p
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = _choose(z >= 0.0, factor_2, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
+            sigmoid_minus = _choose(z >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
             plain_sum = factor_3 - pos_weight * t_1 * sigmoid_minus
             size = factor_3 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -818,10 +845,10 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     factor_2 = decay / (1.0 + decay)
-                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_2, np.nan))  # sigmoid(logit)
+                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit)
                     factor_3 = t_0 * p
                     t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-                    sigmoid_minus = _choose(z >= 0.0, factor_2, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
+                    sigmoid_minus = _choose(z >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
                     plain_sum = factor_3 - pos_weight * t_1 * sigmoid_minus
                     size = factor_3 + pos_weight * t_1 * sigmoid_minus
                     gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
@@ -846,11 +873,13 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             row = i - start
             z = np.float64(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -869,14 +898,15 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
             factor_3 = decay / (1.0 + decay)
-            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_3, np.nan))  # sigmoid(logit)
+            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit)
             factor_4 = t_0 * p
-            sigmoid_minus = _choose(z >= 0.0, factor_3, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
+            sigmoid_minus = _choose(z >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
             plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
             size = factor_4 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -890,9 +920,9 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
                     factor_3 = decay / (1.0 + decay)
-                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_3, np.nan))  # sigmoid(logit)
+                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit)
                     factor_4 = t_0 * p
-                    sigmoid_minus = _choose(z >= 0.0, factor_3, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
+                    sigmoid_minus = _choose(z >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
                     plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
                     size = factor_4 + pos_weight * t_1 * sigmoid_minus
                     gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
@@ -918,6 +948,7 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
             row = i - start
             z = np.float64(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
@@ -928,9 +959,10 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_2, np.nan))  # sigmoid(logit)
-            sigmoid_minus = _choose(z >= 0.0, factor_2, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
+            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
             hessian_logit[i] = (seed * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -949,6 +981,7 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
             row = i - start
             z = np.float64(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -961,16 +994,17 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_3 = decay / (1.0 + decay)
-            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_3, np.nan))  # sigmoid(logit)
+            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit)
             factor_4 = t_0 * p
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = _choose(z >= 0.0, factor_3, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
+            sigmoid_minus = _choose(z >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
             plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
             size = factor_4 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
             hessian_logit[i] = (seed * (factor + pos_weight * t_1 + factor_2) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -984,10 +1018,10 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     factor_3 = decay / (1.0 + decay)
-                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_3, np.nan))  # sigmoid(logit)
+                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit)
                     factor_4 = t_0 * p
                     t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-                    sigmoid_minus = _choose(z >= 0.0, factor_3, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
+                    sigmoid_minus = _choose(z >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
                     plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
                     size = factor_4 + pos_weight * t_1 * sigmoid_minus
                     gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
@@ -1007,6 +1041,7 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
             row = i - start
             z = np.float64(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
@@ -1018,9 +1053,10 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_2, np.nan))  # sigmoid(logit)
-            sigmoid_minus = _choose(z >= 0.0, factor_2, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
+            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
             product_logit[i] = seed * (v_z * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1044,10 +1080,12 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
             row = i - start
             z = np.float64(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20))
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
@@ -1062,6 +1100,7 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
             t_1 = factor_2 + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
             factor_3 = seed * t_1 * softplus_minus
             sum_pos_weight_block[row] = factor_3
+        _interleave(2)
         sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, _block_sum(sum_label_smoothing_block, stop - start))
         sum_pos_weight, sum_pos_weight_lost = _plus(sum_pos_weight, sum_pos_weight_lost, _block_sum(sum_pos_weight_block, stop - start))
     sum_label_smoothing = _completed(sum_label_smoothing, sum_label_smoothing_lost)
@@ -1095,11 +1134,13 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             row = i - start
             z = np.float64(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1111,8 +1152,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor = decay / (1.0 + decay)
-            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor, np.nan))  # sigmoid(logit)
-            sigmoid_minus = _choose(z >= 0.0, factor, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
+            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor)  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= 0.0, factor, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
             term = 0.5 - y
             term_2 = (-0.5 + y) * p - pos_weight * sigmoid_minus * term
             log1p_value = log1p_value_block[row]
@@ -1128,6 +1169,7 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             product_logit[i] = seed * (direction_parameters[1] * plain_sum + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -1140,8 +1182,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     factor = decay / (1.0 + decay)
-                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor, np.nan))  # sigmoid(logit)
-                    sigmoid_minus = _choose(z >= 0.0, factor, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
+                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor)  # sigmoid(logit)
+                    sigmoid_minus = _choose(z >= 0.0, factor, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
                     term = 0.5 - y
                     term_2 = (-0.5 + y) * p - pos_weight * sigmoid_minus * term
                     t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)

@@ -149,6 +149,27 @@ def _ratio(a: float, b: float) -> float:
     return 0.0 if b == 0.0 else a / b
 
 
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _divisor(b: float):
+    """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
+    unit, inverse = _inverse(b)
+    return unit, 0.0 if b == 0.0 else inverse
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(first, second, dissimilar, margin, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
@@ -178,13 +199,14 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
         squares_second = _completed(squares_second_sum, squares_second_lost)
         scaled_second_sum = 0.0
         scaled_second_lost = 0.0
+        over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
                 b_2 = np.float64(second[i, f_15])
-                ratio_value = _ratio(a_2 - b_2, peak_second)
+                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square_2 = (ratio_value * ratio_value)
                 strips[0, place] = square_2
             scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
@@ -229,13 +251,14 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
         squares_second = _completed(squares_second_sum, squares_second_lost)
         scaled_second_sum = 0.0
         scaled_second_lost = 0.0
+        over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
                 b_2 = np.float64(second[i, f_15])
-                ratio_value = _ratio(a_2 - b_2, peak_second)
+                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square_2 = (ratio_value * ratio_value)
                 strips[0, place] = square_2
             scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
@@ -253,10 +276,11 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
         case = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
         case_2 = ((0.0) if Y == 0 else (-positive_part_value_2 * _step(term_2)) if Y == Y else np.nan)
         factor_2 = power * positive_part_value
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for d_2 in range(d):
             a_3 = np.float64(first[i, d_2])
             b_3 = np.float64(second[i, d_2])
-            ratio_value_2 = _ratio(a_3 - b_3, factor_2)
+            ratio_value_2 = _quotient(a_3 - b_3, over_factor_2_unit, over_factor_2)
             gradient_first[i, d_2] = seed * ((2.0 * a_3 + (-2.0) * b_3) * case + case_2 * ratio_value_2)
             gradient_second[i, d_2] = seed * (case * (2.0 * b_3 + (-2.0) * a_3) - case_2 * ratio_value_2)
     return total
@@ -280,13 +304,14 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
             peak_second = _larger(peak_second, magnitude_value)
         scaled_second_sum = 0.0
         scaled_second_lost = 0.0
+        over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
                 b_2 = np.float64(second[i, f_15])
-                ratio_value = _ratio(a_2 - b_2, peak_second)
+                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
             scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
@@ -306,10 +331,11 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
         factor_3 = case_2 * ratio_value_3
         term_3 = factor_2 + factor_3
         term_4 = factor_3 - case_3
+        over_factor_unit, over_factor = _divisor(factor)
         for d_2 in range(d):
             a_3 = np.float64(first[i, d_2])
             b_3 = np.float64(second[i, d_2])
-            ratio_value_2 = _ratio(a_3 - b_3, factor)
+            ratio_value_2 = _quotient(a_3 - b_3, over_factor_unit, over_factor)
             gradient_first[i, d_2] = seed * ((2.0 * a_3 + (-2.0) * b_3) * case + case_2 * ratio_value_2)
             gradient_second[i, d_2] = seed * (case * (2.0 * b_3 + (-2.0) * a_3) - case_2 * ratio_value_2)
             square_2 = (ratio_value_2 * ratio_value_2)
@@ -335,13 +361,14 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
             peak_second = _larger(peak_second, magnitude_value)
         scaled_second_sum = 0.0
         scaled_second_lost = 0.0
+        over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
                 b_2 = np.float64(second[i, f_15])
-                ratio_value = _ratio(a_2 - b_2, peak_second)
+                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
             scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
@@ -351,6 +378,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         factor = power * positive_part_value
+        over_factor_unit, over_factor = _divisor(factor)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -359,7 +387,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
                 v_b = np.float64(direction_second[i, f_13])
                 a_3 = np.float64(first[i, f_13])
                 b_3 = np.float64(second[i, f_13])
-                factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
+                factor_2 = (v_a - v_b) * _quotient(a_3 - b_3, over_factor_unit, over_factor)
                 strips[0, place] = factor_2
             norm_second_tangent_sum, norm_second_tangent_lost = _plus(norm_second_tangent_sum, norm_second_tangent_lost, _block_sum(strips[0], length))
         norm_second_tangent = _completed(norm_second_tangent_sum, norm_second_tangent_lost)
@@ -381,7 +409,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
             v_a_2 = np.float64(direction_first[i, d_2])
             a_4 = np.float64(first[i, d_2])
             b_4 = np.float64(second[i, d_2])
-            ratio_value_3 = _ratio(a_4 - b_4, factor)
+            ratio_value_3 = _quotient(a_4 - b_4, over_factor_unit, over_factor)
             product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_5 * ratio_value_3)
             product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_6 * ratio_value_3)
 
@@ -408,13 +436,14 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
             peak_second = _larger(peak_second, magnitude_value)
         scaled_second_sum = 0.0
         scaled_second_lost = 0.0
+        over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
                 b_2 = np.float64(second[i, f_15])
-                ratio_value = _ratio(a_2 - b_2, peak_second)
+                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
             scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
@@ -452,13 +481,14 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
             peak_second = _larger(peak_second, magnitude_value)
         scaled_second_sum = 0.0
         scaled_second_lost = 0.0
+        over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
                 b_2 = np.float64(second[i, f_15])
-                ratio_value = _ratio(a_2 - b_2, peak_second)
+                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
             scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
@@ -468,6 +498,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         factor = power * positive_part_value
+        over_factor_unit, over_factor = _divisor(factor)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -476,7 +507,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
                 v_b = np.float64(direction_second[i, f_13])
                 a_3 = np.float64(first[i, f_13])
                 b_3 = np.float64(second[i, f_13])
-                factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
+                factor_2 = (v_a - v_b) * _quotient(a_3 - b_3, over_factor_unit, over_factor)
                 strips[0, place] = factor_2
             norm_second_tangent_sum, norm_second_tangent_lost = _plus(norm_second_tangent_sum, norm_second_tangent_lost, _block_sum(strips[0], length))
         norm_second_tangent = _completed(norm_second_tangent_sum, norm_second_tangent_lost)
@@ -504,7 +535,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
             v_a_2 = np.float64(direction_first[i, d_2])
             a_4 = np.float64(first[i, d_2])
             b_4 = np.float64(second[i, d_2])
-            ratio_value_3 = _ratio(a_4 - b_4, factor)
+            ratio_value_3 = _quotient(a_4 - b_4, over_factor_unit, over_factor)
             product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_6 * ratio_value_3 + factor_7 * ratio_value_3)
             product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_8 * ratio_value_3 + factor_9 * ratio_value_3)
     sum_margin_tangent = _completed(sum_margin_tangent, sum_margin_tangent_lost)

@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -132,6 +132,29 @@ def _choose(typing_context, condition, a, b):
     return a(condition, a, a), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 _CONSTANTS = np.array((
     (7.265460179153071e-44, -4.364097149354446e-61, 2.5503250121018375e-77),
     (2.6882202662866363e-42, 5.355061165943334e-59, -1.1290601987449868e-75),
@@ -185,8 +208,9 @@ def _exp(x):
     """Return exp(x)."""
     x = 710.0 if x > 710.0 else x
     x = -746.0 if x < -746.0 else x
-    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = shifted - 6755399441055744.0
+    start = 6755399441056895.0 if x < 0.0 else 6755399441056639.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
     far = _fma(k, -0.6931471805598903, x)
     r = _fma(k, -5.497923018708371e-14, far)
     lost = _fma(k, -5.497923018708371e-14, far - r)
@@ -201,10 +225,8 @@ def _exp(x):
     p = _fma(p, r, 0.16666666666666413)
     p = _fma(p, r, 0.5000000000000011)
     p = _fma(p * r, r, lost) + r + 1.0
-    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
-    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    first = np.int64((half + 1023) << 52).view(np.float64)
-    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return p * power * (2.938735877055719e-39 if x < 0.0 else 3.402823669209385e+38)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -212,8 +234,9 @@ def _raised_decay(x):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
     x = -791.0 if x < -791.0 else x
-    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = shifted - 6755399441055744.0
+    start = 6755399441056959.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
     far = _fma(k, -0.6931471805598903, x)
     r = _fma(k, -5.497923018708371e-14, far)
     lost = _fma(k, -5.497923018708371e-14, far - r)
@@ -228,10 +251,8 @@ def _raised_decay(x):
     p = _fma(p, r, 0.16666666666666413)
     p = _fma(p, r, 0.5000000000000011)
     p = _fma(p * r, r, lost) + r + 1.0
-    bits = np.float64(shifted).view(np.int64) - 4843621399236968384
-    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    first = np.int64((half + 1023) << 52).view(np.float64)
-    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -723,10 +744,12 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             y = np.float64(target[i])
             term = -1.0 + 2.0 * y
             raised_decay_value_block[row] = _raised_decay(z * term)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20))
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -735,6 +758,7 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             log1p_value = log1p_value_block[row]
             factor = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
@@ -749,6 +773,7 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             loss = softplus_minus * alpha_t * sigmoid_power_value
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
+        _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -775,11 +800,13 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             z = np.float64(logit[i])
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -788,6 +815,7 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
@@ -799,14 +827,15 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             sigmoid_power_value = sigmoid_power_value_block[row]
             gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor, raised_decay_value) * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -829,11 +858,13 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             term = -1.0 + 2.0 * y
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -842,6 +873,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
@@ -861,9 +893,10 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             factor_3 = loss * sample_weight
             total_block[row] = factor_3
             factor_4 = decay / (1.0 + decay)
-            sigmoid_minus = _choose(factor >= 0.0, factor_4, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
-            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_4, np.nan))  # sigmoid(logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, factor_4, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
+            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_4)  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_2, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor, raised_decay_value) * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
+        _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -892,11 +925,13 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             term_2 = -1.0 + 2.0 * y
             factor = z * term_2
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -905,6 +940,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             factor_3 = -z * term_2
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -918,18 +954,19 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
             factor_3 = -z * term_2
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
             factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
             plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
             size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
             hessian_logit[i] = (seed * alpha_t * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * plain_sum * 5.421010862427522e-20)
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -944,12 +981,12 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     factor_2 = decay / (1.0 + decay)
-                    p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
                     factor_3 = -z * term_2
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
                     factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
                     plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
                     size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
@@ -976,11 +1013,13 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             z = np.float64(logit[i])
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -989,6 +1028,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1001,11 +1041,11 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
             magnified_value = _magnified(p_t, factor, raised_decay_value)
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             sigmoid_power_value = sigmoid_power_value_block[row]
@@ -1016,6 +1056,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             hessian_logit[i] = (seed * alpha_t * magnified_value * sigmoid_power_value * plain_sum * 5.421010862427522e-20)
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -1029,11 +1070,11 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     factor_2 = decay / (1.0 + decay)
-                    sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
                     factor_3 = -z * term
                     log1p_value = log1p_value_block[row]
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
                     magnified_value = _magnified(p_t, factor, raised_decay_value)
                     alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     sigmoid_power_value = sigmoid_power_value_block[row]
@@ -1063,11 +1104,13 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             term = -1.0 + 2.0 * y
             factor_2 = z * term
             raised_decay_value_block[row] = _raised_decay(factor_2)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1076,6 +1119,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             factor = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1093,15 +1137,16 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             v_z = np.float64(direction_logit[i])
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_3 = decay / (1.0 + decay)
-            p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
             factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
             plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
             size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
             product_logit[i] = seed * sigmoid_power_value * (v_z * alpha_t * _magnified(p_t, factor_2, raised_decay_value) * plain_sum * 5.421010862427522e-20)
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -1120,9 +1165,9 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
                     v_z = np.float64(direction_logit[i])
                     alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     factor_3 = decay / (1.0 + decay)
-                    p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit*(2*target - 1))
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
                     factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
                     plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
                     size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
@@ -1156,10 +1201,12 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             term = -1.0 + 2.0 * y
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20))
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1168,6 +1215,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
@@ -1188,6 +1236,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             sum_gamma_block[row] = factor_4
             factor_5 = -seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * sigmoid_power_value
             sum_gamma_sensitivity_block[row] = factor_5
+        _interleave(2)
         sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, _block_sum(sum_alpha_block, stop - start))
         sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, _block_sum(sum_gamma_block, stop - start))
         sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, _block_sum(sum_gamma_sensitivity_block, stop - start))
@@ -1226,11 +1275,13 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             z = np.float64(logit[i])
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -1239,6 +1290,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1252,11 +1304,11 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
             term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             case = _choose(alpha_given, term, 0.0)
@@ -1277,6 +1329,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * plain_sum + (v_z * alpha_t * magnified_value * plain_sum_2 * 5.421010862427522e-20))
             doubt_block[row] = _cancels(plain_sum, size, near) | _cancels(plain_sum_2, size_2, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -1291,11 +1344,11 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     factor_2 = decay / (1.0 + decay)
-                    sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
                     log1p_value = log1p_value_block[row]
                     factor_3 = -z * term
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
                     term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
                     softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
                     case = _choose(alpha_given, term, 0.0)

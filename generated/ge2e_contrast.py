@@ -125,8 +125,9 @@ def _raised_decay(x):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
     x = -791.0 if x < -791.0 else x
-    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = shifted - 6755399441055744.0
+    start = 6755399441056959.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
     far = _fma(k, -0.6931471805598903, x)
     r = _fma(k, -5.497923018708371e-14, far)
     lost = _fma(k, -5.497923018708371e-14, far - r)
@@ -141,10 +142,8 @@ def _raised_decay(x):
     p = _fma(p, r, 0.16666666666666413)
     p = _fma(p, r, 0.5000000000000011)
     p = _fma(p * r, r, lost) + r + 1.0
-    bits = np.float64(shifted).view(np.int64) - 4843621399236968384
-    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    first = np.int64((half + 1023) << 52).view(np.float64)
-    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -185,6 +184,27 @@ def _positive_part(x: float) -> float:
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _divisor(b: float):
+    """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
+    unit, inverse = _inverse(b)
+    return unit, 0.0 if b == 0.0 else inverse
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -238,20 +258,22 @@ def value(embedding, w, b, sample_weights, value_out):
                 sum_embedding_2[f_5] += x
             scaled_embedding_sum = 0.0
             scaled_embedding_lost = 0.0
+            over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = np.float64(embedding[j, i, f_207])
-                    ratio_value = _ratio(x_2, peak_embedding)
+                    ratio_value = _quotient(x_2, over_peak_embedding_unit, over_peak_embedding)
                     square = (ratio_value * ratio_value)
                     strips[0, place] = square
                 scaled_embedding_sum, scaled_embedding_lost = _plus(scaled_embedding_sum, scaled_embedding_lost, _block_sum(strips[0], length))
             scaled_embedding = _completed(scaled_embedding_sum, scaled_embedding_lost)
             factor = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
+            over_factor_unit, over_factor = _divisor(factor)
             for f_4 in range(d):
                 x_3 = np.float64(embedding[j, i, f_4])
-                e[j, i, f_4] = _ratio(x_3, factor)
+                e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
             sum_embedding[:] = 0.0
             for m_6 in range(u):
                 for f_1 in range(d):
@@ -259,16 +281,18 @@ def value(embedding, w, b, sample_weights, value_out):
                     if m_6 != i:
                         sum_embedding[f_1] += x_4
             peak_sum_embedding = -np.inf
+            per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
-                magnitude_value_2 = abs(sum_embedding[f_7] / term)
+                magnitude_value_2 = abs(_quotient(sum_embedding[f_7], per_term_unit, per_term))
                 peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2)
             scaled_sum_embedding_sum = 0.0
             scaled_sum_embedding_lost = 0.0
+            over_peak_sum_embedding_unit, over_peak_sum_embedding = _divisor(peak_sum_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_208 = strip + place
-                    ratio_value_2 = _ratio(sum_embedding[f_208] / term, peak_sum_embedding)
+                    ratio_value_2 = _quotient(_quotient(sum_embedding[f_208], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     strips[0, place] = square_2
                 scaled_sum_embedding_sum, scaled_sum_embedding_lost = _plus(scaled_sum_embedding_sum, scaled_sum_embedding_lost, _block_sum(strips[0], length))
@@ -276,35 +300,39 @@ def value(embedding, w, b, sample_weights, value_out):
             sum_e_now_sum = 0.0
             sum_e_now_lost = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding) * _positive_part(peak_sum_embedding)
+            over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = e[j, i, f_1] * _ratio(sum_embedding[f_1] / term, factor_2)
+                    factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     strips[0, place] = factor_3
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
         peak_c = -np.inf
+        per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
-            c_now = sum_embedding_2[f_13] / u
+            c_now = _quotient(sum_embedding_2[f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
             peak_c = _larger(peak_c, magnitude_value_3)
         scaled_c_sum = 0.0
         scaled_c_lost = 0.0
+        over_peak_c_unit, over_peak_c = _divisor(peak_c)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_209 = strip + place
-                ratio_value_3 = _ratio(c[f_209], peak_c)
+                ratio_value_3 = _quotient(c[f_209], over_peak_c_unit, over_peak_c)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[0, place] = square_3
             scaled_c_sum, scaled_c_lost = _plus(scaled_c_sum, scaled_c_lost, _block_sum(strips[0], length))
         scaled_c = _completed(scaled_c_sum, scaled_c_lost)
         factor_4 = math.sqrt(scaled_c) * _positive_part(peak_c)
+        over_factor_4_unit, over_factor_4 = _divisor(factor_4)
         for f_11 in range(d):
-            c_unit[j, f_11] = _ratio(c[f_11], factor_4)
+            c_unit[j, f_11] = _quotient(c[f_11], over_factor_4_unit, over_factor_4)
     total = 0.0
     b_2 = np.float64(b[()])
     w_2 = np.float64(w[()])
@@ -369,7 +397,9 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     largest = np.empty((s, u,))
     arglargest = np.empty((s, u,), np.int64)
     sum_c_unit_2 = np.empty((s, d,))
+    sum_embedding_3_term = np.empty((u, d,))
     sum_embedding_3 = np.empty((s, u, d,))
+    sum_embedding_4_term = np.empty((u, d,))
     sum_embedding_4 = np.empty((s, u, d,))
     sum_norm_embedding = np.empty((s, u,))
     gradient_embedding_part_1 = np.empty((d,))
@@ -380,7 +410,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     term = -1.0 + u
     b_2 = np.float64(b[()])
     w_2 = np.float64(w[()])
-    factor_10 = w_2 / term
+    factor_7 = w_2 / term
     for j in range(s):
         sum_embedding_2[j, :] = 0.0
         for i in range(u):
@@ -397,21 +427,23 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now_sum = 0.0
             scaled_embedding_now_lost = 0.0
+            over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = np.float64(embedding[j, i, f_207])
-                    ratio_value = _ratio(x_2, peak_embedding_now)
+                    ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
                     strips[0, place] = square
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[j, i] = scaled_embedding_now
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
+            over_factor_unit, over_factor = _divisor(factor)
             for f_4 in range(d):
                 x_3 = np.float64(embedding[j, i, f_4])
-                e[j, i, f_4] = _ratio(x_3, factor)
+                e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
             sum_embedding[j, i, :] = 0.0
             for m_6 in range(u):
                 for f_1 in range(d):
@@ -419,17 +451,19 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     if m_6 != i:
                         sum_embedding[j, i, f_1] += x_4
             peak_sum_embedding_now = -np.inf
+            per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
-                magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
+                magnitude_value_2 = abs(_quotient(sum_embedding[j, i, f_7], per_term_unit, per_term))
                 peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now_sum = 0.0
             scaled_sum_embedding_now_lost = 0.0
+            over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_208 = strip + place
-                    ratio_value_2 = _ratio(sum_embedding[j, i, f_208] / term, peak_sum_embedding_now)
+                    ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     strips[0, place] = square_2
                 scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, _block_sum(strips[0], length))
@@ -438,11 +472,12 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             sum_e_now_sum = 0.0
             sum_e_now_lost = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
+            over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = e[j, i, f_1] * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                    factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     strips[0, place] = factor_3
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
@@ -456,48 +491,49 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             sum_b, sum_b_lost = _plus(sum_b, sum_b_lost, factor_5)
             factor_6 = seed_now * sum_e_now * sigmoid_plus * sigmoid_minus
             sum_w, sum_w_lost = _plus(sum_w, sum_w_lost, factor_6)
+            ratio_value_4 = _ratio(1.0, factor_2)
+            factor_8 = factor_7 * seed_now * sigmoid_plus * sigmoid_minus * ratio_value_4
+            for d_24 in range(d):
+                e_2 = e[j, i, d_24]
+                ratio_value_3 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
+                sum_embedding_3_term[i, d_24] = factor_8 * (-e_2 + sum_e_now * ratio_value_3)
         peak_c_now = -np.inf
+        per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
-            c_now = sum_embedding_2[j, f_13] / u
+            c_now = _quotient(sum_embedding_2[j, f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
             peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
         scaled_c_now_sum = 0.0
         scaled_c_now_lost = 0.0
+        over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_209 = strip + place
-                ratio_value_3 = _ratio(c[f_209], peak_c_now)
-                square_3 = (ratio_value_3 * ratio_value_3)
+                ratio_value_5 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
+                square_3 = (ratio_value_5 * ratio_value_5)
                 strips[0, place] = square_3
             scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, _block_sum(strips[0], length))
         scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
-        factor_7 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
+        factor_9 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
+        over_factor_9_unit, over_factor_9 = _divisor(factor_9)
         for f_11 in range(d):
-            c_unit[j, f_11] = _ratio(c[f_11], factor_7)
+            c_unit[j, f_11] = _quotient(c[f_11], over_factor_9_unit, over_factor_9)
         for i in range(u):
             sum_embedding_3[j, i, :] = 0.0
             for i_101 in range(u):
-                sum_e_2 = sum_e[j, i_101]
-                factor_8 = math.sqrt(scaled_sum_embedding[j, i_101]) * _positive_part(peak_sum_embedding[j, i_101])
-                term_3 = b_2 + w_2 * sum_e_2
-                decay_2 = (_raised_decay(term_3) * 5.421010862427522e-20)
-                factor_9 = decay_2 / (1.0 + decay_2)
-                sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_3 >= 0 else factor_9 if term_3 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-                sigmoid_minus_2 = ((factor_9) if term_3 >= 0 else ((1.0 / (1.0 + decay_2))) if term_3 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                factor_11 = factor_10 * seed[j, i_101] * sigmoid_plus_2 * sigmoid_minus_2 * _ratio(1.0, factor_8)
                 for d_24 in range(d):
                     if i != i_101:
-                        sum_embedding_3[j, i, d_24] += factor_11 * (-e[j, i_101, d_24] + sum_e_2 * _ratio(sum_embedding[j, i_101, d_24] / term, factor_8))
+                        sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_101, d_24]
     sum_b = _completed(sum_b, sum_b_lost)
     sum_w = _completed(sum_w, sum_w_lost)
     total = 0.0
-    decay_4 = (_raised_decay(np.inf) * 5.421010862427522e-20)
-    factor_15 = decay_4 / (1.0 + decay_4)
-    term_5 = 1.0 + decay_4
+    decay_3 = (_raised_decay(np.inf) * 5.421010862427522e-20)
+    factor_12 = decay_3 / (1.0 + decay_3)
+    term_4 = 1.0 + decay_3
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
@@ -506,64 +542,65 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 largest_now = -np.inf
                 arglargest_now = -1
                 arglargest_now_best = -np.inf
-                sum_e_3 = sum_e[j, i]
+                sum_e_2 = sum_e[j, i]
                 for k_23 in range(s):
-                    term_4 = b_2 + w_2 * ((sum_e_3) if j == k_23 else sum_c_unit[j, i, k_23])
+                    term_3 = b_2 + w_2 * ((sum_e_2) if j == k_23 else sum_c_unit[j, i, k_23])
                     if k_23 != j:
-                        if term_4 > largest_now or term_4 != term_4:
-                            largest_now = term_4
+                        if term_3 > largest_now or term_3 != term_3:
+                            largest_now = term_3
                     if k_23 != j:
-                        if term_4 > arglargest_now_best:
-                            arglargest_now_best = term_4
+                        if term_3 > arglargest_now_best:
+                            arglargest_now_best = term_3
                             arglargest_now = k_23
                 largest[j, i] = largest_now
                 arglargest[j, i] = arglargest_now
                 sum_norm_embedding_now_sum = 0.0
                 sum_norm_embedding_now_lost = 0.0
-                case = ((0.0) if j == arglargest_now else 1.0)
-                factor_12 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
-                case_2 = ((1.0) if j == arglargest_now else 0.0)
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
-                factor_13 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
+                factor_10 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 seed_2 = seed[j, i]
-                decay_3 = (_raised_decay(largest_now) * 5.421010862427522e-20)
-                factor_14 = decay_3 / (1.0 + decay_3)
-                sigmoid_plus_3 = (((((1.0 / (1.0 + decay_3))) if largest_now >= 0 else factor_14 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_15 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sigmoid_minus_3 = ((((factor_14) if largest_now >= 0 else ((1.0 / (1.0 + decay_3))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_5)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                factor_16 = w_2 * seed_2 * sigmoid_plus_3 * sigmoid_minus_3
+                case = ((1.0) if j == arglargest_now else 0.0)
+                decay_2 = (_raised_decay(largest_now) * 5.421010862427522e-20)
+                factor_11 = decay_2 / (1.0 + decay_2)
+                sigmoid_plus_2 = (((((1.0 / (1.0 + decay_2))) if largest_now >= 0 else factor_11 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_12 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_2 = ((((factor_11) if largest_now >= 0 else ((1.0 / (1.0 + decay_2))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_4)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                ratio_value_7 = _ratio(1.0, factor_10)
+                factor_13 = factor_7 * seed_2 * case * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_7
+                case_2 = ((0.0) if j == arglargest_now else 1.0)
+                factor_14 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
+                factor_15 = w_2 * seed_2 * sigmoid_plus_2 * sigmoid_minus_2
+                per_term_unit, per_term = _inverse(term)
+                over_factor_10_unit, over_factor_10 = _divisor(factor_10)
+                per_u_unit, per_u = _inverse(u)
+                over_factor_14_unit, over_factor_14 = _divisor(factor_14)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
-                        f_113 = strip + place
-                        factor_17 = factor_16 * e[j, i, f_113] * (case * _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_12) + case_2 * _ratio(sum_embedding[j, i, f_113] / term, factor_13))
-                        strips[0, place] = factor_17
+                        d_24 = strip + place
+                        e_3 = e[j, i, d_24]
+                        ratio_value_6 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_10_unit, over_factor_10)
+                        sum_embedding_4_term[i, d_24] = factor_13 * (e_3 - sum_e_2 * ratio_value_6)
+                        factor_16 = factor_15 * e_3 * (case_2 * _quotient(_quotient(sum_embedding_2[arglargest_now, d_24], per_u_unit, per_u), over_factor_14_unit, over_factor_14) + case * ratio_value_6)
+                        strips[0, place] = factor_16
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
-                term_6 = b_2 + w_2 * sum_e_3
-                decay_5 = (_raised_decay(term_6) * 5.421010862427522e-20)
-                factor_18 = decay_5 / (1.0 + decay_5)
-                sigmoid_minus_4 = ((factor_18) if term_6 >= 0 else ((1.0 / (1.0 + decay_5))) if term_6 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                loss = sigmoid_minus_4 + sigmoid_plus_3
+                term_5 = b_2 + w_2 * sum_e_2
+                decay_4 = (_raised_decay(term_5) * 5.421010862427522e-20)
+                factor_17 = decay_4 / (1.0 + decay_4)
+                sigmoid_minus_3 = ((factor_17) if term_5 >= 0 else ((1.0 / (1.0 + decay_4))) if term_5 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+                loss = sigmoid_minus_3 + sigmoid_plus_2
                 sample_weight_2 = sample_weight[j, i]
-                factor_19 = loss * sample_weight_2
-                total += factor_19
+                factor_18 = loss * sample_weight_2
+                total += factor_18
                 if wanted:
-                    value_out[j, i] = factor_19
+                    value_out[j, i] = factor_18
             for i in range(u):
                 sum_embedding_4[j, i, :] = 0.0
                 for i_106 in range(u):
-                    factor_20 = math.sqrt(scaled_sum_embedding[j, i_106]) * _positive_part(peak_sum_embedding[j, i_106])
-                    arglargest_2 = arglargest[j, i_106]
-                    largest_2 = largest[j, i_106]
-                    decay_6 = (_raised_decay(largest_2) * 5.421010862427522e-20)
-                    factor_21 = decay_6 / (1.0 + decay_6)
-                    sigmoid_plus_4 = (((((1.0 / (1.0 + decay_6))) if largest_2 >= 0 else factor_21 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_15 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    sigmoid_minus_5 = ((((factor_21) if largest_2 >= 0 else ((1.0 / (1.0 + decay_6))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_5)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    factor_22 = factor_10 * seed[j, i_106] * ((1.0) if j == arglargest_2 else 0.0) * sigmoid_plus_4 * sigmoid_minus_5 * _ratio(1.0, factor_20)
                     for d_24 in range(d):
-                        if (i != i_106 and arglargest_2 >= 0):
-                            sum_embedding_4[j, i, d_24] += factor_22 * (e[j, i_106, d_24] - sum_e[j, i_106] * _ratio(sum_embedding[j, i_106, d_24] / term, factor_20))
+                        if (i != i_106 and arglargest[j, i_106] >= 0):
+                            sum_embedding_4[j, i, d_24] += sum_embedding_4_term[i_106, d_24]
     sum_w_2 = 0.0
     sum_w_2_lost = 0.0
     sum_b_2 = 0.0
@@ -572,25 +609,25 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     for i_39 in range(u):
         for j_40 in range(s):
             seed_3 = seed[j_40, i_39]
-            arglargest_3 = arglargest[j_40, i_39]
-            largest_3 = largest[j_40, i_39]
-            decay_7 = (_raised_decay(largest_3) * 5.421010862427522e-20)
-            factor_23 = decay_7 / (1.0 + decay_7)
-            sigmoid_plus_5 = (((((1.0 / (1.0 + decay_7))) if largest_3 >= 0 else factor_23 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_15 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_minus_6 = ((((factor_23) if largest_3 >= 0 else ((1.0 / (1.0 + decay_7))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_5)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-            factor_24 = seed_3 * ((sum_e[j_40, i_39]) if j_40 == arglargest_3 else sum_c_unit[j_40, i_39, arglargest_3]) * sigmoid_plus_5 * sigmoid_minus_6
-            if arglargest_3 >= 0:
-                sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_24)
-            factor_25 = seed_3 * sigmoid_plus_5 * sigmoid_minus_6
-            if arglargest_3 >= 0:
-                sum_b_2, sum_b_2_lost = _plus(sum_b_2, sum_b_2_lost, factor_25)
-            factor_26 = seed_3 * ((0.0) if j_40 == arglargest_3 else 1.0) * sigmoid_plus_5 * sigmoid_minus_6
+            arglargest_2 = arglargest[j_40, i_39]
+            largest_2 = largest[j_40, i_39]
+            decay_5 = (_raised_decay(largest_2) * 5.421010862427522e-20)
+            factor_19 = decay_5 / (1.0 + decay_5)
+            sigmoid_plus_3 = (((((1.0 / (1.0 + decay_5))) if largest_2 >= 0 else factor_19 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_12 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_4 = ((((factor_19) if largest_2 >= 0 else ((1.0 / (1.0 + decay_5))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_4)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            factor_20 = seed_3 * ((sum_e[j_40, i_39]) if j_40 == arglargest_2 else sum_c_unit[j_40, i_39, arglargest_2]) * sigmoid_plus_3 * sigmoid_minus_4
+            if arglargest_2 >= 0:
+                sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_20)
+            factor_21 = seed_3 * sigmoid_plus_3 * sigmoid_minus_4
+            if arglargest_2 >= 0:
+                sum_b_2, sum_b_2_lost = _plus(sum_b_2, sum_b_2_lost, factor_21)
+            factor_22 = seed_3 * ((0.0) if j_40 == arglargest_2 else 1.0) * sigmoid_plus_3 * sigmoid_minus_4
             for f_11 in range(d):
-                if arglargest_3 >= 0:
-                    sum_c_unit_2[arglargest_3, f_11] += factor_26 * e[j_40, i_39, f_11]
+                if arglargest_2 >= 0:
+                    sum_c_unit_2[arglargest_2, f_11] += factor_22 * e[j_40, i_39, f_11]
     sum_w_2 = _completed(sum_w_2, sum_w_2_lost)
     sum_b_2 = _completed(sum_b_2, sum_b_2_lost)
-    factor_28 = w_2 / u
+    factor_24 = w_2 / u
     for k_10 in range(s):
         sum_norm_c_sum = 0.0
         sum_norm_c_lost = 0.0
@@ -598,44 +635,48 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_63 = strip + place
-                factor_27 = c_unit[k_10, f_63] * sum_c_unit_2[k_10, f_63]
-                strips[0, place] = factor_27
+                factor_23 = c_unit[k_10, f_63] * sum_c_unit_2[k_10, f_63]
+                strips[0, place] = factor_23
             sum_norm_c_sum, sum_norm_c_lost = _plus(sum_norm_c_sum, sum_norm_c_lost, _block_sum(strips[0], length))
         sum_norm_c = _completed(sum_norm_c_sum, sum_norm_c_lost)
-        factor_29 = factor_28 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
+        factor_25 = factor_24 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         for d_24 in range(d):
-            gradient_embedding_part_1_now = factor_29 * (sum_c_unit_2[k_10, d_24] - sum_norm_c * c_unit[k_10, d_24])
+            gradient_embedding_part_1_now = factor_25 * (sum_c_unit_2[k_10, d_24] - sum_norm_c * c_unit[k_10, d_24])
             gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
         for i in range(u):
-            arglargest_4 = arglargest[k_10, i]
-            case_3 = ((0.0) if k_10 == arglargest_4 else 1.0)
-            factor_30 = math.sqrt(scaled_c[arglargest_4]) * _positive_part(peak_c[arglargest_4])
-            case_4 = ((1.0) if k_10 == arglargest_4 else 0.0)
-            factor_31 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+            arglargest_3 = arglargest[k_10, i]
+            case_3 = ((0.0) if k_10 == arglargest_3 else 1.0)
+            factor_26 = math.sqrt(scaled_c[arglargest_3]) * _positive_part(peak_c[arglargest_3])
+            case_4 = ((1.0) if k_10 == arglargest_3 else 0.0)
+            factor_27 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             seed_4 = seed[k_10, i]
-            largest_4 = largest[k_10, i]
-            decay_8 = (_raised_decay(largest_4) * 5.421010862427522e-20)
-            factor_32 = decay_8 / (1.0 + decay_8)
-            ratio_value_5 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_33 = w_2 * seed_4 * (((((1.0 / (1.0 + decay_8))) if largest_4 >= 0 else factor_32 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_15 if arglargest_4 < 0.0 else np.nan) * ((((factor_32) if largest_4 >= 0 else ((1.0 / (1.0 + decay_8))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_5)) if arglargest_4 < 0.0 else np.nan) * ratio_value_5
-            sum_e_4 = sum_e[k_10, i]
-            term_7 = b_2 + w_2 * sum_e_4
-            decay_9 = (_raised_decay(term_7) * 5.421010862427522e-20)
-            factor_34 = decay_9 / (1.0 + decay_9)
-            case_5 = (((1.0 / (1.0 + decay_9))) if term_7 >= 0 else factor_34 if term_7 < 0.0 else np.nan)
-            case_6 = ((factor_34) if term_7 >= 0 else ((1.0 / (1.0 + decay_9))) if term_7 < 0.0 else np.nan)
-            factor_35 = w_2 * seed_4 * sum_e_4 * case_5 * case_6 * ratio_value_5
-            factor_37 = -sum_norm_embedding[k_10, i] * ratio_value_5
-            factor_38 = -w_2 * seed_4 * case_5 * case_6 * ratio_value_5
+            largest_3 = largest[k_10, i]
+            decay_6 = (_raised_decay(largest_3) * 5.421010862427522e-20)
+            factor_28 = decay_6 / (1.0 + decay_6)
+            ratio_value_9 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
+            factor_29 = w_2 * seed_4 * (((((1.0 / (1.0 + decay_6))) if largest_3 >= 0 else factor_28 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_12 if arglargest_3 < 0.0 else np.nan) * ((((factor_28) if largest_3 >= 0 else ((1.0 / (1.0 + decay_6))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_4)) if arglargest_3 < 0.0 else np.nan) * ratio_value_9
+            sum_e_3 = sum_e[k_10, i]
+            term_6 = b_2 + w_2 * sum_e_3
+            decay_7 = (_raised_decay(term_6) * 5.421010862427522e-20)
+            factor_30 = decay_7 / (1.0 + decay_7)
+            case_5 = (((1.0 / (1.0 + decay_7))) if term_6 >= 0 else factor_30 if term_6 < 0.0 else np.nan)
+            case_6 = ((factor_30) if term_6 >= 0 else ((1.0 / (1.0 + decay_7))) if term_6 < 0.0 else np.nan)
+            factor_31 = w_2 * seed_4 * sum_e_3 * case_5 * case_6 * ratio_value_9
+            factor_33 = -sum_norm_embedding[k_10, i] * ratio_value_9
+            factor_34 = -w_2 * seed_4 * case_5 * case_6 * ratio_value_9
+            per_term_unit, per_term = _inverse(term)
+            over_factor_27_unit, over_factor_27 = _divisor(factor_27)
+            per_u_unit, per_u = _inverse(u)
+            over_factor_26_unit, over_factor_26 = _divisor(factor_26)
             for d_24 in range(d):
                 gradient_embedding_part_1_2 = gradient_embedding_part_1[d_24]
                 sum_embedding_3_2 = sum_embedding_3[k_10, i, d_24]
                 sum_embedding_4_2 = sum_embedding_4[k_10, i, d_24]
-                ratio_value_4 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_31)
-                e_2 = e[k_10, i, d_24]
-                factor_36 = factor_35 * e_2
-                factor_39 = factor_38 * ratio_value_4
-                gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_33 * (case_3 * _ratio(sum_embedding_2[arglargest_4, d_24] / u, factor_30) + case_4 * ratio_value_4) + factor_36 + factor_37 * e_2 + factor_39) if arglargest_4 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_36 + factor_39) if arglargest_4 < 0.0 else np.nan)
+                ratio_value_8 = _quotient(_quotient(sum_embedding[k_10, i, d_24], per_term_unit, per_term), over_factor_27_unit, over_factor_27)
+                e_4 = e[k_10, i, d_24]
+                factor_32 = factor_31 * e_4
+                factor_35 = factor_34 * ratio_value_8
+                gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_29 * (case_3 * _quotient(_quotient(sum_embedding_2[arglargest_3, d_24], per_u_unit, per_u), over_factor_26_unit, over_factor_26) + case_4 * ratio_value_8) + factor_32 + factor_33 * e_4 + factor_35) if arglargest_3 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_32 + factor_35) if arglargest_3 < 0.0 else np.nan)
     gradient_w[()] = sum_w_2 - sum_w
     gradient_b[()] = sum_b_2 - sum_b
     return total
@@ -671,14 +712,13 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_c_unit_entry_2 = np.empty((s, u,))
     sum_c_unit_2 = np.empty((s, d,))
     sum_norm_c = np.empty((s,))
+    sum_embedding_3_term = np.empty((u, d,))
     sum_embedding_3 = np.empty((s, u, d,))
+    sum_embedding_4_term = np.empty((u, d,))
     sum_embedding_4 = np.empty((s, u, d,))
     sum_norm_embedding = np.empty((s, u,))
     largest_slope = np.empty((s, u, d,))
     sum_norm_c_sensitivity = np.empty((s, s, u,))
-    sum_e_slope = np.empty((u, d,))
-    sum_e_slope_2 = np.empty((u, d,))
-    largest_slope_2 = np.empty((u, d,))
     e_slope_3 = np.empty((s, u, d,))
     sum_norm_embedding_sensitivity = np.empty((s, u,))
     sum_norm_embedding_sensitivity_2 = np.empty((s, u,))
@@ -686,17 +726,22 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     e_slope_4 = np.empty((s, u,))
     largest_slope_4 = np.empty((s, u, d,))
     sum_e_slope_3 = np.empty((s, u, d,))
+    sum_embedding_4_sensitivity_3_own_term = np.empty((u, d,))
     sum_embedding_4_sensitivity_3_own = np.empty((s, u, d,))
-    sum_embedding_3_sensitivity_2_own_left = np.empty((block, u,))
+    sum_embedding_3_sensitivity_2_own_term = np.empty((block, u,))
     sum_embedding_3_sensitivity_2_own = np.empty((s, u,))
     sum_embedding_4_sensitivity_2_own_left = np.empty((block, u,))
     sum_embedding_4_sensitivity_2_own = np.empty((s, u,))
     sum_c_unit_2_sensitivity_2_own = np.empty((s, d,))
+    sum_c_unit_2_sensitivity_own_term = np.empty((u, d,))
     sum_c_unit_2_sensitivity_own = np.empty((s, u, d,))
     sum_norm_c_sensitivity_2_own = np.empty((s, d,))
     sum_norm_c_sensitivity_own = np.empty((s, u,))
+    sum_norm_c_sensitivity_3_own_term = np.empty((u, d,))
     sum_norm_c_sensitivity_3_own = np.empty((s, u, d,))
+    sum_embedding_3_sensitivity_own_term = np.empty((u, d,))
     sum_embedding_3_sensitivity_own = np.empty((s, u, d,))
+    sum_embedding_4_sensitivity_own_term = np.empty((u, d,))
     sum_embedding_4_sensitivity_own = np.empty((s, u, d,))
     largest_slope_5 = np.empty((s, u,))
     gradient_embedding_part_1 = np.empty((d,))
@@ -718,11 +763,11 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     term = -1.0 + u
     b_2 = np.float64(b[()])
     w_2 = np.float64(w[()])
+    factor_10 = w_2 / term
     square_4 = (w_2 * w_2)
-    factor_20 = -square_4 / u
-    factor_22 = -w_2 / u
-    factor_26 = w_2 / term
-    factor_29 = w_2 / (term * term)
+    factor_22 = w_2 / (term * term)
+    factor_25 = -square_4 / u
+    factor_27 = -w_2 / u
     for start in range(0, s, block):
         stop = min(start + block, s)
         for j in range(start, stop):
@@ -741,21 +786,23 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 peak_embedding[j, i] = peak_embedding_now
                 scaled_embedding_now_sum = 0.0
                 scaled_embedding_now_lost = 0.0
+                over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_207 = strip + place
                         x_2 = np.float64(embedding[j, i, f_207])
-                        ratio_value = _ratio(x_2, peak_embedding_now)
+                        ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                         square = (ratio_value * ratio_value)
                         strips[0, place] = square
                     scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
                 scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
                 scaled_embedding[j, i] = scaled_embedding_now
                 factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
+                over_factor_unit, over_factor = _divisor(factor)
                 for f_4 in range(d):
                     x_3 = np.float64(embedding[j, i, f_4])
-                    e[j, i, f_4] = _ratio(x_3, factor)
+                    e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
                 sum_embedding[j, i, :] = 0.0
                 for m_6 in range(u):
                     for f_1 in range(d):
@@ -763,17 +810,19 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         if m_6 != i:
                             sum_embedding[j, i, f_1] += x_4
                 peak_sum_embedding_now = -np.inf
+                per_term_unit, per_term = _inverse(term)
                 for f_7 in range(d):
-                    magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
+                    magnitude_value_2 = abs(_quotient(sum_embedding[j, i, f_7], per_term_unit, per_term))
                     peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
                 peak_sum_embedding[j, i] = peak_sum_embedding_now
                 scaled_sum_embedding_now_sum = 0.0
                 scaled_sum_embedding_now_lost = 0.0
+                over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_208 = strip + place
-                        ratio_value_2 = _ratio(sum_embedding[j, i, f_208] / term, peak_sum_embedding_now)
+                        ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                         square_2 = (ratio_value_2 * ratio_value_2)
                         strips[0, place] = square_2
                     scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, _block_sum(strips[0], length))
@@ -782,11 +831,12 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_e_now_sum = 0.0
                 sum_e_now_lost = 0.0
                 factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
+                over_factor_2_unit, over_factor_2 = _divisor(factor_2)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_1 = strip + place
-                        factor_3 = e[j, i, f_1] * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                        factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                         strips[0, place] = factor_3
                     sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
                 sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
@@ -803,7 +853,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_w, sum_w_lost = _plus(sum_w, sum_w_lost, factor_6)
                 ratio_value_3 = _ratio(1.0, factor_2)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                sum_embedding_3_sensitivity_2_own_left[row, i] = seed_now * sum_e_now * square_3 * sigmoid_plus * sigmoid_minus
+                sum_embedding_3_sensitivity_2_own_term[row, i] = seed_now * sum_e_now * square_3 * sigmoid_plus * sigmoid_minus
                 factor_7 = (decay * decay) / (term_3 * term_3)
                 case = ((factor_7) if term_2 >= 0 else ((1.0 / ((term_3 * term_3)))) if term_2 < 0.0 else np.nan)
                 case_2 = (((1.0 / ((term_3 * term_3)))) if term_2 >= 0 else factor_7 if term_2 < 0.0 else np.nan)
@@ -812,84 +862,79 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_w_sensitivity, sum_w_sensitivity_lost = _plus(sum_w_sensitivity, sum_w_sensitivity_lost, factor_8)
                 factor_9 = seed_now * term_4
                 sum_b_sensitivity, sum_b_sensitivity_lost = _plus(sum_b_sensitivity, sum_b_sensitivity_lost, factor_9)
-                factor_10 = square_4 * sigmoid_plus * case
-                factor_11 = w_2 * sigmoid_plus * sigmoid_minus
-                factor_12 = -square_4 * case_2 * sigmoid_minus
-                factor_13 = seed_now * ratio_value_3 / term
-                factor_14 = square_4 * case_2 * sigmoid_minus
-                factor_15 = sum_e_now * square_4 * sigmoid_plus * case
-                factor_16 = -square_4 * sigmoid_plus * case
-                factor_17 = -sum_e_now * square_4 * case_2 * sigmoid_minus
+                factor_11 = factor_10 * seed_now * sigmoid_plus * sigmoid_minus * ratio_value_3
+                factor_12 = square_4 * sigmoid_plus * case
+                factor_13 = w_2 * sigmoid_plus * sigmoid_minus
+                factor_14 = -square_4 * case_2 * sigmoid_minus
+                factor_15 = seed_now * ratio_value_3 / term
+                factor_16 = square_4 * case_2 * sigmoid_minus
+                factor_17 = sum_e_now * square_4 * sigmoid_plus * case
+                factor_18 = -square_4 * sigmoid_plus * case
+                factor_19 = -sum_e_now * square_4 * case_2 * sigmoid_minus
                 ratio_value_5 = _ratio(1.0, factor)
-                factor_18 = seed_now * ratio_value_5
+                factor_20 = seed_now * ratio_value_5
+                factor_21 = ratio_value_3 / term
+                factor_23 = factor_22 * seed_now * square_3 * sigmoid_plus * sigmoid_minus
                 for d_24 in range(d):
                     e_2 = e[j, i, d_24]
-                    ratio_value_4 = _ratio(sum_embedding[j, i, d_24] / term, factor_2)
+                    ratio_value_4 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     term_5 = -e_2 + sum_e_now * ratio_value_4
-                    sum_e_slope[i, d_24] = factor_13 * (factor_10 * term_5 + factor_11 * ratio_value_4 + factor_12 * term_5)
-                    sum_e_slope_3_now = factor_18 * (factor_14 * ratio_value_4 + factor_11 * e_2 + factor_15 * e_2 + factor_16 * ratio_value_4 + factor_17 * e_2)
+                    sum_embedding_3_term[i, d_24] = factor_11 * term_5
+                    sum_e_slope = factor_15 * (factor_12 * term_5 + factor_13 * ratio_value_4 + factor_14 * term_5)  # seed*(w**2*(-e + sum_e*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*sigmoid(-b - sum_e*w)**2*sigmoid(b + sum_e*w) - w**2*(-e + sum_e*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*sigmoid(-b - sum_e*w)*sigmoid(b + sum_e*w)**2 + w*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding))*sigmoid(-b - sum_e*w)*sigmoid(b + sum_e*w))*ratio(1, sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding))/(u - 1)
+                    sum_e_slope_3_now = factor_20 * (factor_16 * ratio_value_4 + factor_13 * e_2 + factor_17 * e_2 + factor_18 * ratio_value_4 + factor_19 * e_2)
                     sum_e_slope_3[j, i, d_24] = sum_e_slope_3_now
+                    term_6 = e_2 - sum_e_now * ratio_value_4
+                    sum_embedding_3_sensitivity_own_term[i, d_24] = factor_21 * sum_e_slope * term_6 + factor_23 * ratio_value_4 * (e_2 + (-2.0) * sum_e_now * ratio_value_4)
             peak_c_now = -np.inf
+            per_u_unit, per_u = _inverse(u)
             for f_13 in range(d):
-                c_now = sum_embedding_2[j, f_13] / u
+                c_now = _quotient(sum_embedding_2[j, f_13], per_u_unit, per_u)
                 c[f_13] = c_now
                 magnitude_value_3 = abs(c_now)
                 peak_c_now = _larger(peak_c_now, magnitude_value_3)
             peak_c[j] = peak_c_now
             scaled_c_now_sum = 0.0
             scaled_c_now_lost = 0.0
+            over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_209 = strip + place
-                    ratio_value_6 = _ratio(c[f_209], peak_c_now)
+                    ratio_value_6 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
                     square_5 = (ratio_value_6 * ratio_value_6)
                     strips[0, place] = square_5
                 scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, _block_sum(strips[0], length))
             scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
             scaled_c[j] = scaled_c_now
-            factor_19 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
-            ratio_value_7 = _ratio(1.0, factor_19)
-            factor_21 = factor_20 * ratio_value_7
-            factor_23 = factor_22 * ratio_value_7
+            factor_24 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
+            ratio_value_7 = _ratio(1.0, factor_24)
+            factor_26 = factor_25 * ratio_value_7
+            factor_28 = factor_27 * ratio_value_7
+            over_factor_24_unit, over_factor_24 = _divisor(factor_24)
             for f_11 in range(d):
-                c_unit_now = _ratio(c[f_11], factor_19)
+                c_unit_now = _quotient(c[f_11], over_factor_24_unit, over_factor_24)
                 c_unit[j, f_11] = c_unit_now
-                hessian_embedding_part_2[j, f_11] = factor_21 * c_unit_now
-                hessian_embedding_part_4[j, f_11] = factor_23 * c_unit_now
+                hessian_embedding_part_2[j, f_11] = factor_26 * c_unit_now
+                hessian_embedding_part_4[j, f_11] = factor_28 * c_unit_now
             for i in range(u):
                 sum_embedding_3[j, i, :] = 0.0
                 sum_embedding_3_sensitivity_own[j, i, :] = 0.0
                 for i_101 in range(u):
-                    sum_e_2 = sum_e[j, i_101]
-                    factor_24 = math.sqrt(scaled_sum_embedding[j, i_101]) * _positive_part(peak_sum_embedding[j, i_101])
-                    seed_2 = seed[j, i_101]
-                    term_6 = b_2 + w_2 * sum_e_2
-                    decay_2 = (_raised_decay(term_6) * 5.421010862427522e-20)
-                    factor_25 = decay_2 / (1.0 + decay_2)
-                    sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_6 >= 0 else factor_25 if term_6 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-                    sigmoid_minus_2 = ((factor_25) if term_6 >= 0 else ((1.0 / (1.0 + decay_2))) if term_6 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                    ratio_value_9 = _ratio(1.0, factor_24)
-                    factor_27 = factor_26 * seed_2 * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_9
-                    factor_28 = ratio_value_9 / term
-                    factor_30 = factor_29 * seed_2 * (ratio_value_9 * ratio_value_9) * sigmoid_plus_2 * sigmoid_minus_2
                     for d_24 in range(d):
-                        e_3 = e[j, i_101, d_24]
-                        ratio_value_8 = _ratio(sum_embedding[j, i_101, d_24] / term, factor_24)
                         if i != i_101:
-                            sum_embedding_3[j, i, d_24] += factor_27 * (-e_3 + sum_e_2 * ratio_value_8)
+                            sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_101, d_24]
                         if i != i_101:
-                            sum_embedding_3_sensitivity_own[j, i, d_24] += factor_28 * sum_e_slope[i_101, d_24] * (e_3 - sum_e_2 * ratio_value_8) + factor_30 * ratio_value_8 * (e_3 + (-2.0) * sum_e_2 * ratio_value_8)
-        _multiply(sum_embedding_3_sensitivity_2_own_left[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_3_sensitivity_2_own[start:stop], False)
+                            sum_embedding_3_sensitivity_own[j, i, d_24] += sum_embedding_3_sensitivity_own_term[i_101, d_24]
+        _multiply(sum_embedding_3_sensitivity_2_own_term[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_3_sensitivity_2_own[start:stop], False)
     sum_b = _completed(sum_b, sum_b_lost)
     sum_w = _completed(sum_w, sum_w_lost)
     sum_w_sensitivity = _completed(sum_w_sensitivity, sum_w_sensitivity_lost)
     sum_b_sensitivity = _completed(sum_b_sensitivity, sum_b_sensitivity_lost)
-    decay_4 = (_raised_decay(np.inf) * 5.421010862427522e-20)
-    term_9 = 1.0 + decay_4
-    factor_33 = decay_4 / term_9
-    factor_35 = (decay_4 * decay_4) / (term_9 * term_9)
-    factor_40 = -w_2 / term
+    decay_3 = (_raised_decay(np.inf) * 5.421010862427522e-20)
+    term_9 = 1.0 + decay_3
+    factor_31 = decay_3 / term_9
+    factor_33 = (decay_3 * decay_3) / (term_9 * term_9)
+    factor_39 = -w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
@@ -901,9 +946,9 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 largest_now = -np.inf
                 arglargest_now = -1
                 arglargest_now_best = -np.inf
-                sum_e_3 = sum_e[j, i]
+                sum_e_2 = sum_e[j, i]
                 for k_23 in range(s):
-                    term_7 = b_2 + w_2 * ((sum_e_3) if j == k_23 else sum_c_unit[j, i, k_23])
+                    term_7 = b_2 + w_2 * ((sum_e_2) if j == k_23 else sum_c_unit[j, i, k_23])
                     if k_23 != j:
                         if term_7 > largest_now or term_7 != term_7:
                             largest_now = term_7
@@ -915,21 +960,22 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 arglargest[j, i] = arglargest_now
                 sum_c_unit_3 = sum_c_unit[j, i, arglargest_now]
                 sum_c_unit_entry_2[j, i] = sum_c_unit_3
-                seed_3 = seed[j, i]
+                seed_2 = seed[j, i]
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
-                factor_31 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
-                ratio_value_10 = _ratio(1.0, factor_31)
-                square_6 = (ratio_value_10 * ratio_value_10)
+                factor_29 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
+                ratio_value_8 = _ratio(1.0, factor_29)
+                square_6 = (ratio_value_8 * ratio_value_8)
                 case_3 = ((1.0) if j == arglargest_now else 0.0)
-                decay_3 = (_raised_decay(largest_now) * 5.421010862427522e-20)
-                term_8 = 1.0 + decay_3
-                factor_32 = decay_3 / term_8
-                sigmoid_plus_3 = (((((1.0 / term_8)) if largest_now >= 0 else factor_32 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_33 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sigmoid_minus_3 = ((((factor_32) if largest_now >= 0 else ((1.0 / term_8)) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_9)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sum_embedding_4_sensitivity_2_own_left[row, i] = ((seed_3 * sum_e_3 * square_6 * case_3 * sigmoid_plus_3 * sigmoid_minus_3) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
-                factor_34 = (decay_3 * decay_3) / (term_8 * term_8)
-                term_10 = sigmoid_plus_3 * ((((factor_34) if largest_now >= 0 else ((1.0 / ((term_8 * term_8)))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / ((term_9 * term_9)))) if arglargest_now < 0.0 else np.nan) - (((((1.0 / ((term_8 * term_8)))) if largest_now >= 0 else factor_34 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_35 if arglargest_now < 0.0 else np.nan) * sigmoid_minus_3
-                largest_slope_5[j, i] = seed_3 * term_10 * ((sum_e_3) if j == arglargest_now else sum_c_unit_3)
+                decay_2 = (_raised_decay(largest_now) * 5.421010862427522e-20)
+                term_8 = 1.0 + decay_2
+                factor_30 = decay_2 / term_8
+                sigmoid_plus_2 = (((((1.0 / term_8)) if largest_now >= 0 else factor_30 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_31 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_2 = ((((factor_30) if largest_now >= 0 else ((1.0 / term_8)) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_9)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sum_embedding_4_sensitivity_2_own_term = seed_2 * sum_e_2 * square_6 * case_3 * sigmoid_plus_2 * sigmoid_minus_2
+                sum_embedding_4_sensitivity_2_own_left[row, i] = ((sum_embedding_4_sensitivity_2_own_term) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
+                factor_32 = (decay_2 * decay_2) / (term_8 * term_8)
+                term_10 = sigmoid_plus_2 * ((((factor_32) if largest_now >= 0 else ((1.0 / ((term_8 * term_8)))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / ((term_9 * term_9)))) if arglargest_now < 0.0 else np.nan) - (((((1.0 / ((term_8 * term_8)))) if largest_now >= 0 else factor_32 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_33 if arglargest_now < 0.0 else np.nan) * sigmoid_minus_2
+                largest_slope_5[j, i] = seed_2 * term_10 * ((sum_e_2) if j == arglargest_now else sum_c_unit_3)
                 sum_norm_embedding_now_sum = 0.0
                 sum_norm_embedding_now_lost = 0.0
                 sum_norm_embedding_sensitivity_now_sum = 0.0
@@ -940,42 +986,56 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_norm_embedding_sensitivity_3_now_lost = 0.0
                 sum_norm_c_sensitivity_own_now_sum = 0.0
                 sum_norm_c_sensitivity_own_now_lost = 0.0
+                factor_34 = factor_10 * seed_2 * case_3 * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_8
                 case_4 = ((0.0) if j == arglargest_now else 1.0)
-                factor_36 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
-                factor_37 = w_2 * seed_3 * sigmoid_plus_3 * sigmoid_minus_3
-                factor_39 = seed_3 * term_10 * case_4
-                factor_41 = factor_40 * seed_3 * case_3 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_10
-                factor_42 = factor_26 * seed_3 * term_10 * case_3 * ratio_value_10
-                factor_43 = w_2 * seed_3 * term_10
+                factor_35 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
+                factor_36 = w_2 * seed_2 * sigmoid_plus_2 * sigmoid_minus_2
+                factor_38 = seed_2 * term_10 * case_4
+                factor_40 = factor_39 * seed_2 * case_3 * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_8
+                factor_41 = factor_10 * seed_2 * term_10 * case_3 * ratio_value_8
+                factor_42 = w_2 * seed_2 * term_10
                 peak_embedding_2 = peak_embedding[j, i]
-                factor_46 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
-                ratio_value_13 = _ratio(1.0, factor_46)
-                factor_47 = w_2 * seed_3 * term_10 * ratio_value_13
+                factor_45 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
+                ratio_value_11 = _ratio(1.0, factor_45)
+                factor_46 = w_2 * seed_2 * term_10 * ratio_value_11
+                factor_47 = ratio_value_8 / term
+                factor_49 = factor_22 * seed_2 * square_6 * case_3 * sigmoid_plus_2 * sigmoid_minus_2
+                per_term_unit, per_term = _inverse(term)
+                over_factor_29_unit, over_factor_29 = _divisor(factor_29)
+                per_u_unit, per_u = _inverse(u)
+                over_factor_35_unit, over_factor_35 = _divisor(factor_35)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
-                        f_113 = strip + place
-                        e_4 = e[j, i, f_113]
-                        ratio_value_11 = _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_36)
-                        ratio_value_12 = _ratio(sum_embedding[j, i, f_113] / term, factor_31)
-                        term_11 = case_4 * ratio_value_11 + case_3 * ratio_value_12
-                        factor_38 = factor_37 * e_4 * term_11
-                        strips[0, place] = factor_38
-                        largest_slope_now = factor_39 * e_4
-                        largest_slope[j, i, f_113] = largest_slope_now
-                        sum_e_slope_2[i, f_113] = factor_41 * ratio_value_12
-                        largest_slope_2[i, f_113] = factor_42 * (e_4 - sum_e_3 * ratio_value_12)
-                        e_slope_3_now = factor_37 * term_11
-                        e_slope_3[j, i, f_113] = e_slope_3_now
-                        largest_slope_3 = factor_43 * e_4 * term_11  # e*seed*w*(c_unit*Piecewise((0, Eq(j_2, arglargest)), (1, True)) + Piecewise((1, Eq(j_2, arglargest)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))**2*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True))) - sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))**2)
-                        factor_44 = e_4 * ratio_value_11
-                        strips[1, place] = factor_44
-                        factor_45 = e_4 * e_slope_3_now
-                        strips[2, place] = factor_45
+                        d_24 = strip + place
+                        e_3 = e[j, i, d_24]
+                        ratio_value_9 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_29_unit, over_factor_29)
+                        term_11 = e_3 - sum_e_2 * ratio_value_9
+                        sum_embedding_4_term[i, d_24] = factor_34 * term_11
+                        ratio_value_10 = _quotient(_quotient(sum_embedding_2[arglargest_now, d_24], per_u_unit, per_u), over_factor_35_unit, over_factor_35)
+                        term_12 = case_4 * ratio_value_10 + case_3 * ratio_value_9
+                        factor_37 = factor_36 * e_3 * term_12
+                        strips[0, place] = factor_37
+                        largest_slope_now = factor_38 * e_3
+                        largest_slope[j, i, d_24] = largest_slope_now
+                        sum_e_slope_2 = factor_40 * ratio_value_9  # -seed*w*Piecewise((1, Eq(j, arglargest)), (0, True))*ratio(1, sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding))*sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))/(u - 1)
+                        largest_slope_2 = factor_41 * term_11  # seed*w*(e - sum_e*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))**2*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True))) - sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))**2)*Piecewise((1, Eq(j, arglargest)), (0, True))*ratio(1, sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding))/(u - 1)
+                        e_slope_3_now = factor_36 * term_12
+                        e_slope_3[j, i, d_24] = e_slope_3_now
+                        largest_slope_3 = factor_42 * e_3 * term_12  # e*seed*w*(c_unit*Piecewise((0, Eq(j_2, arglargest)), (1, True)) + Piecewise((1, Eq(j_2, arglargest)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))**2*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True))) - sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))**2)
+                        factor_43 = e_3 * ratio_value_10
+                        strips[1, place] = factor_43
+                        factor_44 = e_3 * e_slope_3_now
+                        strips[2, place] = factor_44
                         strips[3, place] = largest_slope_3
-                        largest_slope_4[j, i, f_113] = ((factor_47 * term_11) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
-                        factor_48 = c_unit[j, f_113] * largest_slope_now
+                        largest_slope_4_now = ((factor_46 * term_12) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
+                        largest_slope_4[j, i, d_24] = largest_slope_4_now
+                        sum_embedding_4_sensitivity_3_own_term[i, d_24] = factor_47 * largest_slope_2 * term_11
+                        sum_c_unit_2_sensitivity_own_term[i, d_24] = factor_47 * largest_slope_now * term_11
+                        c_unit_2 = c_unit[j, d_24]
+                        factor_48 = c_unit_2 * largest_slope_now
                         strips[4, place] = factor_48
+                        sum_embedding_4_sensitivity_own_term[i, d_24] = factor_47 * sum_e_slope_2 * term_11 + factor_49 * (-e_3 + 2.0 * sum_e_2 * ratio_value_9) * ratio_value_9
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
                     sum_norm_embedding_sensitivity_now_sum, sum_norm_embedding_sensitivity_now_lost = _plus(sum_norm_embedding_sensitivity_now_sum, sum_norm_embedding_sensitivity_now_lost, _block_sum(strips[1], length))
                     sum_norm_embedding_sensitivity_2_now_sum, sum_norm_embedding_sensitivity_2_now_lost = _plus(sum_norm_embedding_sensitivity_2_now_sum, sum_norm_embedding_sensitivity_2_now_lost, _block_sum(strips[2], length))
@@ -991,14 +1051,20 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_norm_embedding_sensitivity_2[j, i] = sum_norm_embedding_sensitivity_2_now
                 sum_norm_embedding_sensitivity_3[j, i] = sum_norm_embedding_sensitivity_3_now
                 sum_norm_c_sensitivity_own[j, i] = sum_norm_c_sensitivity_own_now
-                term_12 = b_2 + w_2 * sum_e_3
-                decay_5 = (_raised_decay(term_12) * 5.421010862427522e-20)
-                term_13 = 1.0 + decay_5
-                factor_49 = decay_5 / term_13
-                sigmoid_plus_4 = (((1.0 / term_13)) if term_12 >= 0 else factor_49 if term_12 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-                sigmoid_minus_4 = ((factor_49) if term_12 >= 0 else ((1.0 / term_13)) if term_12 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                e_slope_4_now = (((-sum_norm_embedding_now + w_2 * seed_3 * sum_e_3 * sigmoid_plus_4 * sigmoid_minus_4) * ratio_value_13) if arglargest_now >= 0 else (w_2 * seed_3 * sum_e_3 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_13) if arglargest_now < 0.0 else np.nan)
+                term_13 = b_2 + w_2 * sum_e_2
+                decay_4 = (_raised_decay(term_13) * 5.421010862427522e-20)
+                term_14 = 1.0 + decay_4
+                factor_50 = decay_4 / term_14
+                sigmoid_plus_3 = (((1.0 / term_14)) if term_13 >= 0 else factor_50 if term_13 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
+                sigmoid_minus_3 = ((factor_50) if term_13 >= 0 else ((1.0 / term_14)) if term_13 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+                e_slope_4_now = (((-sum_norm_embedding_now + w_2 * seed_2 * sum_e_2 * sigmoid_plus_3 * sigmoid_minus_3) * ratio_value_11) if arglargest_now >= 0 else (w_2 * seed_2 * sum_e_2 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_11) if arglargest_now < 0.0 else np.nan)
                 e_slope_4[j, i] = e_slope_4_now
+                factor_51 = sum_norm_c_sensitivity_own_now * ratio_value_8 / term
+                for d_24 in range(d):
+                    e_4 = e[j, i, d_24]
+                    ratio_value_12 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_29_unit, over_factor_29)
+                    term_15 = e_4 - sum_e_2 * ratio_value_12
+                    sum_norm_c_sensitivity_3_own_term[i, d_24] = factor_51 * term_15
             for i in range(u):
                 sum_embedding_4[j, i, :] = 0.0
                 sum_embedding_4_sensitivity_3_own[j, i, :] = 0.0
@@ -1006,35 +1072,17 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_norm_c_sensitivity_3_own[j, i, :] = 0.0
                 sum_embedding_4_sensitivity_own[j, i, :] = 0.0
                 for i_106 in range(u):
-                    sum_e_4 = sum_e[j, i_106]
-                    factor_50 = math.sqrt(scaled_sum_embedding[j, i_106]) * _positive_part(peak_sum_embedding[j, i_106])
-                    seed_4 = seed[j, i_106]
-                    arglargest_2 = arglargest[j, i_106]
-                    case_5 = ((1.0) if j == arglargest_2 else 0.0)
-                    largest_2 = largest[j, i_106]
-                    decay_6 = (_raised_decay(largest_2) * 5.421010862427522e-20)
-                    factor_51 = decay_6 / (1.0 + decay_6)
-                    sigmoid_plus_5 = (((((1.0 / (1.0 + decay_6))) if largest_2 >= 0 else factor_51 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_33 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    sigmoid_minus_5 = ((((factor_51) if largest_2 >= 0 else ((1.0 / (1.0 + decay_6))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_9)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    ratio_value_15 = _ratio(1.0, factor_50)
-                    factor_52 = factor_26 * seed_4 * case_5 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_15
-                    factor_53 = ratio_value_15 / term
-                    factor_54 = sum_norm_c_sensitivity_own[j, i_106] * ratio_value_15 / term
-                    factor_55 = factor_29 * seed_4 * (ratio_value_15 * ratio_value_15) * case_5 * sigmoid_plus_5 * sigmoid_minus_5
                     for d_24 in range(d):
-                        e_5 = e[j, i_106, d_24]
-                        ratio_value_14 = _ratio(sum_embedding[j, i_106, d_24] / term, factor_50)
-                        term_14 = e_5 - sum_e_4 * ratio_value_14
-                        if (i != i_106 and arglargest_2 >= 0):
-                            sum_embedding_4[j, i, d_24] += factor_52 * term_14
-                        if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
-                            sum_embedding_4_sensitivity_3_own[j, i, d_24] += factor_53 * largest_slope_2[i_106, d_24] * term_14
-                        if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
-                            sum_c_unit_2_sensitivity_own[j, i, d_24] += factor_53 * largest_slope[j, i_106, d_24] * term_14
-                        if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
-                            sum_norm_c_sensitivity_3_own[j, i, d_24] += factor_54 * term_14
-                        if (i != i_106 and arglargest_2 >= 0):
-                            sum_embedding_4_sensitivity_own[j, i, d_24] += factor_53 * sum_e_slope_2[i_106, d_24] * term_14 + factor_55 * (-e_5 + 2.0 * sum_e_4 * ratio_value_14) * ratio_value_14
+                        if (i != i_106 and arglargest[j, i_106] >= 0):
+                            sum_embedding_4[j, i, d_24] += sum_embedding_4_term[i_106, d_24]
+                        if (i != i_106 and arglargest[j, i_106] >= 0 and j == arglargest[j, i_106]):
+                            sum_embedding_4_sensitivity_3_own[j, i, d_24] += sum_embedding_4_sensitivity_3_own_term[i_106, d_24]
+                        if (i != i_106 and arglargest[j, i_106] >= 0 and j == arglargest[j, i_106]):
+                            sum_c_unit_2_sensitivity_own[j, i, d_24] += sum_c_unit_2_sensitivity_own_term[i_106, d_24]
+                        if (i != i_106 and arglargest[j, i_106] >= 0 and j == arglargest[j, i_106]):
+                            sum_norm_c_sensitivity_3_own[j, i, d_24] += sum_norm_c_sensitivity_3_own_term[i_106, d_24]
+                        if (i != i_106 and arglargest[j, i_106] >= 0):
+                            sum_embedding_4_sensitivity_own[j, i, d_24] += sum_embedding_4_sensitivity_own_term[i_106, d_24]
         _multiply(sum_embedding_4_sensitivity_2_own_left[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_4_sensitivity_2_own[start:stop], False)
     sum_w_2 = 0.0
     sum_w_2_lost = 0.0
@@ -1050,49 +1098,51 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_b_2_sensitivity_lost = 0.0
     for i_39 in range(u):
         for j_40 in range(s):
-            seed_5 = seed[j_40, i_39]
-            sum_e_5 = sum_e[j_40, i_39]
-            arglargest_3 = arglargest[j_40, i_39]
-            sum_c_unit_4 = sum_c_unit[j_40, i_39, arglargest_3]
-            largest_3 = largest[j_40, i_39]
-            decay_7 = (_raised_decay(largest_3) * 5.421010862427522e-20)
-            term_15 = 1.0 + decay_7
-            factor_56 = decay_7 / term_15
-            sigmoid_plus_6 = (((((1.0 / term_15)) if largest_3 >= 0 else factor_56 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_33 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_minus_6 = ((((factor_56) if largest_3 >= 0 else ((1.0 / term_15)) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_9)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-            factor_57 = seed_5 * ((sum_e_5) if j_40 == arglargest_3 else sum_c_unit_4) * sigmoid_plus_6 * sigmoid_minus_6
-            if arglargest_3 >= 0:
-                sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_57)
-            factor_58 = seed_5 * sigmoid_plus_6 * sigmoid_minus_6
-            if arglargest_3 >= 0:
-                sum_b_2, sum_b_2_lost = _plus(sum_b_2, sum_b_2_lost, factor_58)
+            seed_3 = seed[j_40, i_39]
+            sum_e_3 = sum_e[j_40, i_39]
+            arglargest_2 = arglargest[j_40, i_39]
+            sum_c_unit_4 = sum_c_unit[j_40, i_39, arglargest_2]
+            largest_2 = largest[j_40, i_39]
+            decay_5 = (_raised_decay(largest_2) * 5.421010862427522e-20)
+            term_16 = 1.0 + decay_5
+            factor_52 = decay_5 / term_16
+            sigmoid_plus_4 = (((((1.0 / term_16)) if largest_2 >= 0 else factor_52 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_31 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_4 = ((((factor_52) if largest_2 >= 0 else ((1.0 / term_16)) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_9)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            factor_53 = seed_3 * ((sum_e_3) if j_40 == arglargest_2 else sum_c_unit_4) * sigmoid_plus_4 * sigmoid_minus_4
+            if arglargest_2 >= 0:
+                sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_53)
+            factor_54 = seed_3 * sigmoid_plus_4 * sigmoid_minus_4
+            if arglargest_2 >= 0:
+                sum_b_2, sum_b_2_lost = _plus(sum_b_2, sum_b_2_lost, factor_54)
             largest_slope_5_2 = largest_slope_5[j_40, i_39]
-            factor_59 = largest_slope_5_2 * sum_e_5
-            if (arglargest_3 >= 0 and j_40 == arglargest_3):
-                sum_w_2_sensitivity, sum_w_2_sensitivity_lost = _plus(sum_w_2_sensitivity, sum_w_2_sensitivity_lost, factor_59)
-            factor_60 = largest_slope_5_2 * sum_c_unit_4
-            if (arglargest_3 >= 0 and j_40 != arglargest_3):
-                sum_w_2_sensitivity_2, sum_w_2_sensitivity_2_lost = _plus(sum_w_2_sensitivity_2, sum_w_2_sensitivity_2_lost, factor_60)
-            factor_61 = (decay_7 * decay_7) / (term_15 * term_15)
-            factor_62 = seed_5 * (sigmoid_plus_6 * ((((factor_61) if largest_3 >= 0 else ((1.0 / ((term_15 * term_15)))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / ((term_9 * term_9)))) if arglargest_3 < 0.0 else np.nan) - (((((1.0 / ((term_15 * term_15)))) if largest_3 >= 0 else factor_61 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_35 if arglargest_3 < 0.0 else np.nan) * sigmoid_minus_6)
-            if arglargest_3 >= 0:
-                sum_b_2_sensitivity, sum_b_2_sensitivity_lost = _plus(sum_b_2_sensitivity, sum_b_2_sensitivity_lost, factor_62)
-            factor_63 = seed_5 * ((0.0) if j_40 == arglargest_3 else 1.0) * sigmoid_plus_6 * sigmoid_minus_6
-            factor_64 = math.sqrt(scaled_c[arglargest_3]) * _positive_part(peak_c[arglargest_3])
-            factor_65 = _ratio(1.0, factor_64) / u
+            factor_55 = largest_slope_5_2 * sum_e_3
+            if (arglargest_2 >= 0 and j_40 == arglargest_2):
+                sum_w_2_sensitivity, sum_w_2_sensitivity_lost = _plus(sum_w_2_sensitivity, sum_w_2_sensitivity_lost, factor_55)
+            factor_56 = largest_slope_5_2 * sum_c_unit_4
+            if (arglargest_2 >= 0 and j_40 != arglargest_2):
+                sum_w_2_sensitivity_2, sum_w_2_sensitivity_2_lost = _plus(sum_w_2_sensitivity_2, sum_w_2_sensitivity_2_lost, factor_56)
+            factor_57 = (decay_5 * decay_5) / (term_16 * term_16)
+            factor_58 = seed_3 * (sigmoid_plus_4 * ((((factor_57) if largest_2 >= 0 else ((1.0 / ((term_16 * term_16)))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / ((term_9 * term_9)))) if arglargest_2 < 0.0 else np.nan) - (((((1.0 / ((term_16 * term_16)))) if largest_2 >= 0 else factor_57 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_33 if arglargest_2 < 0.0 else np.nan) * sigmoid_minus_4)
+            if arglargest_2 >= 0:
+                sum_b_2_sensitivity, sum_b_2_sensitivity_lost = _plus(sum_b_2_sensitivity, sum_b_2_sensitivity_lost, factor_58)
+            factor_59 = seed_3 * ((0.0) if j_40 == arglargest_2 else 1.0) * sigmoid_plus_4 * sigmoid_minus_4
+            factor_60 = math.sqrt(scaled_c[arglargest_2]) * _positive_part(peak_c[arglargest_2])
+            factor_61 = _ratio(1.0, factor_60) / u
+            per_u_unit, per_u = _inverse(u)
+            over_factor_60_unit, over_factor_60 = _divisor(factor_60)
             for f_11 in range(d):
-                e_6 = e[j_40, i_39, f_11]
-                if arglargest_3 >= 0:
-                    sum_c_unit_2[arglargest_3, f_11] += factor_63 * e_6
-                if (arglargest_3 >= 0 and j_40 != arglargest_3):
-                    sum_c_unit_2_sensitivity_2_own[arglargest_3, f_11] += factor_65 * largest_slope[j_40, i_39, f_11] * (e_6 - sum_c_unit_4 * _ratio(sum_embedding_2[arglargest_3, f_11] / u, factor_64))
+                e_5 = e[j_40, i_39, f_11]
+                if arglargest_2 >= 0:
+                    sum_c_unit_2[arglargest_2, f_11] += factor_59 * e_5
+                if (arglargest_2 >= 0 and j_40 != arglargest_2):
+                    sum_c_unit_2_sensitivity_2_own[arglargest_2, f_11] += factor_61 * largest_slope[j_40, i_39, f_11] * (e_5 - sum_c_unit_4 * _quotient(_quotient(sum_embedding_2[arglargest_2, f_11], per_u_unit, per_u), over_factor_60_unit, over_factor_60))
     sum_w_2 = _completed(sum_w_2, sum_w_2_lost)
     sum_b_2 = _completed(sum_b_2, sum_b_2_lost)
     sum_w_2_sensitivity = _completed(sum_w_2_sensitivity, sum_w_2_sensitivity_lost)
     sum_w_2_sensitivity_2 = _completed(sum_w_2_sensitivity_2, sum_w_2_sensitivity_2_lost)
     sum_b_2_sensitivity = _completed(sum_b_2_sensitivity, sum_b_2_sensitivity_lost)
-    factor_67 = w_2 / u
-    factor_69 = w_2 / (u * u)
+    factor_63 = w_2 / u
+    factor_65 = w_2 / (u * u)
     for start in range(0, s, block):
         stop = min(start + block, s)
         for k_10 in range(start, stop):
@@ -1102,130 +1152,145 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_63 = strip + place
-                    factor_66 = c_unit[k_10, f_63] * sum_c_unit_2[k_10, f_63]
-                    strips[0, place] = factor_66
+                    factor_62 = c_unit[k_10, f_63] * sum_c_unit_2[k_10, f_63]
+                    strips[0, place] = factor_62
                 sum_norm_c_now_sum, sum_norm_c_now_lost = _plus(sum_norm_c_now_sum, sum_norm_c_now_lost, _block_sum(strips[0], length))
             sum_norm_c_now = _completed(sum_norm_c_now_sum, sum_norm_c_now_lost)
             sum_norm_c[k_10] = sum_norm_c_now
-            ratio_value_16 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
-            factor_68 = factor_67 * ratio_value_16
-            square_7 = (ratio_value_16 * ratio_value_16)
-            factor_70 = factor_69 * sum_norm_c_now * square_7
-            factor_71 = factor_69 * square_7
+            ratio_value_13 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
+            factor_64 = factor_63 * ratio_value_13
+            square_7 = (ratio_value_13 * ratio_value_13)
+            factor_66 = factor_65 * sum_norm_c_now * square_7
+            factor_67 = factor_65 * square_7
             for d_24 in range(d):
-                c_unit_2 = c_unit[k_10, d_24]
-                term_16 = sum_c_unit_2[k_10, d_24] - sum_norm_c_now * c_unit_2
-                gradient_embedding_part_1_now = factor_68 * term_16
+                c_unit_3 = c_unit[k_10, d_24]
+                term_17 = sum_c_unit_2[k_10, d_24] - sum_norm_c_now * c_unit_3
+                gradient_embedding_part_1_now = factor_64 * term_17
                 gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
-                hessian_embedding_part_1[k_10, d_24] = factor_70 * (c_unit_2 * c_unit_2)
-                hessian_embedding_part_3[k_10, d_24] = factor_71 * (-2.0) * c_unit_2 * term_16
+                hessian_embedding_part_1[k_10, d_24] = factor_66 * (c_unit_3 * c_unit_3)
+                hessian_embedding_part_3[k_10, d_24] = factor_67 * (-2.0) * c_unit_3 * term_17
             for i in range(u):
-                arglargest_4 = arglargest[k_10, i]
-                case_6 = ((0.0) if k_10 == arglargest_4 else 1.0)
-                factor_72 = math.sqrt(scaled_c[arglargest_4]) * _positive_part(peak_c[arglargest_4])
-                case_7 = ((1.0) if k_10 == arglargest_4 else 0.0)
-                factor_73 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
-                seed_6 = seed[k_10, i]
-                largest_4 = largest[k_10, i]
-                decay_8 = (_raised_decay(largest_4) * 5.421010862427522e-20)
-                factor_74 = decay_8 / (1.0 + decay_8)
-                ratio_value_18 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-                factor_75 = w_2 * seed_6 * (((((1.0 / (1.0 + decay_8))) if largest_4 >= 0 else factor_74 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_33 if arglargest_4 < 0.0 else np.nan) * ((((factor_74) if largest_4 >= 0 else ((1.0 / (1.0 + decay_8))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_9)) if arglargest_4 < 0.0 else np.nan) * ratio_value_18
-                sum_e_6 = sum_e[k_10, i]
-                term_17 = b_2 + w_2 * sum_e_6
-                decay_9 = (_raised_decay(term_17) * 5.421010862427522e-20)
-                factor_76 = decay_9 / (1.0 + decay_9)
-                case_8 = (((1.0 / (1.0 + decay_9))) if term_17 >= 0 else factor_76 if term_17 < 0.0 else np.nan)
-                case_9 = ((factor_76) if term_17 >= 0 else ((1.0 / (1.0 + decay_9))) if term_17 < 0.0 else np.nan)
-                factor_77 = w_2 * seed_6 * sum_e_6 * case_8 * case_9 * ratio_value_18
-                factor_79 = -sum_norm_embedding[k_10, i] * ratio_value_18
-                factor_80 = -w_2 * seed_6 * case_8 * case_9 * ratio_value_18
+                arglargest_3 = arglargest[k_10, i]
+                case_5 = ((0.0) if k_10 == arglargest_3 else 1.0)
+                factor_68 = math.sqrt(scaled_c[arglargest_3]) * _positive_part(peak_c[arglargest_3])
+                case_6 = ((1.0) if k_10 == arglargest_3 else 0.0)
+                factor_69 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+                seed_4 = seed[k_10, i]
+                largest_3 = largest[k_10, i]
+                decay_6 = (_raised_decay(largest_3) * 5.421010862427522e-20)
+                factor_70 = decay_6 / (1.0 + decay_6)
+                ratio_value_15 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
+                factor_71 = w_2 * seed_4 * (((((1.0 / (1.0 + decay_6))) if largest_3 >= 0 else factor_70 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_31 if arglargest_3 < 0.0 else np.nan) * ((((factor_70) if largest_3 >= 0 else ((1.0 / (1.0 + decay_6))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_9)) if arglargest_3 < 0.0 else np.nan) * ratio_value_15
+                sum_e_4 = sum_e[k_10, i]
+                term_18 = b_2 + w_2 * sum_e_4
+                decay_7 = (_raised_decay(term_18) * 5.421010862427522e-20)
+                factor_72 = decay_7 / (1.0 + decay_7)
+                case_7 = (((1.0 / (1.0 + decay_7))) if term_18 >= 0 else factor_72 if term_18 < 0.0 else np.nan)
+                case_8 = ((factor_72) if term_18 >= 0 else ((1.0 / (1.0 + decay_7))) if term_18 < 0.0 else np.nan)
+                factor_73 = w_2 * seed_4 * sum_e_4 * case_7 * case_8 * ratio_value_15
+                factor_75 = -sum_norm_embedding[k_10, i] * ratio_value_15
+                factor_76 = -w_2 * seed_4 * case_7 * case_8 * ratio_value_15
+                per_term_unit, per_term = _inverse(term)
+                over_factor_69_unit, over_factor_69 = _divisor(factor_69)
+                per_u_unit, per_u = _inverse(u)
+                over_factor_68_unit, over_factor_68 = _divisor(factor_68)
                 for d_24 in range(d):
                     gradient_embedding_part_1_2 = gradient_embedding_part_1[d_24]
                     sum_embedding_3_2 = sum_embedding_3[k_10, i, d_24]
                     sum_embedding_4_2 = sum_embedding_4[k_10, i, d_24]
-                    ratio_value_17 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_73)
-                    e_7 = e[k_10, i, d_24]
-                    factor_78 = factor_77 * e_7
-                    factor_81 = factor_80 * ratio_value_17
-                    gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_75 * (case_6 * _ratio(sum_embedding_2[arglargest_4, d_24] / u, factor_72) + case_7 * ratio_value_17) + factor_78 + factor_79 * e_7 + factor_81) if arglargest_4 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_78 + factor_81) if arglargest_4 < 0.0 else np.nan)
+                    ratio_value_14 = _quotient(_quotient(sum_embedding[k_10, i, d_24], per_term_unit, per_term), over_factor_69_unit, over_factor_69)
+                    e_6 = e[k_10, i, d_24]
+                    factor_74 = factor_73 * e_6
+                    factor_77 = factor_76 * ratio_value_14
+                    gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_71 * (case_5 * _quotient(_quotient(sum_embedding_2[arglargest_3, d_24], per_u_unit, per_u), over_factor_68_unit, over_factor_68) + case_6 * ratio_value_14) + factor_74 + factor_75 * e_6 + factor_77) if arglargest_3 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_74 + factor_77) if arglargest_3 < 0.0 else np.nan)
         _multiply(c_unit[start:stop], False, largest_slope.reshape((s * u, d)), True, sum_norm_c_sensitivity[start:stop].reshape(((stop - start), s * u)), False)
     sum_norm_c_sensitivity_2_own[:, :] = 0.0
     for i_164 in range(u):
         for j_165 in range(s):
-            arglargest_5 = arglargest[j_165, i_164]
-            factor_82 = math.sqrt(scaled_c[arglargest_5]) * _positive_part(peak_c[arglargest_5])
-            factor_83 = sum_norm_c_sensitivity[arglargest_5, j_165, i_164] * _ratio(1.0, factor_82) / u
+            arglargest_4 = arglargest[j_165, i_164]
+            factor_78 = math.sqrt(scaled_c[arglargest_4]) * _positive_part(peak_c[arglargest_4])
+            factor_79 = sum_norm_c_sensitivity[arglargest_4, j_165, i_164] * _ratio(1.0, factor_78) / u
+            per_u_unit, per_u = _inverse(u)
+            over_factor_78_unit, over_factor_78 = _divisor(factor_78)
             for d_24 in range(d):
-                if (arglargest_5 >= 0 and j_165 != arglargest_5):
-                    sum_norm_c_sensitivity_2_own[arglargest_5, d_24] += factor_83 * (e[j_165, i_164, d_24] - sum_c_unit[j_165, i_164, arglargest_5] * _ratio(sum_embedding_2[arglargest_5, d_24] / u, factor_82))
+                if (arglargest_4 >= 0 and j_165 != arglargest_4):
+                    sum_norm_c_sensitivity_2_own[arglargest_4, d_24] += factor_79 * (e[j_165, i_164, d_24] - sum_c_unit[j_165, i_164, arglargest_4] * _quotient(_quotient(sum_embedding_2[arglargest_4, d_24], per_u_unit, per_u), over_factor_78_unit, over_factor_78))
     gradient_w[()] = sum_w_2 - sum_w
     gradient_b[()] = sum_b_2 - sum_b
     hessian_w[()] = sum_w_2_sensitivity + sum_w_2_sensitivity_2 - sum_w_sensitivity
     hessian_b[()] = sum_b_2_sensitivity - sum_b_sensitivity
-    factor_94 = square_4 / u
-    factor_106 = -w_2 / (term * term)
-    factor_107 = -w_2 / (u * u)
+    factor_90 = square_4 / u
+    factor_102 = -w_2 / (term * term)
+    factor_103 = -w_2 / (u * u)
     for j in range(s):
         peak_c_2 = peak_c[j]
-        factor_93 = math.sqrt(scaled_c[j]) * _positive_part(peak_c_2)
-        ratio_value_22 = _ratio(1.0, factor_93)
-        factor_95 = factor_94 * ratio_value_22
-        factor_98 = factor_67 * ratio_value_22
-        factor_100 = factor_22 * ratio_value_22
-        factor_108 = factor_107 * sum_norm_c[j] * (ratio_value_22 * ratio_value_22)
+        factor_89 = math.sqrt(scaled_c[j]) * _positive_part(peak_c_2)
+        ratio_value_19 = _ratio(1.0, factor_89)
+        factor_91 = factor_90 * ratio_value_19
+        factor_94 = factor_63 * ratio_value_19
+        factor_96 = factor_27 * ratio_value_19
+        factor_104 = factor_103 * sum_norm_c[j] * (ratio_value_19 * ratio_value_19)
         for i in range(u):
             peak_embedding_3 = peak_embedding[j, i]
-            factor_84 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_3)
-            ratio_value_19 = _ratio(1.0, factor_84)
-            square_8 = (ratio_value_19 * ratio_value_19)
+            factor_80 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_3)
+            ratio_value_16 = _ratio(1.0, factor_80)
+            square_8 = (ratio_value_16 * ratio_value_16)
             sum_norm_embedding_2 = sum_norm_embedding[j, i]
             peak_sum_embedding_3 = peak_sum_embedding[j, i]
-            factor_85 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
-            seed_7 = seed[j, i]
-            sum_e_7 = sum_e[j, i]
-            term_18 = b_2 + w_2 * sum_e_7
-            decay_10 = (_raised_decay(term_18) * 5.421010862427522e-20)
-            term_19 = 1.0 + decay_10
-            factor_86 = decay_10 / term_19
-            sigmoid_plus_7 = (((1.0 / term_19)) if term_18 >= 0 else factor_86 if term_18 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-            sigmoid_minus_7 = ((factor_86) if term_18 >= 0 else ((1.0 / term_19)) if term_18 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-            factor_87 = w_2 * seed_7 * sigmoid_plus_7 * sigmoid_minus_7
-            arglargest_6 = arglargest[j, i]
-            case_10 = ((0.0) if j == arglargest_6 else 1.0)
-            factor_88 = math.sqrt(scaled_c[arglargest_6]) * _positive_part(peak_c[arglargest_6])
-            case_11 = ((1.0) if j == arglargest_6 else 0.0)
-            largest_5 = largest[j, i]
-            decay_11 = (_raised_decay(largest_5) * 5.421010862427522e-20)
-            term_20 = 1.0 + decay_11
-            factor_89 = decay_11 / term_20
-            sigmoid_plus_8 = (((((1.0 / term_20)) if largest_5 >= 0 else factor_89 if largest_5 < 0.0 else np.nan)) if arglargest_6 >= 0 else factor_33 if arglargest_6 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_minus_8 = ((((factor_89) if largest_5 >= 0 else ((1.0 / term_20)) if largest_5 < 0.0 else np.nan)) if arglargest_6 >= 0 else ((1.0 / term_9)) if arglargest_6 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-            factor_90 = -w_2 * seed_7 * sigmoid_plus_8 * sigmoid_minus_8
-            factor_91 = -w_2 * seed_7 * sum_e_7 * sigmoid_plus_7 * sigmoid_minus_7
-            factor_92 = w_2 * seed_7 * square_8 * sigmoid_plus_7 * sigmoid_minus_7
+            factor_81 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
+            seed_5 = seed[j, i]
+            sum_e_5 = sum_e[j, i]
+            term_19 = b_2 + w_2 * sum_e_5
+            decay_8 = (_raised_decay(term_19) * 5.421010862427522e-20)
+            term_20 = 1.0 + decay_8
+            factor_82 = decay_8 / term_20
+            sigmoid_plus_5 = (((1.0 / term_20)) if term_19 >= 0 else factor_82 if term_19 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
+            sigmoid_minus_5 = ((factor_82) if term_19 >= 0 else ((1.0 / term_20)) if term_19 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+            factor_83 = w_2 * seed_5 * sigmoid_plus_5 * sigmoid_minus_5
+            arglargest_5 = arglargest[j, i]
+            case_9 = ((0.0) if j == arglargest_5 else 1.0)
+            factor_84 = math.sqrt(scaled_c[arglargest_5]) * _positive_part(peak_c[arglargest_5])
+            case_10 = ((1.0) if j == arglargest_5 else 0.0)
+            largest_4 = largest[j, i]
+            decay_9 = (_raised_decay(largest_4) * 5.421010862427522e-20)
+            term_22 = 1.0 + decay_9
+            factor_85 = decay_9 / term_22
+            sigmoid_plus_6 = (((((1.0 / term_22)) if largest_4 >= 0 else factor_85 if largest_4 < 0.0 else np.nan)) if arglargest_5 >= 0 else factor_31 if arglargest_5 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_6 = ((((factor_85) if largest_4 >= 0 else ((1.0 / term_22)) if largest_4 < 0.0 else np.nan)) if arglargest_5 >= 0 else ((1.0 / term_9)) if arglargest_5 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            factor_86 = -w_2 * seed_5 * sigmoid_plus_6 * sigmoid_minus_6
+            factor_87 = -w_2 * seed_5 * sum_e_5 * sigmoid_plus_5 * sigmoid_minus_5
+            factor_88 = w_2 * seed_5 * square_8 * sigmoid_plus_5 * sigmoid_minus_5
+            sum_norm_c_sensitivity_own_2 = sum_norm_c_sensitivity_own[j, i]
             sum_norm_embedding_sensitivity_3_2 = sum_norm_embedding_sensitivity_3[j, i]
-            factor_96 = w_2 * sum_norm_embedding_sensitivity_3_2
-            factor_97 = seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8
-            factor_99 = factor_98 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8
-            factor_101 = factor_100 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8
-            factor_102 = w_2 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8
-            case_13 = ((w_2 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8 * ratio_value_19) if arglargest_6 >= 0 else 0.0 if arglargest_6 < 0.0 else np.nan)
-            factor_103 = _ratio(1.0, factor_88) / u
-            factor_104 = w_2 * ratio_value_19
+            factor_92 = w_2 * sum_norm_embedding_sensitivity_3_2
+            factor_93 = seed_5 * case_9 * sigmoid_plus_6 * sigmoid_minus_6
+            factor_95 = factor_94 * seed_5 * case_9 * sigmoid_plus_6 * sigmoid_minus_6
+            factor_97 = factor_96 * seed_5 * case_9 * sigmoid_plus_6 * sigmoid_minus_6
+            factor_98 = w_2 * seed_5 * case_9 * sigmoid_plus_6 * sigmoid_minus_6
+            case_12 = ((w_2 * seed_5 * case_9 * sigmoid_plus_6 * sigmoid_minus_6 * ratio_value_16) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan)
+            factor_99 = _ratio(1.0, factor_84) / u
+            factor_100 = w_2 * ratio_value_16
             e_slope_4_2 = e_slope_4[j, i]
-            factor_105 = -e_slope_4_2 * ratio_value_19
-            term_22 = e_slope_4_2 * ratio_value_19 + factor_29 * sum_embedding_3_sensitivity_2_own[j, i] + factor_106 * sum_embedding_4_sensitivity_2_own[j, i] + factor_108
+            factor_101 = -e_slope_4_2 * ratio_value_16
+            term_24 = e_slope_4_2 * ratio_value_16 + factor_22 * sum_embedding_3_sensitivity_2_own[j, i] + factor_102 * sum_embedding_4_sensitivity_2_own[j, i] + factor_104
+            per_term_unit, per_term = _inverse(term)
+            over_factor_81_unit, over_factor_81 = _divisor(factor_81)
+            per_u_unit, per_u = _inverse(u)
+            over_factor_84_unit, over_factor_84 = _divisor(factor_84)
             for d_24 in range(d):
                 hessian_embedding_part_2_2 = hessian_embedding_part_2[j, d_24]
-                e_8 = e[j, i, d_24]
-                ratio_value_20 = _ratio(sum_embedding[j, i, d_24] / term, factor_85)
-                ratio_value_21 = _ratio(sum_embedding_2[arglargest_6, d_24] / u, factor_88)
-                term_21 = ratio_value_20 - sum_e_7 * e_8
-                case_12 = ((-e_8 * ratio_value_19) if arglargest_6 >= 0 else 0.0 if arglargest_6 < 0.0 else np.nan)
+                e_7 = e[j, i, d_24]
+                ratio_value_17 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_81_unit, over_factor_81)
+                ratio_value_18 = _quotient(_quotient(sum_embedding_2[arglargest_5, d_24], per_u_unit, per_u), over_factor_84_unit, over_factor_84)
+                term_21 = case_9 * ratio_value_18 + case_10 * ratio_value_17
+                term_23 = ratio_value_17 - sum_e_5 * e_7
+                case_11 = ((-e_7 * ratio_value_16) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan)
+                e_slope_3_2 = e_slope_3[j, i, d_24]
                 largest_slope_4_2 = largest_slope_4[j, i, d_24]
-                square_9 = (e_8 * e_8)
-                hessian_embedding[j, i, d_24] = term_22 + hessian_embedding_part_1[j, d_24] + hessian_embedding_part_3[j, d_24] + sum_embedding_3_sensitivity_own[j, i, d_24] + sum_embedding_4_sensitivity_own[j, i, d_24] + hessian_embedding_part_2_2 * (sum_norm_c_sensitivity_2_own[j, d_24] + sum_norm_c_sensitivity_3_own[j, i, d_24]) + w_2 * sum_embedding_4_sensitivity_3_own[j, i, d_24] + e_8 * ((square_8 * (sum_norm_embedding_2 * e_8 + factor_87 * ratio_value_20 + factor_90 * (case_10 * ratio_value_21 + case_11 * ratio_value_20) + factor_91 * e_8)) if arglargest_6 >= 0 else (factor_92 * term_21) if arglargest_6 < 0.0 else np.nan) + sum_e_slope_3[j, i, d_24] * term_21 * ratio_value_19 + case_12 * ratio_value_19 * (e_slope_3[j, i, d_24] - sum_norm_embedding_sensitivity_2[j, i] * e_8) + factor_95 * (sum_c_unit_2_sensitivity_2_own[j, d_24] + sum_c_unit_2_sensitivity_own[j, i, d_24]) + (((w_2 * largest_slope_4_2 * term_21 + hessian_embedding_part_2_2 * sum_norm_c_sensitivity_own[j, i] * term_21 + factor_96 * term_21 * case_12 + factor_95 * largest_slope[j, i, d_24] * term_21 + factor_97 * hessian_embedding_part_4[j, d_24] * (c_unit[j, d_24] - sum_c_unit_entry_1[j, i] * e_8) + factor_99 + factor_101 * square_9) * ratio_value_19) if (arglargest_6 >= 0 and j == arglargest_6) else 0.0) + ((factor_103 * (factor_102 * case_12 * (e_8 - sum_norm_embedding_sensitivity[j, i] * ratio_value_21) + case_13 - (ratio_value_21 * ratio_value_21) * case_13)) if j == arglargest_6 else 0.0) + ((factor_104 * (largest_slope_4_2 + sum_norm_embedding_sensitivity_3_2 * case_12) * (ratio_value_21 - sum_c_unit_entry_2[j, i] * e_8)) if (arglargest_6 >= 0 and j != arglargest_6) else 0.0) + factor_105 * square_9
+                largest_slope_6 = largest_slope[j, i, d_24]
+                c_unit_4 = c_unit[j, d_24]
+                square_9 = (e_7 * e_7)
+                hessian_embedding[j, i, d_24] = term_24 + hessian_embedding_part_1[j, d_24] + hessian_embedding_part_3[j, d_24] + sum_embedding_3_sensitivity_own[j, i, d_24] + sum_embedding_4_sensitivity_own[j, i, d_24] + hessian_embedding_part_2_2 * (sum_norm_c_sensitivity_2_own[j, d_24] + sum_norm_c_sensitivity_3_own[j, i, d_24]) + w_2 * sum_embedding_4_sensitivity_3_own[j, i, d_24] + e_7 * ((square_8 * (sum_norm_embedding_2 * e_7 + factor_83 * ratio_value_17 + factor_86 * term_21 + factor_87 * e_7)) if arglargest_5 >= 0 else (factor_88 * term_23) if arglargest_5 < 0.0 else np.nan) + sum_e_slope_3[j, i, d_24] * term_23 * ratio_value_16 + case_11 * ratio_value_16 * (e_slope_3_2 - sum_norm_embedding_sensitivity_2[j, i] * e_7) + factor_91 * (sum_c_unit_2_sensitivity_2_own[j, d_24] + sum_c_unit_2_sensitivity_own[j, i, d_24]) + (((w_2 * largest_slope_4_2 * term_23 + hessian_embedding_part_2_2 * sum_norm_c_sensitivity_own_2 * term_23 + factor_92 * term_23 * case_11 + factor_91 * largest_slope_6 * term_23 + factor_93 * hessian_embedding_part_4[j, d_24] * (c_unit_4 - sum_c_unit_entry_1[j, i] * e_7) + factor_95 + factor_97 * square_9) * ratio_value_16) if (arglargest_5 >= 0 and j == arglargest_5) else 0.0) + ((factor_99 * (factor_98 * case_11 * (e_7 - sum_norm_embedding_sensitivity[j, i] * ratio_value_18) + case_12 - (ratio_value_18 * ratio_value_18) * case_12)) if j == arglargest_5 else 0.0) + ((factor_100 * (largest_slope_4_2 + sum_norm_embedding_sensitivity_3_2 * case_11) * (ratio_value_18 - sum_c_unit_entry_2[j, i] * e_7)) if (arglargest_5 >= 0 and j != arglargest_5) else 0.0) + factor_101 * square_9
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1269,7 +1334,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     sum_c_unit_tangent = np.empty((s, u, s,))
     sum_c_unit_tangent_entry_2 = np.empty((s, u,))
     sum_c_unit_2_tangent = np.empty((s, d,))
+    sum_embedding_3_tangent_term = np.empty((u, d,))
     sum_embedding_3_tangent = np.empty((s, u, d,))
+    sum_embedding_4_tangent_term = np.empty((u, d,))
     sum_embedding_4_tangent = np.empty((s, u, d,))
     sum_norm_embedding_tangent = np.empty((s, u,))
     product_embedding_part_1 = np.empty((d,))
@@ -1286,11 +1353,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     w_2 = np.float64(w[()])
     v_b = np.float64(direction_b[()])
     v_w = np.float64(direction_w[()])
-    square_4 = (w_2 * w_2)
-    factor_22 = v_w / term
-    factor_24 = v_b * w_2 / term
-    factor_26 = w_2 / (term * term)
-    factor_29 = -w_2 / term
+    square_3 = (w_2 * w_2)
+    factor_16 = v_w / term
+    factor_18 = v_b * w_2 / term
+    factor_20 = w_2 / (term * term)
+    factor_23 = -w_2 / term
     for j in range(s):
         sum_embedding_2[j, :] = 0.0
         sum_embedding_2_tangent[j, :] = 0.0
@@ -1309,12 +1376,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now_sum = 0.0
             scaled_embedding_now_lost = 0.0
+            over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = np.float64(embedding[j, i, f_207])
-                    ratio_value = _ratio(x_2, peak_embedding_now)
+                    ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
                     strips[0, place] = square
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
@@ -1323,12 +1391,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             norm_embedding_tangent_now_sum = 0.0
             norm_embedding_tangent_now_lost = 0.0
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
+            over_factor_unit, over_factor = _divisor(factor)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_4 = strip + place
                     x_3 = np.float64(embedding[j, i, f_4])
-                    e_now = _ratio(x_3, factor)
+                    e_now = _quotient(x_3, over_factor_unit, over_factor)
                     e[j, i, f_4] = e_now
                     v_x_2 = np.float64(direction_embedding[j, i, f_4])
                     factor_2 = v_x_2 * e_now
@@ -1348,19 +1417,21 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         sum_embedding_tangent[j, i, f_1] += v_x_3
             peak_sum_embedding_now = -np.inf
             ratio_value_2 = _ratio(1.0, factor)
+            per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
-                magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
+                magnitude_value_2 = abs(_quotient(sum_embedding[j, i, f_7], per_term_unit, per_term))
                 peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
                 v_x_4 = np.float64(direction_embedding[j, i, f_7])
                 e_tangent[j, i, f_7] = ratio_value_2 * (v_x_4 - norm_embedding_tangent_now * e[j, i, f_7])
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now_sum = 0.0
             scaled_sum_embedding_now_lost = 0.0
+            over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_208 = strip + place
-                    ratio_value_3 = _ratio(sum_embedding[j, i, f_208] / term, peak_sum_embedding_now)
+                    ratio_value_3 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_3 * ratio_value_3)
                     strips[0, place] = square_2
                 scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, _block_sum(strips[0], length))
@@ -1371,11 +1442,12 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             norm_sum_embedding_tangent_now_sum = 0.0
             norm_sum_embedding_tangent_now_lost = 0.0
             factor_3 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
+            over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    ratio_value_4 = _ratio(sum_embedding[j, i, f_1] / term, factor_3)
+                    ratio_value_4 = _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
                     factor_4 = e[j, i, f_1] * ratio_value_4
                     strips[0, place] = factor_4
                     factor_5 = sum_embedding_tangent[j, i, f_1] * ratio_value_4
@@ -1395,7 +1467,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_189 = strip + place
-                    ratio_value_5 = _ratio(sum_embedding[j, i, f_189] / term, factor_3)
+                    ratio_value_5 = _quotient(_quotient(sum_embedding[j, i, f_189], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
                     e_2 = e[j, i, f_189]
                     term_2 = e_tangent[j, i, f_189] * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_189] + factor_7 * e_2 * ratio_value_5
                     strips[0, place] = term_2
@@ -1414,87 +1486,83 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             term_5 = sigmoid_plus * case - case_2 * sigmoid_minus
             factor_10 = seed_now * term_5 * (v_b + v_w * sum_e_now + w_2 * sum_e_tangent_now)
             sum_b_tangent, sum_b_tangent_lost = _plus(sum_b_tangent, sum_b_tangent_lost, factor_10)
-            factor_11 = seed_now * (sum_e_tangent_now * (sigmoid_plus * sigmoid_minus + w_2 * sum_e_now * sigmoid_plus * case - w_2 * sum_e_now * case_2 * sigmoid_minus) + v_w * (sum_e_now * sum_e_now) * term_5 + v_b * sum_e_now * term_5)
+            term_6 = sigmoid_plus * sigmoid_minus + w_2 * sum_e_now * sigmoid_plus * case - w_2 * sum_e_now * case_2 * sigmoid_minus
+            factor_11 = seed_now * (sum_e_tangent_now * term_6 + v_w * (sum_e_now * sum_e_now) * term_5 + v_b * sum_e_now * term_5)
             sum_w_tangent, sum_w_tangent_lost = _plus(sum_w_tangent, sum_w_tangent_lost, factor_11)
+            factor_12 = square_3 * sigmoid_plus * case
+            factor_13 = w_2 * sigmoid_plus * sigmoid_minus
+            factor_14 = -square_3 * case_2 * sigmoid_minus
+            factor_15 = sum_e_tangent_now * ratio_value_6 / term
+            factor_17 = factor_16 * term_6 * ratio_value_6
+            factor_19 = factor_18 * term_5 * ratio_value_6
+            square_4 = (ratio_value_6 * ratio_value_6)
+            factor_21 = factor_20 * norm_sum_embedding_tangent_now * square_4 * sigmoid_plus * sigmoid_minus
+            factor_22 = factor_20 * sum_e_now * square_4 * sigmoid_plus * sigmoid_minus
+            factor_24 = factor_23 * sigmoid_plus * sigmoid_minus * ratio_value_6
+            for d_24 in range(d):
+                e_3 = e[j, i, d_24]
+                ratio_value_7 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
+                term_7 = -e_3 + sum_e_now * ratio_value_7
+                sum_embedding_tangent_2 = sum_embedding_tangent[j, i, d_24]
+                e_tangent_2 = e_tangent[j, i, d_24]
+                sum_embedding_3_tangent_term[i, d_24] = seed_now * (factor_15 * (factor_12 * term_7 + factor_13 * ratio_value_7 + factor_14 * term_7) + factor_17 * term_7 + factor_19 * term_7 + factor_21 * (e_3 + (-2.0) * sum_e_now * ratio_value_7) + factor_22 * sum_embedding_tangent_2 + factor_24 * e_tangent_2)
         peak_c_now = -np.inf
+        per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
-            c_now = sum_embedding_2[j, f_13] / u
+            c_now = _quotient(sum_embedding_2[j, f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
             peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
         scaled_c_now_sum = 0.0
         scaled_c_now_lost = 0.0
+        over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_209 = strip + place
-                ratio_value_7 = _ratio(c[f_209], peak_c_now)
-                square_3 = (ratio_value_7 * ratio_value_7)
-                strips[0, place] = square_3
+                ratio_value_8 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
+                square_5 = (ratio_value_8 * ratio_value_8)
+                strips[0, place] = square_5
             scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, _block_sum(strips[0], length))
         scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
         norm_c_tangent_now_sum = 0.0
         norm_c_tangent_now_lost = 0.0
-        factor_12 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
+        factor_25 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
+        over_factor_25_unit, over_factor_25 = _divisor(factor_25)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_11 = strip + place
-                c_unit_now = _ratio(c[f_11], factor_12)
+                c_unit_now = _quotient(c[f_11], over_factor_25_unit, over_factor_25)
                 c_unit[j, f_11] = c_unit_now
                 sum_embedding_2_tangent_2 = sum_embedding_2_tangent[j, f_11]
-                factor_13 = c_unit_now * sum_embedding_2_tangent_2
-                strips[0, place] = factor_13
+                factor_26 = c_unit_now * sum_embedding_2_tangent_2
+                strips[0, place] = factor_26
             norm_c_tangent_now_sum, norm_c_tangent_now_lost = _plus(norm_c_tangent_now_sum, norm_c_tangent_now_lost, _block_sum(strips[0], length))
         norm_c_tangent_now = _completed(norm_c_tangent_now_sum, norm_c_tangent_now_lost)
         norm_c_tangent[j] = norm_c_tangent_now
-        factor_14 = _ratio(1.0, factor_12) / u
+        factor_27 = _ratio(1.0, factor_25) / u
         for f_11 in range(d):
             sum_embedding_2_tangent_3 = sum_embedding_2_tangent[j, f_11]
             c_unit_2 = c_unit[j, f_11]
-            c_unit_tangent[j, f_11] = factor_14 * (sum_embedding_2_tangent_3 - norm_c_tangent_now * c_unit_2)
+            c_unit_tangent[j, f_11] = factor_27 * (sum_embedding_2_tangent_3 - norm_c_tangent_now * c_unit_2)
         for i in range(u):
             sum_embedding_3_tangent[j, i, :] = 0.0
             for i_204 in range(u):
-                sum_e_2 = sum_e[j, i_204]
-                factor_15 = math.sqrt(scaled_sum_embedding[j, i_204]) * _positive_part(peak_sum_embedding[j, i_204])
-                term_7 = b_2 + w_2 * sum_e_2
-                decay_2 = (_raised_decay(term_7) * 5.421010862427522e-20)
-                term_8 = 1.0 + decay_2
-                factor_16 = decay_2 / term_8
-                sigmoid_plus_2 = (((1.0 / term_8)) if term_7 >= 0 else factor_16 if term_7 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-                factor_17 = (decay_2 * decay_2) / (term_8 * term_8)
-                case_3 = ((factor_17) if term_7 >= 0 else ((1.0 / ((term_8 * term_8)))) if term_7 < 0.0 else np.nan)
-                factor_18 = square_4 * sigmoid_plus_2 * case_3
-                sigmoid_minus_2 = ((factor_16) if term_7 >= 0 else ((1.0 / term_8)) if term_7 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                factor_19 = w_2 * sigmoid_plus_2 * sigmoid_minus_2
-                case_4 = (((1.0 / ((term_8 * term_8)))) if term_7 >= 0 else factor_17 if term_7 < 0.0 else np.nan)
-                factor_20 = -square_4 * case_4 * sigmoid_minus_2
-                ratio_value_9 = _ratio(1.0, factor_15)
-                factor_21 = sum_e_tangent[j, i_204] * ratio_value_9 / term
-                factor_23 = factor_22 * (sigmoid_plus_2 * sigmoid_minus_2 + w_2 * sum_e_2 * sigmoid_plus_2 * case_3 - w_2 * sum_e_2 * case_4 * sigmoid_minus_2) * ratio_value_9
-                factor_25 = factor_24 * (sigmoid_plus_2 * case_3 - case_4 * sigmoid_minus_2) * ratio_value_9
-                square_5 = (ratio_value_9 * ratio_value_9)
-                factor_27 = factor_26 * norm_sum_embedding_tangent[j, i_204] * square_5 * sigmoid_plus_2 * sigmoid_minus_2
-                factor_28 = factor_26 * sum_e_2 * square_5 * sigmoid_plus_2 * sigmoid_minus_2
-                factor_30 = factor_29 * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_9
                 for d_24 in range(d):
-                    e_3 = e[j, i_204, d_24]
-                    ratio_value_8 = _ratio(sum_embedding[j, i_204, d_24] / term, factor_15)
-                    term_6 = -e_3 + sum_e_2 * ratio_value_8
                     if i != i_204:
-                        sum_embedding_3_tangent[j, i, d_24] += seed[j, i_204] * (factor_21 * (factor_18 * term_6 + factor_19 * ratio_value_8 + factor_20 * term_6) + factor_23 * term_6 + factor_25 * term_6 + factor_27 * (e_3 + (-2.0) * sum_e_2 * ratio_value_8) + factor_28 * sum_embedding_tangent[j, i_204, d_24] + factor_30 * e_tangent[j, i_204, d_24])
+                        sum_embedding_3_tangent[j, i, d_24] += sum_embedding_3_tangent_term[i_204, d_24]
     sum_b_tangent = _completed(sum_b_tangent, sum_b_tangent_lost)
     sum_w_tangent = _completed(sum_w_tangent, sum_w_tangent_lost)
-    decay_4 = (_raised_decay(np.inf) * 5.421010862427522e-20)
-    term_11 = 1.0 + decay_4
-    factor_34 = decay_4 / term_11
-    factor_41 = (decay_4 * decay_4) / (term_11 * term_11)
-    factor_45 = w_2 / term
-    factor_47 = w_2 / u
-    factor_59 = -w_2 / (term * term)
+    decay_3 = (_raised_decay(np.inf) * 5.421010862427522e-20)
+    term_10 = 1.0 + decay_3
+    factor_31 = decay_3 / term_10
+    factor_37 = (decay_3 * decay_3) / (term_10 * term_10)
+    factor_38 = w_2 / term
+    factor_44 = -w_2 / (term * term)
+    factor_52 = w_2 / u
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
@@ -1503,15 +1571,15 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 largest_now = -np.inf
                 arglargest_now = -1
                 arglargest_now_best = -np.inf
-                sum_e_3 = sum_e[j, i]
+                sum_e_2 = sum_e[j, i]
                 for k_23 in range(s):
-                    term_9 = b_2 + w_2 * ((sum_e_3) if j == k_23 else sum_c_unit[j, i, k_23])
+                    term_8 = b_2 + w_2 * ((sum_e_2) if j == k_23 else sum_c_unit[j, i, k_23])
                     if k_23 != j:
-                        if term_9 > largest_now or term_9 != term_9:
-                            largest_now = term_9
+                        if term_8 > largest_now or term_8 != term_8:
+                            largest_now = term_8
                     if k_23 != j:
-                        if term_9 > arglargest_now_best:
-                            arglargest_now_best = term_9
+                        if term_8 > arglargest_now_best:
+                            arglargest_now_best = term_8
                             arglargest_now = k_23
                 largest[j, i] = largest_now
                 arglargest[j, i] = arglargest_now
@@ -1519,24 +1587,28 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 sum_c_unit_entry_1[j, i] = sum_c_unit_3
                 sum_norm_embedding_now_sum = 0.0
                 sum_norm_embedding_now_lost = 0.0
-                case_5 = ((0.0) if j == arglargest_now else 1.0)
-                factor_31 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
-                case_6 = ((1.0) if j == arglargest_now else 0.0)
+                case_3 = ((0.0) if j == arglargest_now else 1.0)
+                factor_28 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
+                case_4 = ((1.0) if j == arglargest_now else 0.0)
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
-                factor_32 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
+                factor_29 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 seed_2 = seed[j, i]
-                decay_3 = (_raised_decay(largest_now) * 5.421010862427522e-20)
-                term_10 = 1.0 + decay_3
-                factor_33 = decay_3 / term_10
-                sigmoid_plus_3 = (((((1.0 / term_10)) if largest_now >= 0 else factor_33 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_34 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sigmoid_minus_3 = ((((factor_33) if largest_now >= 0 else ((1.0 / term_10)) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_11)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                factor_35 = w_2 * seed_2 * sigmoid_plus_3 * sigmoid_minus_3
+                decay_2 = (_raised_decay(largest_now) * 5.421010862427522e-20)
+                term_9 = 1.0 + decay_2
+                factor_30 = decay_2 / term_9
+                sigmoid_plus_2 = (((((1.0 / term_9)) if largest_now >= 0 else factor_30 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_31 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_2 = ((((factor_30) if largest_now >= 0 else ((1.0 / term_9)) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_10)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                factor_32 = w_2 * seed_2 * sigmoid_plus_2 * sigmoid_minus_2
+                per_u_unit, per_u = _inverse(u)
+                over_factor_28_unit, over_factor_28 = _divisor(factor_28)
+                per_term_unit, per_term = _inverse(term)
+                over_factor_29_unit, over_factor_29 = _divisor(factor_29)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_113 = strip + place
-                        factor_36 = factor_35 * e[j, i, f_113] * (case_5 * _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_31) + case_6 * _ratio(sum_embedding[j, i, f_113] / term, factor_32))
-                        strips[0, place] = factor_36
+                        factor_33 = factor_32 * e[j, i, f_113] * (case_3 * _quotient(_quotient(sum_embedding_2[arglargest_now, f_113], per_u_unit, per_u), over_factor_28_unit, over_factor_28) + case_4 * _quotient(_quotient(sum_embedding[j, i, f_113], per_term_unit, per_term), over_factor_29_unit, over_factor_29))
+                        strips[0, place] = factor_33
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
@@ -1552,73 +1624,67 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 sum_c_unit_tangent_entry_2[j, i] = sum_c_unit_tangent_2
                 sum_norm_embedding_tangent_now_sum = 0.0
                 sum_norm_embedding_tangent_now_lost = 0.0
-                seed_3 = seed[j, i]
-                case_7 = ((0.0) if j == arglargest_2 else 1.0)
-                factor_37 = math.sqrt(scaled_c[arglargest_2]) * _positive_part(peak_c[arglargest_2])
-                case_8 = ((1.0) if j == arglargest_2 else 0.0)
+                sum_e_3 = sum_e[j, i]
                 peak_sum_embedding_3 = peak_sum_embedding[j, i]
-                factor_38 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
+                factor_34 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
                 largest_2 = largest[j, i]
-                decay_5 = (_raised_decay(largest_2) * 5.421010862427522e-20)
-                term_13 = 1.0 + decay_5
-                factor_39 = decay_5 / term_13
-                sigmoid_plus_4 = (((((1.0 / term_13)) if largest_2 >= 0 else factor_39 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_34 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                factor_40 = (decay_5 * decay_5) / (term_13 * term_13)
-                sigmoid_minus_4 = ((((factor_39) if largest_2 >= 0 else ((1.0 / term_13)) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_11)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sum_e_4 = sum_e[j, i]
+                decay_4 = (_raised_decay(largest_2) * 5.421010862427522e-20)
+                term_12 = 1.0 + decay_4
+                factor_35 = decay_4 / term_12
+                sigmoid_plus_3 = (((((1.0 / term_12)) if largest_2 >= 0 else factor_35 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_31 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                factor_36 = (decay_4 * decay_4) / (term_12 * term_12)
+                sigmoid_minus_3 = ((((factor_35) if largest_2 >= 0 else ((1.0 / term_12)) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_10)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                term_13 = sigmoid_plus_3 * ((((factor_36) if largest_2 >= 0 else ((1.0 / ((term_12 * term_12)))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_2 < 0.0 else np.nan) - (((((1.0 / ((term_12 * term_12)))) if largest_2 >= 0 else factor_36 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_37 if arglargest_2 < 0.0 else np.nan) * sigmoid_minus_3
                 sum_c_unit_4 = sum_c_unit[j, i, arglargest_2]
                 sum_e_tangent_2 = sum_e_tangent[j, i]
-                factor_42 = w_2 * (sigmoid_plus_4 * ((((factor_40) if largest_2 >= 0 else ((1.0 / ((term_13 * term_13)))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / ((term_11 * term_11)))) if arglargest_2 < 0.0 else np.nan) - (((((1.0 / ((term_13 * term_13)))) if largest_2 >= 0 else factor_40 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_41 if arglargest_2 < 0.0 else np.nan) * sigmoid_minus_4) * ((v_b + v_w * ((sum_e_4) if j == arglargest_2 else sum_c_unit_4) + w_2 * sum_e_tangent_2 * case_8 + w_2 * sum_c_unit_tangent_2 * case_7) if arglargest_2 >= 0 else 0.0 if arglargest_2 < 0.0 else np.nan)
-                factor_43 = v_w * sigmoid_plus_4 * sigmoid_minus_4
-                factor_44 = w_2 * sigmoid_plus_4 * sigmoid_minus_4
-                ratio_value_12 = _ratio(1.0, factor_38)
-                factor_46 = factor_45 * case_8 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_12
-                factor_48 = factor_47 * case_7 * sigmoid_plus_4 * sigmoid_minus_4 * _ratio(1.0, factor_37)
+                case_5 = ((1.0) if j == arglargest_2 else 0.0)
+                case_6 = ((0.0) if j == arglargest_2 else 1.0)
+                case_7 = ((v_b + v_w * ((sum_e_3) if j == arglargest_2 else sum_c_unit_4) + w_2 * sum_e_tangent_2 * case_5 + w_2 * sum_c_unit_tangent_2 * case_6) if arglargest_2 >= 0 else 0.0 if arglargest_2 < 0.0 else np.nan)
+                ratio_value_10 = _ratio(1.0, factor_34)
+                factor_39 = factor_38 * term_13 * case_7 * ratio_value_10
+                factor_40 = factor_16 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_10
+                factor_41 = factor_38 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_10
                 norm_sum_embedding_tangent_2 = norm_sum_embedding_tangent[j, i]
-                factor_49 = factor_29 * norm_sum_embedding_tangent_2 * case_8 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_12
+                square_6 = (ratio_value_10 * ratio_value_10)
+                factor_42 = factor_20 * norm_sum_embedding_tangent_2 * square_6 * sigmoid_plus_3 * sigmoid_minus_3
+                factor_43 = factor_23 * sum_e_tangent_2 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_10
+                factor_45 = factor_44 * sum_e_3 * square_6 * sigmoid_plus_3 * sigmoid_minus_3
+                seed_3 = seed[j, i]
+                factor_46 = seed_3 * case_5
+                factor_47 = math.sqrt(scaled_c[arglargest_2]) * _positive_part(peak_c[arglargest_2])
+                factor_48 = w_2 * term_13 * case_7
+                factor_49 = v_w * sigmoid_plus_3 * sigmoid_minus_3
+                factor_50 = w_2 * sigmoid_plus_3 * sigmoid_minus_3
+                factor_51 = factor_38 * case_5 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_10
+                factor_53 = factor_52 * case_6 * sigmoid_plus_3 * sigmoid_minus_3 * _ratio(1.0, factor_47)
+                factor_54 = factor_23 * norm_sum_embedding_tangent_2 * case_5 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_10
+                per_term_unit, per_term = _inverse(term)
+                over_factor_34_unit, over_factor_34 = _divisor(factor_34)
+                per_u_unit, per_u = _inverse(u)
+                over_factor_47_unit, over_factor_47 = _divisor(factor_47)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
-                        f_206 = strip + place
-                        e_4 = e[j, i, f_206]
-                        ratio_value_10 = _ratio(sum_embedding_2[arglargest_2, f_206] / u, factor_37)
-                        ratio_value_11 = _ratio(sum_embedding[j, i, f_206] / term, factor_38)
-                        term_12 = case_7 * ratio_value_10 + case_8 * ratio_value_11
-                        factor_50 = seed_3 * (factor_42 * e_4 * term_12 + factor_43 * e_4 * term_12 + factor_44 * e_tangent[j, i, f_206] * term_12 + factor_46 * e_4 * sum_embedding_tangent[j, i, f_206] + factor_48 * e_4 * (sum_embedding_2_tangent[arglargest_2, f_206] - norm_c_tangent[arglargest_2] * ratio_value_10) + factor_49 * e_4 * ratio_value_11)
-                        strips[0, place] = factor_50
+                        d_24 = strip + place
+                        e_4 = e[j, i, d_24]
+                        ratio_value_9 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_34_unit, over_factor_34)
+                        term_11 = e_4 - sum_e_3 * ratio_value_9
+                        e_tangent_3 = e_tangent[j, i, d_24]
+                        sum_embedding_tangent_3 = sum_embedding_tangent[j, i, d_24]
+                        sum_embedding_4_tangent_term[i, d_24] = factor_46 * (factor_39 * term_11 + factor_40 * term_11 + factor_41 * e_tangent_3 + factor_42 * (-e_4 + 2.0 * sum_e_3 * ratio_value_9) + factor_43 * ratio_value_9 + factor_45 * sum_embedding_tangent_3)
+                        ratio_value_11 = _quotient(_quotient(sum_embedding_2[arglargest_2, d_24], per_u_unit, per_u), over_factor_47_unit, over_factor_47)
+                        term_14 = case_6 * ratio_value_11 + case_5 * ratio_value_9
+                        factor_55 = seed_3 * (factor_48 * e_4 * term_14 + factor_49 * e_4 * term_14 + factor_50 * e_tangent_3 * term_14 + factor_51 * e_4 * sum_embedding_tangent_3 + factor_53 * e_4 * (sum_embedding_2_tangent[arglargest_2, d_24] - norm_c_tangent[arglargest_2] * ratio_value_11) + factor_54 * e_4 * ratio_value_9)
+                        strips[0, place] = factor_55
                     sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost = _plus(sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost, _block_sum(strips[0], length))
                 sum_norm_embedding_tangent_now = _completed(sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost)
                 sum_norm_embedding_tangent[j, i] = sum_norm_embedding_tangent_now
             for i in range(u):
                 sum_embedding_4_tangent[j, i, :] = 0.0
                 for i_205 in range(u):
-                    sum_e_5 = sum_e[j, i_205]
-                    factor_51 = math.sqrt(scaled_sum_embedding[j, i_205]) * _positive_part(peak_sum_embedding[j, i_205])
-                    largest_3 = largest[j, i_205]
-                    decay_6 = (_raised_decay(largest_3) * 5.421010862427522e-20)
-                    term_15 = 1.0 + decay_6
-                    factor_52 = decay_6 / term_15
-                    arglargest_3 = arglargest[j, i_205]
-                    sigmoid_plus_5 = (((((1.0 / term_15)) if largest_3 >= 0 else factor_52 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_34 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    factor_53 = (decay_6 * decay_6) / (term_15 * term_15)
-                    sigmoid_minus_5 = ((((factor_52) if largest_3 >= 0 else ((1.0 / term_15)) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_11)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    sum_e_tangent_3 = sum_e_tangent[j, i_205]
-                    case_9 = ((1.0) if j == arglargest_3 else 0.0)
-                    ratio_value_14 = _ratio(1.0, factor_51)
-                    factor_54 = factor_45 * (sigmoid_plus_5 * ((((factor_53) if largest_3 >= 0 else ((1.0 / ((term_15 * term_15)))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / ((term_11 * term_11)))) if arglargest_3 < 0.0 else np.nan) - (((((1.0 / ((term_15 * term_15)))) if largest_3 >= 0 else factor_53 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_41 if arglargest_3 < 0.0 else np.nan) * sigmoid_minus_5) * ((v_b + v_w * ((sum_e_5) if j == arglargest_3 else sum_c_unit[j, i_205, arglargest_3]) + w_2 * sum_e_tangent_3 * case_9 + w_2 * sum_c_unit_tangent[j, i_205, arglargest_3] * ((0.0) if j == arglargest_3 else 1.0)) if arglargest_3 >= 0 else 0.0 if arglargest_3 < 0.0 else np.nan) * ratio_value_14
-                    factor_55 = factor_22 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_14
-                    factor_56 = factor_45 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_14
-                    square_6 = (ratio_value_14 * ratio_value_14)
-                    factor_57 = factor_26 * norm_sum_embedding_tangent[j, i_205] * square_6 * sigmoid_plus_5 * sigmoid_minus_5
-                    factor_58 = factor_29 * sum_e_tangent_3 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_14
-                    factor_60 = factor_59 * sum_e_5 * square_6 * sigmoid_plus_5 * sigmoid_minus_5
-                    factor_61 = seed[j, i_205] * case_9
                     for d_24 in range(d):
-                        e_5 = e[j, i_205, d_24]
-                        ratio_value_13 = _ratio(sum_embedding[j, i_205, d_24] / term, factor_51)
-                        term_14 = e_5 - sum_e_5 * ratio_value_13
-                        if (i != i_205 and arglargest_3 >= 0):
-                            sum_embedding_4_tangent[j, i, d_24] += factor_61 * (factor_54 * term_14 + factor_55 * term_14 + factor_56 * e_tangent[j, i_205, d_24] + factor_57 * (-e_5 + 2.0 * sum_e_5 * ratio_value_13) + factor_58 * ratio_value_13 + factor_60 * sum_embedding_tangent[j, i_205, d_24])
+                        if (i != i_205 and arglargest[j, i_205] >= 0):
+                            sum_embedding_4_tangent[j, i, d_24] += sum_embedding_4_tangent_term[i_205, d_24]
     sum_c_unit_2[:, :] = 0.0
     sum_w_2_tangent = 0.0
     sum_w_2_tangent_lost = 0.0
@@ -1627,153 +1693,157 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     sum_c_unit_2_tangent[:, :] = 0.0
     for i_53 in range(u):
         for j_54 in range(s):
-            arglargest_4 = arglargest[j_54, i_53]
+            arglargest_3 = arglargest[j_54, i_53]
             seed_4 = seed[j_54, i_53]
-            case_10 = ((0.0) if j_54 == arglargest_4 else 1.0)
-            largest_4 = largest[j_54, i_53]
-            decay_7 = (_raised_decay(largest_4) * 5.421010862427522e-20)
-            term_16 = 1.0 + decay_7
-            factor_62 = decay_7 / term_16
-            sigmoid_plus_6 = (((((1.0 / term_16)) if largest_4 >= 0 else factor_62 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_34 if arglargest_4 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_minus_6 = ((((factor_62) if largest_4 >= 0 else ((1.0 / term_16)) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_11)) if arglargest_4 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-            factor_63 = seed_4 * case_10 * sigmoid_plus_6 * sigmoid_minus_6
-            factor_64 = (decay_7 * decay_7) / (term_16 * term_16)
-            term_17 = sigmoid_plus_6 * ((((factor_64) if largest_4 >= 0 else ((1.0 / ((term_16 * term_16)))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / ((term_11 * term_11)))) if arglargest_4 < 0.0 else np.nan) - (((((1.0 / ((term_16 * term_16)))) if largest_4 >= 0 else factor_64 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_41 if arglargest_4 < 0.0 else np.nan) * sigmoid_minus_6
-            case_11 = ((sum_e[j_54, i_53]) if j_54 == arglargest_4 else sum_c_unit[j_54, i_53, arglargest_4])
-            sum_e_tangent_4 = sum_e_tangent[j_54, i_53]
-            case_12 = ((1.0) if j_54 == arglargest_4 else 0.0)
-            sum_c_unit_tangent_3 = sum_c_unit_tangent[j_54, i_53, arglargest_4]
-            case_13 = ((v_b + v_w * case_11 + w_2 * sum_e_tangent_4 * case_12 + w_2 * sum_c_unit_tangent_3 * case_10) if arglargest_4 >= 0 else 0.0 if arglargest_4 < 0.0 else np.nan)
-            factor_65 = term_17 * case_13
-            factor_66 = sigmoid_plus_6 * sigmoid_minus_6
-            factor_67 = seed_4 * case_10
+            case_8 = ((0.0) if j_54 == arglargest_3 else 1.0)
+            largest_3 = largest[j_54, i_53]
+            decay_5 = (_raised_decay(largest_3) * 5.421010862427522e-20)
+            term_15 = 1.0 + decay_5
+            factor_56 = decay_5 / term_15
+            sigmoid_plus_4 = (((((1.0 / term_15)) if largest_3 >= 0 else factor_56 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_31 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_4 = ((((factor_56) if largest_3 >= 0 else ((1.0 / term_15)) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_10)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            factor_57 = seed_4 * case_8 * sigmoid_plus_4 * sigmoid_minus_4
+            factor_58 = (decay_5 * decay_5) / (term_15 * term_15)
+            term_16 = sigmoid_plus_4 * ((((factor_58) if largest_3 >= 0 else ((1.0 / ((term_15 * term_15)))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_3 < 0.0 else np.nan) - (((((1.0 / ((term_15 * term_15)))) if largest_3 >= 0 else factor_58 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_37 if arglargest_3 < 0.0 else np.nan) * sigmoid_minus_4
+            case_9 = ((sum_e[j_54, i_53]) if j_54 == arglargest_3 else sum_c_unit[j_54, i_53, arglargest_3])
+            sum_e_tangent_3 = sum_e_tangent[j_54, i_53]
+            case_10 = ((1.0) if j_54 == arglargest_3 else 0.0)
+            sum_c_unit_tangent_3 = sum_c_unit_tangent[j_54, i_53, arglargest_3]
+            case_11 = ((v_b + v_w * case_9 + w_2 * sum_e_tangent_3 * case_10 + w_2 * sum_c_unit_tangent_3 * case_8) if arglargest_3 >= 0 else 0.0 if arglargest_3 < 0.0 else np.nan)
+            factor_59 = term_16 * case_11
+            factor_60 = sigmoid_plus_4 * sigmoid_minus_4
+            factor_61 = seed_4 * case_8
             for f_11 in range(d):
-                e_6 = e[j_54, i_53, f_11]
-                if arglargest_4 >= 0:
-                    sum_c_unit_2[arglargest_4, f_11] += factor_63 * e_6
-                if arglargest_4 >= 0:
-                    sum_c_unit_2_tangent[arglargest_4, f_11] += factor_67 * (factor_65 * e_6 + factor_66 * e_tangent[j_54, i_53, f_11])
-            factor_68 = seed_4 * (term_17 * case_13 * case_11 + sum_e_tangent_4 * case_12 * sigmoid_plus_6 * sigmoid_minus_6 + sum_c_unit_tangent_3 * case_10 * sigmoid_plus_6 * sigmoid_minus_6)
-            if arglargest_4 >= 0:
-                sum_w_2_tangent, sum_w_2_tangent_lost = _plus(sum_w_2_tangent, sum_w_2_tangent_lost, factor_68)
-            factor_69 = seed_4 * term_17 * case_13
-            if arglargest_4 >= 0:
-                sum_b_2_tangent, sum_b_2_tangent_lost = _plus(sum_b_2_tangent, sum_b_2_tangent_lost, factor_69)
+                e_5 = e[j_54, i_53, f_11]
+                if arglargest_3 >= 0:
+                    sum_c_unit_2[arglargest_3, f_11] += factor_57 * e_5
+                if arglargest_3 >= 0:
+                    sum_c_unit_2_tangent[arglargest_3, f_11] += factor_61 * (factor_59 * e_5 + factor_60 * e_tangent[j_54, i_53, f_11])
+            factor_62 = seed_4 * (term_16 * case_11 * case_9 + sum_e_tangent_3 * case_10 * sigmoid_plus_4 * sigmoid_minus_4 + sum_c_unit_tangent_3 * case_8 * sigmoid_plus_4 * sigmoid_minus_4)
+            if arglargest_3 >= 0:
+                sum_w_2_tangent, sum_w_2_tangent_lost = _plus(sum_w_2_tangent, sum_w_2_tangent_lost, factor_62)
+            factor_63 = seed_4 * term_16 * case_11
+            if arglargest_3 >= 0:
+                sum_b_2_tangent, sum_b_2_tangent_lost = _plus(sum_b_2_tangent, sum_b_2_tangent_lost, factor_63)
     sum_w_2_tangent = _completed(sum_w_2_tangent, sum_w_2_tangent_lost)
     sum_b_2_tangent = _completed(sum_b_2_tangent, sum_b_2_tangent_lost)
-    factor_73 = -w_2 / u
-    factor_76 = -w_2 / (u * u)
-    factor_116 = v_b * w_2
+    factor_67 = -w_2 / u
+    factor_70 = -w_2 / (u * u)
+    factor_110 = v_b * w_2
     for k_10 in range(s):
         sum_norm_c_sum = 0.0
         sum_norm_c_lost = 0.0
         sum_norm_c_tangent_sum = 0.0
         sum_norm_c_tangent_lost = 0.0
-        ratio_value_15 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
-        factor_71 = factor_47 * ratio_value_15
+        ratio_value_12 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
+        factor_65 = factor_52 * ratio_value_12
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_63 = strip + place
                 c_unit_3 = c_unit[k_10, f_63]
                 sum_c_unit_2_2 = sum_c_unit_2[k_10, f_63]
-                factor_70 = c_unit_3 * sum_c_unit_2_2
-                strips[0, place] = factor_70
+                factor_64 = c_unit_3 * sum_c_unit_2_2
+                strips[0, place] = factor_64
                 sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_63]
-                term_18 = c_unit_3 * sum_c_unit_2_tangent_2 + c_unit_tangent[k_10, f_63] * sum_c_unit_2_2
-                strips[1, place] = term_18
-                product_embedding_part_2[f_63] = factor_71 * sum_c_unit_2_tangent_2
+                term_17 = c_unit_3 * sum_c_unit_2_tangent_2 + c_unit_tangent[k_10, f_63] * sum_c_unit_2_2
+                strips[1, place] = term_17
+                product_embedding_part_2[f_63] = factor_65 * sum_c_unit_2_tangent_2
             sum_norm_c_sum, sum_norm_c_lost = _plus(sum_norm_c_sum, sum_norm_c_lost, _block_sum(strips[0], length))
             sum_norm_c_tangent_sum, sum_norm_c_tangent_lost = _plus(sum_norm_c_tangent_sum, sum_norm_c_tangent_lost, _block_sum(strips[1], length))
         sum_norm_c = _completed(sum_norm_c_sum, sum_norm_c_lost)
         sum_norm_c_tangent = _completed(sum_norm_c_tangent_sum, sum_norm_c_tangent_lost)
-        factor_72 = ratio_value_15 / u
-        factor_74 = factor_73 * sum_norm_c * ratio_value_15
-        factor_75 = factor_73 * sum_norm_c_tangent * ratio_value_15
-        factor_77 = factor_76 * norm_c_tangent[k_10] * (ratio_value_15 * ratio_value_15)
+        factor_66 = ratio_value_12 / u
+        factor_68 = factor_67 * sum_norm_c * ratio_value_12
+        factor_69 = factor_67 * sum_norm_c_tangent * ratio_value_12
+        factor_71 = factor_70 * norm_c_tangent[k_10] * (ratio_value_12 * ratio_value_12)
         for d_24 in range(d):
             c_unit_4 = c_unit[k_10, d_24]
-            term_19 = sum_c_unit_2[k_10, d_24] - sum_norm_c * c_unit_4
-            product_embedding_part_1_now = factor_72 * term_19
+            term_18 = sum_c_unit_2[k_10, d_24] - sum_norm_c * c_unit_4
+            product_embedding_part_1_now = factor_66 * term_18
             product_embedding_part_1[d_24] = product_embedding_part_1_now
-            product_embedding_part_3_now = factor_74 * c_unit_tangent[k_10, d_24]
+            product_embedding_part_3_now = factor_68 * c_unit_tangent[k_10, d_24]
             product_embedding_part_3[d_24] = product_embedding_part_3_now
-            product_embedding_part_4_now = factor_75 * c_unit_4
+            product_embedding_part_4_now = factor_69 * c_unit_4
             product_embedding_part_4[d_24] = product_embedding_part_4_now
-            product_embedding_part_5_now = factor_77 * term_19
+            product_embedding_part_5_now = factor_71 * term_18
             product_embedding_part_5[d_24] = product_embedding_part_5_now
         for i in range(u):
-            arglargest_5 = arglargest[k_10, i]
-            case_14 = ((0.0) if k_10 == arglargest_5 else 1.0)
-            factor_78 = math.sqrt(scaled_c[arglargest_5]) * _positive_part(peak_c[arglargest_5])
-            case_15 = ((1.0) if k_10 == arglargest_5 else 0.0)
-            factor_79 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+            arglargest_4 = arglargest[k_10, i]
+            case_12 = ((0.0) if k_10 == arglargest_4 else 1.0)
+            factor_72 = math.sqrt(scaled_c[arglargest_4]) * _positive_part(peak_c[arglargest_4])
+            case_13 = ((1.0) if k_10 == arglargest_4 else 0.0)
+            factor_73 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             seed_5 = seed[k_10, i]
-            largest_5 = largest[k_10, i]
-            decay_8 = (_raised_decay(largest_5) * 5.421010862427522e-20)
-            term_21 = 1.0 + decay_8
-            factor_80 = decay_8 / term_21
-            case_16 = (((((1.0 / term_21)) if largest_5 >= 0 else factor_80 if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else factor_34 if arglargest_5 < 0.0 else np.nan)
-            case_17 = ((((factor_80) if largest_5 >= 0 else ((1.0 / term_21)) if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else ((1.0 / term_11)) if arglargest_5 < 0.0 else np.nan)
-            ratio_value_18 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_81 = seed_5 * case_16 * case_17 * ratio_value_18
-            sum_e_6 = sum_e[k_10, i]
-            term_22 = b_2 + w_2 * sum_e_6
-            decay_9 = (_raised_decay(term_22) * 5.421010862427522e-20)
-            term_23 = 1.0 + decay_9
-            factor_82 = decay_9 / term_23
-            case_18 = (((1.0 / term_23)) if term_22 >= 0 else factor_82 if term_22 < 0.0 else np.nan)
-            case_19 = ((factor_82) if term_22 >= 0 else ((1.0 / term_23)) if term_22 < 0.0 else np.nan)
-            factor_83 = seed_5 * sum_e_6 * case_18 * case_19 * ratio_value_18
-            square_7 = (sum_e_6 * sum_e_6)
-            factor_85 = (decay_9 * decay_9) / (term_23 * term_23)
-            case_20 = ((factor_85) if term_22 >= 0 else ((1.0 / ((term_23 * term_23)))) if term_22 < 0.0 else np.nan)
-            factor_86 = w_2 * seed_5 * square_7 * case_18 * case_20 * ratio_value_18
-            case_21 = (((1.0 / ((term_23 * term_23)))) if term_22 >= 0 else factor_85 if term_22 < 0.0 else np.nan)
-            factor_88 = w_2 * seed_5 * sum_e_6 * case_21 * case_19 * ratio_value_18
-            factor_90 = -seed_5 * case_18 * case_19 * ratio_value_18
-            factor_92 = -w_2 * seed_5 * square_7 * case_21 * case_19 * ratio_value_18
-            factor_94 = -w_2 * seed_5 * sum_e_6 * case_18 * case_20 * ratio_value_18
-            square_8 = (ratio_value_18 * ratio_value_18)
+            largest_4 = largest[k_10, i]
+            decay_6 = (_raised_decay(largest_4) * 5.421010862427522e-20)
+            term_20 = 1.0 + decay_6
+            factor_74 = decay_6 / term_20
+            case_14 = (((((1.0 / term_20)) if largest_4 >= 0 else factor_74 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_31 if arglargest_4 < 0.0 else np.nan)
+            case_15 = ((((factor_74) if largest_4 >= 0 else ((1.0 / term_20)) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_10)) if arglargest_4 < 0.0 else np.nan)
+            ratio_value_15 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
+            factor_75 = seed_5 * case_14 * case_15 * ratio_value_15
+            sum_e_4 = sum_e[k_10, i]
+            term_21 = b_2 + w_2 * sum_e_4
+            decay_7 = (_raised_decay(term_21) * 5.421010862427522e-20)
+            term_22 = 1.0 + decay_7
+            factor_76 = decay_7 / term_22
+            case_16 = (((1.0 / term_22)) if term_21 >= 0 else factor_76 if term_21 < 0.0 else np.nan)
+            case_17 = ((factor_76) if term_21 >= 0 else ((1.0 / term_22)) if term_21 < 0.0 else np.nan)
+            factor_77 = seed_5 * sum_e_4 * case_16 * case_17 * ratio_value_15
+            square_7 = (sum_e_4 * sum_e_4)
+            factor_79 = (decay_7 * decay_7) / (term_22 * term_22)
+            case_18 = ((factor_79) if term_21 >= 0 else ((1.0 / ((term_22 * term_22)))) if term_21 < 0.0 else np.nan)
+            factor_80 = w_2 * seed_5 * square_7 * case_16 * case_18 * ratio_value_15
+            case_19 = (((1.0 / ((term_22 * term_22)))) if term_21 >= 0 else factor_79 if term_21 < 0.0 else np.nan)
+            factor_82 = w_2 * seed_5 * sum_e_4 * case_19 * case_17 * ratio_value_15
+            factor_84 = -seed_5 * case_16 * case_17 * ratio_value_15
+            factor_86 = -w_2 * seed_5 * square_7 * case_19 * case_17 * ratio_value_15
+            factor_88 = -w_2 * seed_5 * sum_e_4 * case_16 * case_18 * ratio_value_15
+            square_8 = (ratio_value_15 * ratio_value_15)
             sum_norm_embedding_2 = sum_norm_embedding[k_10, i]
-            factor_96 = w_2 * seed_5 * case_18 * case_19
-            factor_97 = -w_2 * seed_5 * case_16 * case_17
-            factor_98 = -w_2 * seed_5 * sum_e_6 * case_18 * case_19
-            factor_99 = w_2 * seed_5 * square_8 * case_18 * case_19
-            case_22 = (((-sum_norm_embedding_2 + w_2 * seed_5 * sum_e_6 * case_18 * case_19) * ratio_value_18) if arglargest_5 >= 0 else (w_2 * seed_5 * sum_e_6 * case_18 * case_19 * ratio_value_18) if arglargest_5 < 0.0 else np.nan)
-            ratio_value_19 = _ratio(1.0, factor_79)
-            case_23 = ((factor_45 * seed_5 * (case_15 * case_16 * case_17 - case_18 * case_19) * ratio_value_18 * ratio_value_19) if arglargest_5 >= 0 else (factor_29 * seed_5 * case_18 * case_19 * ratio_value_18 * ratio_value_19) if arglargest_5 < 0.0 else np.nan)
-            factor_100 = (decay_8 * decay_8) / (term_21 * term_21)
-            factor_101 = w_2 * seed_5 * (case_16 * ((((factor_100) if largest_5 >= 0 else ((1.0 / ((term_21 * term_21)))) if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else ((1.0 / ((term_11 * term_11)))) if arglargest_5 < 0.0 else np.nan) - (((((1.0 / ((term_21 * term_21)))) if largest_5 >= 0 else factor_100 if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else factor_41 if arglargest_5 < 0.0 else np.nan) * case_17) * ratio_value_18
-            sum_e_tangent_5 = sum_e_tangent[k_10, i]
-            case_24 = ((v_b + v_w * ((sum_e_6) if k_10 == arglargest_5 else sum_c_unit_entry_1[k_10, i]) + w_2 * sum_c_unit_tangent_entry_2[k_10, i] * case_14 + w_2 * sum_e_tangent_5 * case_15) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan)
-            factor_102 = w_2 * seed_5 * ratio_value_18 * ratio_value_19 * (case_18 * case_19 - case_15 * case_16 * case_17)
-            factor_103 = w_2 * seed_5 * case_18 * case_19 * ratio_value_18 * ratio_value_19
-            factor_104 = norm_sum_embedding_tangent[k_10, i] / term
-            factor_105 = ((w_2 * seed_5 * case_14 * case_16 * case_17 * ratio_value_18) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan) * _ratio(1.0, factor_78) / u
-            factor_106 = square_4 * case_21 * case_19
-            factor_107 = w_2 * case_18 * case_19
-            factor_108 = sum_e_6 * square_4 * case_18 * case_20
-            factor_109 = -square_4 * case_18 * case_20
-            factor_110 = -sum_e_6 * square_4 * case_21 * case_19
-            factor_111 = seed_5 * sum_e_tangent_5 * ratio_value_18
-            factor_112 = case_21 * case_19
-            factor_113 = sum_e_6 * case_18 * case_20
-            factor_114 = -case_18 * case_20
-            factor_115 = -sum_e_6 * case_21 * case_19
-            factor_117 = factor_116 * seed_5 * ratio_value_18
+            factor_90 = w_2 * seed_5 * case_16 * case_17
+            factor_91 = -w_2 * seed_5 * case_14 * case_15
+            factor_92 = -w_2 * seed_5 * sum_e_4 * case_16 * case_17
+            factor_93 = w_2 * seed_5 * square_8 * case_16 * case_17
+            case_20 = (((-sum_norm_embedding_2 + w_2 * seed_5 * sum_e_4 * case_16 * case_17) * ratio_value_15) if arglargest_4 >= 0 else (w_2 * seed_5 * sum_e_4 * case_16 * case_17 * ratio_value_15) if arglargest_4 < 0.0 else np.nan)
+            ratio_value_16 = _ratio(1.0, factor_73)
+            case_21 = ((factor_38 * seed_5 * (case_13 * case_14 * case_15 - case_16 * case_17) * ratio_value_15 * ratio_value_16) if arglargest_4 >= 0 else (factor_23 * seed_5 * case_16 * case_17 * ratio_value_15 * ratio_value_16) if arglargest_4 < 0.0 else np.nan)
+            factor_94 = (decay_6 * decay_6) / (term_20 * term_20)
+            factor_95 = w_2 * seed_5 * (case_14 * ((((factor_94) if largest_4 >= 0 else ((1.0 / ((term_20 * term_20)))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_4 < 0.0 else np.nan) - (((((1.0 / ((term_20 * term_20)))) if largest_4 >= 0 else factor_94 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_37 if arglargest_4 < 0.0 else np.nan) * case_15) * ratio_value_15
+            sum_e_tangent_4 = sum_e_tangent[k_10, i]
+            case_22 = ((v_b + v_w * ((sum_e_4) if k_10 == arglargest_4 else sum_c_unit_entry_1[k_10, i]) + w_2 * sum_c_unit_tangent_entry_2[k_10, i] * case_12 + w_2 * sum_e_tangent_4 * case_13) if arglargest_4 >= 0 else 0.0 if arglargest_4 < 0.0 else np.nan)
+            factor_96 = w_2 * seed_5 * ratio_value_15 * ratio_value_16 * (case_16 * case_17 - case_13 * case_14 * case_15)
+            factor_97 = w_2 * seed_5 * case_16 * case_17 * ratio_value_15 * ratio_value_16
+            factor_98 = norm_sum_embedding_tangent[k_10, i] / term
+            factor_99 = ((w_2 * seed_5 * case_12 * case_14 * case_15 * ratio_value_15) if arglargest_4 >= 0 else 0.0 if arglargest_4 < 0.0 else np.nan) * _ratio(1.0, factor_72) / u
+            factor_100 = square_3 * case_19 * case_17
+            factor_101 = w_2 * case_16 * case_17
+            factor_102 = sum_e_4 * square_3 * case_16 * case_18
+            factor_103 = -square_3 * case_16 * case_18
+            factor_104 = -sum_e_4 * square_3 * case_19 * case_17
+            factor_105 = seed_5 * sum_e_tangent_4 * ratio_value_15
+            factor_106 = case_19 * case_17
+            factor_107 = sum_e_4 * case_16 * case_18
+            factor_108 = -case_16 * case_18
+            factor_109 = -sum_e_4 * case_19 * case_17
+            factor_111 = factor_110 * seed_5 * ratio_value_15
+            per_u_unit, per_u = _inverse(u)
+            over_factor_72_unit, over_factor_72 = _divisor(factor_72)
+            per_term_unit, per_term = _inverse(term)
+            over_factor_73_unit, over_factor_73 = _divisor(factor_73)
             for d_24 in range(d):
                 product_embedding_part_1_2 = product_embedding_part_1[d_24]
-                ratio_value_16 = _ratio(sum_embedding_2[arglargest_5, d_24] / u, factor_78)
-                ratio_value_17 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_79)
-                term_20 = case_14 * ratio_value_16 + case_15 * ratio_value_17
-                e_7 = e[k_10, i, d_24]
-                factor_84 = factor_83 * e_7
-                factor_87 = factor_86 * e_7
-                factor_89 = factor_88 * ratio_value_17
-                factor_91 = factor_90 * ratio_value_17
-                factor_93 = factor_92 * e_7
-                factor_95 = factor_94 * ratio_value_17
-                product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + sum_embedding_4_tangent[k_10, i, d_24] + v_w * ((product_embedding_part_1_2 + factor_81 * term_20 + factor_84 + factor_87 + factor_89 + factor_91 + factor_93 + factor_95) if arglargest_5 >= 0 else (product_embedding_part_1_2 + factor_84 + factor_87 + factor_89 + factor_91 + factor_93 + factor_95) if arglargest_5 < 0.0 else np.nan) + norm_embedding_tangent[k_10, i] * ((square_8 * (sum_norm_embedding_2 * e_7 + factor_96 * ratio_value_17 + factor_97 * term_20 + factor_98 * e_7)) if arglargest_5 >= 0 else (factor_99 * (ratio_value_17 - sum_e_6 * e_7)) if arglargest_5 < 0.0 else np.nan) + sum_norm_embedding_tangent[k_10, i] * ((-e_7 * ratio_value_18) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan) + e_tangent[k_10, i, d_24] * case_22 + sum_embedding_tangent[k_10, i, d_24] * case_23 + ((factor_101 * term_20) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan) * case_24 + factor_104 * ((factor_102 * ratio_value_17) if arglargest_5 >= 0 else (factor_103 * ratio_value_17) if arglargest_5 < 0.0 else np.nan) + factor_105 * (sum_embedding_2_tangent[arglargest_5, d_24] - norm_c_tangent[arglargest_5] * ratio_value_16) + factor_111 * (factor_106 * ratio_value_17 + factor_107 * e_7 + factor_108 * e_7 + factor_109 * ratio_value_17 + factor_110 * e_7) + factor_117 * (factor_112 * ratio_value_17 + factor_113 * e_7 + factor_114 * ratio_value_17 + factor_115 * e_7)
+                ratio_value_13 = _quotient(_quotient(sum_embedding_2[arglargest_4, d_24], per_u_unit, per_u), over_factor_72_unit, over_factor_72)
+                ratio_value_14 = _quotient(_quotient(sum_embedding[k_10, i, d_24], per_term_unit, per_term), over_factor_73_unit, over_factor_73)
+                term_19 = case_12 * ratio_value_13 + case_13 * ratio_value_14
+                e_6 = e[k_10, i, d_24]
+                factor_78 = factor_77 * e_6
+                factor_81 = factor_80 * e_6
+                factor_83 = factor_82 * ratio_value_14
+                factor_85 = factor_84 * ratio_value_14
+                factor_87 = factor_86 * e_6
+                factor_89 = factor_88 * ratio_value_14
+                product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + sum_embedding_4_tangent[k_10, i, d_24] + v_w * ((product_embedding_part_1_2 + factor_75 * term_19 + factor_78 + factor_81 + factor_83 + factor_85 + factor_87 + factor_89) if arglargest_4 >= 0 else (product_embedding_part_1_2 + factor_78 + factor_81 + factor_83 + factor_85 + factor_87 + factor_89) if arglargest_4 < 0.0 else np.nan) + norm_embedding_tangent[k_10, i] * ((square_8 * (sum_norm_embedding_2 * e_6 + factor_90 * ratio_value_14 + factor_91 * term_19 + factor_92 * e_6)) if arglargest_4 >= 0 else (factor_93 * (ratio_value_14 - sum_e_4 * e_6)) if arglargest_4 < 0.0 else np.nan) + sum_norm_embedding_tangent[k_10, i] * ((-e_6 * ratio_value_15) if arglargest_4 >= 0 else 0.0 if arglargest_4 < 0.0 else np.nan) + e_tangent[k_10, i, d_24] * case_20 + sum_embedding_tangent[k_10, i, d_24] * case_21 + ((factor_95 * term_19) if arglargest_4 >= 0 else 0.0 if arglargest_4 < 0.0 else np.nan) * case_22 + factor_98 * ((factor_96 * ratio_value_14) if arglargest_4 >= 0 else (factor_97 * ratio_value_14) if arglargest_4 < 0.0 else np.nan) + factor_99 * (sum_embedding_2_tangent[arglargest_4, d_24] - norm_c_tangent[arglargest_4] * ratio_value_13) + factor_105 * (factor_100 * ratio_value_14 + factor_101 * e_6 + factor_102 * e_6 + factor_103 * ratio_value_14 + factor_104 * e_6) + factor_111 * (factor_106 * ratio_value_14 + factor_107 * e_6 + factor_108 * ratio_value_14 + factor_109 * e_6)
     product_w[()] = sum_w_2_tangent - sum_w_tangent
     product_b[()] = sum_b_2_tangent - sum_b_tangent

@@ -120,13 +120,36 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp(x):
-    """Return exp(x)."""
-    x = 710.0 if x > 710.0 else x
+def _exp_down(x):
+    """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
-    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = shifted - 6755399441055744.0
+    start = 6755399441056895.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
     far = _fma(k, -0.6931471805598903, x)
     r = _fma(k, -5.497923018708371e-14, far)
     lost = _fma(k, -5.497923018708371e-14, far - r)
@@ -141,10 +164,8 @@ def _exp(x):
     p = _fma(p, r, 0.16666666666666413)
     p = _fma(p, r, 0.5000000000000011)
     p = _fma(p * r, r, lost) + r + 1.0
-    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
-    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    first = np.int64((half + 1023) << 52).view(np.float64)
-    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -214,12 +235,17 @@ def _largest(row, count: int) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    place = count
-    for k in range(count):
-        here = k if row[k] == x else count
-        place = min(place, here)
-    return place if place < count else 0
+    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
+    for start in range(0, count, 256):
+        end = min(start + 256, count)
+        found = 0
+        for k in range(start, end):
+            found |= row[k] == x
+        if found:
+            for k in range(start, end):
+                if row[k] == x:
+                    return k
+    return 0
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -230,18 +256,35 @@ def _positive_part(x: float) -> float:
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
-    """exp(a - b), multiplied by what rounding took from the difference."""
-    d = a - b
-    back = d - a
-    lost = (a - (d - back)) - (b + back)
-    e = _exp(d)
-    return e + e * lost if not d < -746.0 else 0.0
+    """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
+    return _exp_down(a - b)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _divisor(b: float):
+    """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
+    unit, inverse = _inverse(b)
+    return unit, 0.0 if b == 0.0 else inverse
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -296,20 +339,22 @@ def value(embedding, w, b, sample_weights, value_out):
                 sum_embedding_2[f_5] += x
             scaled_embedding_sum = 0.0
             scaled_embedding_lost = 0.0
+            over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = np.float64(embedding[j, i, f_209])
-                    ratio_value = _ratio(x_2, peak_embedding)
+                    ratio_value = _quotient(x_2, over_peak_embedding_unit, over_peak_embedding)
                     square = (ratio_value * ratio_value)
                     strips[0, place] = square
                 scaled_embedding_sum, scaled_embedding_lost = _plus(scaled_embedding_sum, scaled_embedding_lost, _block_sum(strips[0], length))
             scaled_embedding = _completed(scaled_embedding_sum, scaled_embedding_lost)
             factor = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
+            over_factor_unit, over_factor = _divisor(factor)
             for f_4 in range(d):
                 x_3 = np.float64(embedding[j, i, f_4])
-                e[j, i, f_4] = _ratio(x_3, factor)
+                e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
             sum_embedding[:] = 0.0
             for m_6 in range(u):
                 for f_1 in range(d):
@@ -317,16 +362,18 @@ def value(embedding, w, b, sample_weights, value_out):
                     if m_6 != i:
                         sum_embedding[f_1] += x_4
             peak_sum_embedding = -np.inf
+            per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
-                magnitude_value_2 = abs(sum_embedding[f_7] / term)
+                magnitude_value_2 = abs(_quotient(sum_embedding[f_7], per_term_unit, per_term))
                 peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2)
             scaled_sum_embedding_sum = 0.0
             scaled_sum_embedding_lost = 0.0
+            over_peak_sum_embedding_unit, over_peak_sum_embedding = _divisor(peak_sum_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_2 = _ratio(sum_embedding[f_210] / term, peak_sum_embedding)
+                    ratio_value_2 = _quotient(_quotient(sum_embedding[f_210], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     strips[0, place] = square_2
                 scaled_sum_embedding_sum, scaled_sum_embedding_lost = _plus(scaled_sum_embedding_sum, scaled_sum_embedding_lost, _block_sum(strips[0], length))
@@ -334,35 +381,39 @@ def value(embedding, w, b, sample_weights, value_out):
             sum_e_now_sum = 0.0
             sum_e_now_lost = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding) * _positive_part(peak_sum_embedding)
+            over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = e[j, i, f_1] * _ratio(sum_embedding[f_1] / term, factor_2)
+                    factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     strips[0, place] = factor_3
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
         peak_c = -np.inf
+        per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
-            c_now = sum_embedding_2[f_13] / u
+            c_now = _quotient(sum_embedding_2[f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
             peak_c = _larger(peak_c, magnitude_value_3)
         scaled_c_sum = 0.0
         scaled_c_lost = 0.0
+        over_peak_c_unit, over_peak_c = _divisor(peak_c)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_211 = strip + place
-                ratio_value_3 = _ratio(c[f_211], peak_c)
+                ratio_value_3 = _quotient(c[f_211], over_peak_c_unit, over_peak_c)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[0, place] = square_3
             scaled_c_sum, scaled_c_lost = _plus(scaled_c_sum, scaled_c_lost, _block_sum(strips[0], length))
         scaled_c = _completed(scaled_c_sum, scaled_c_lost)
         factor_4 = math.sqrt(scaled_c) * _positive_part(peak_c)
+        over_factor_4_unit, over_factor_4 = _divisor(factor_4)
         for f_11 in range(d):
-            c_unit[j, f_11] = _ratio(c[f_11], factor_4)
+            c_unit[j, f_11] = _quotient(c[f_11], over_factor_4_unit, over_factor_4)
     total = 0.0
     b_2 = np.float64(b[()])
     w_2 = np.float64(w[()])
@@ -386,6 +437,7 @@ def value(embedding, w, b, sample_weights, value_out):
                         k_212 = strip + place
                         exp_w = _exp_difference(b_2 + w_2 * ((sum_e_2) if j == k_212 else sum_c_unit[row, i, k_212]), max_w)  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_212)), (sum_c_unit, True)), max_w)
                         strips[0, place] = exp_w
+                    _interleave(4)
                     apart = np.uint64(argmax_w) - strip
                     if apart < length:
                         strips[0, apart] = 0.0
@@ -434,6 +486,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     sum_c_unit_2 = np.empty((s, d,))
     sum_e_2_product = np.empty((block, u, d,))
     sum_e_2 = np.empty((s, u, d,))
+    sum_embedding_3_term = np.empty((u, d,))
     sum_embedding_3 = np.empty((s, u, d,))
     sum_norm_embedding = np.empty((s, u,))
     gradient_embedding_part_1 = np.empty((d,))
@@ -456,21 +509,23 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now_sum = 0.0
             scaled_embedding_now_lost = 0.0
+            over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = np.float64(embedding[j, i, f_209])
-                    ratio_value = _ratio(x_2, peak_embedding_now)
+                    ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
                     strips[0, place] = square
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[j, i] = scaled_embedding_now
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
+            over_factor_unit, over_factor = _divisor(factor)
             for f_4 in range(d):
                 x_3 = np.float64(embedding[j, i, f_4])
-                e[j, i, f_4] = _ratio(x_3, factor)
+                e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
             sum_embedding[j, i, :] = 0.0
             for m_6 in range(u):
                 for f_1 in range(d):
@@ -478,17 +533,19 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     if m_6 != i:
                         sum_embedding[j, i, f_1] += x_4
             peak_sum_embedding_now = -np.inf
+            per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
-                magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
+                magnitude_value_2 = abs(_quotient(sum_embedding[j, i, f_7], per_term_unit, per_term))
                 peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now_sum = 0.0
             scaled_sum_embedding_now_lost = 0.0
+            over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_2 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
+                    ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_210], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     strips[0, place] = square_2
                 scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, _block_sum(strips[0], length))
@@ -497,11 +554,12 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             sum_e_now_sum = 0.0
             sum_e_now_lost = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
+            over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = e[j, i, f_1] * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                    factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     strips[0, place] = factor_3
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
@@ -509,27 +567,30 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_4 = seed_now * sum_e_now
             sum_w, sum_w_lost = _plus(sum_w, sum_w_lost, factor_4)
         peak_c_now = -np.inf
+        per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
-            c_now = sum_embedding_2[f_13] / u
+            c_now = _quotient(sum_embedding_2[f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
             peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
         scaled_c_now_sum = 0.0
         scaled_c_now_lost = 0.0
+        over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_211 = strip + place
-                ratio_value_3 = _ratio(c[f_211], peak_c_now)
+                ratio_value_3 = _quotient(c[f_211], over_peak_c_now_unit, over_peak_c_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[0, place] = square_3
             scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, _block_sum(strips[0], length))
         scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
         factor_5 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
+        over_factor_5_unit, over_factor_5 = _divisor(factor_5)
         for f_11 in range(d):
-            c_unit[j, f_11] = _ratio(c[f_11], factor_5)
+            c_unit[j, f_11] = _quotient(c[f_11], over_factor_5_unit, over_factor_5)
     sum_w = _completed(sum_w, sum_w_lost)
     sum_c_unit_2[:, :] = 0.0
     total = 0.0
@@ -559,13 +620,15 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                         exp_w[j, i, k_212] = exp_w_now
                         strips[0, place] = exp_w_now
                         sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
+                    _interleave(4)
                     apart = np.uint64(argmax_w_now) - strip
                     if apart < length:
                         strips[0, apart] = 0.0
                     rest_w_now_sum, rest_w_now_lost = _plus(rest_w_now_sum, rest_w_now_lost, _block_sum(strips[0], length))
                 rest_w_now = _completed(rest_w_now_sum, rest_w_now_lost)
                 rest_w[j, i] = rest_w_now
-                exp_w_entry_1[j, i] = exp_w[j, i, j]
+                exp_w_2 = exp_w[j, i, j]
+                exp_w_entry_1[j, i] = exp_w_2
                 loss = (max_w - b_2) + _log1p(rest_w_now) - w_2 * sum_e_3
                 sample_weight_2 = sample_weight[j, i]
                 factor_6 = loss * sample_weight_2
@@ -574,17 +637,21 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     value_out[j, i] = factor_6
                 seed_2 = seed[j, i]
                 factor_7 = seed_2 / (1.0 + rest_w_now)
+                peak_sum_embedding_2 = peak_sum_embedding[j, i]
+                factor_8 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
+                factor_10 = factor_9 * seed_2 * ((rest_w_now) if j == argmax_w_now else (1.0 + rest_w_now - exp_w_2)) * _ratio(1.0, factor_8) / (1.0 + rest_w_now)
+                per_term_unit, per_term = _inverse(term)
+                over_factor_8_unit, over_factor_8 = _divisor(factor_8)
                 for f_11 in range(d):
-                    sum_c_unit_2_right[row, i, f_11] = factor_7 * e[j, i, f_11]
+                    e_2 = e[j, i, f_11]
+                    sum_c_unit_2_right[row, i, f_11] = factor_7 * e_2
+                    sum_embedding_3_term[i, f_11] = factor_10 * (-e_2 + sum_e_3 * _quotient(_quotient(sum_embedding[j, i, f_11], per_term_unit, per_term), over_factor_8_unit, over_factor_8))
             for i in range(u):
                 sum_embedding_3[j, i, :] = 0.0
                 for i_99 in range(u):
-                    factor_8 = math.sqrt(scaled_sum_embedding[j, i_99]) * _positive_part(peak_sum_embedding[j, i_99])
-                    rest_w_2 = rest_w[j, i_99]
-                    factor_10 = factor_9 * seed[j, i_99] * ((rest_w_2) if j == argmax_w[j, i_99] else (1.0 + rest_w_2 - exp_w[j, i_99, j])) * _ratio(1.0, factor_8) / (1.0 + rest_w_2)
                     for d_24 in range(d):
                         if i != i_99:
-                            sum_embedding_3[j, i, d_24] += factor_10 * (-e[j, i_99, d_24] + sum_e[j, i_99] * _ratio(sum_embedding[j, i_99, d_24] / term, factor_8))
+                            sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_99, d_24]
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), False, sum_c_unit_2, True)
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), False)
         for j in range(start, stop):
@@ -592,18 +659,21 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             for i_3 in range(u):
                 sum_norm_embedding_now_sum = 0.0
                 sum_norm_embedding_now_lost = 0.0
-                rest_w_3 = rest_w[j, i_3]
-                term_3 = 1.0 + rest_w_3
+                rest_w_2 = rest_w[j, i_3]
+                term_3 = 1.0 + rest_w_2
                 factor_11 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
-                factor_12 = -((rest_w_3) if j == argmax_w[j, i_3] else (1.0 + rest_w_3 - exp_w[j, i_3, j])) / term_3
+                factor_12 = -((rest_w_2) if j == argmax_w[j, i_3] else (1.0 + rest_w_2 - exp_w[j, i_3, j])) / term_3
                 factor_13 = w_2 * seed[j, i_3]
+                per_term_3_unit, per_term_3 = _inverse(term_3)
+                per_term_unit, per_term = _inverse(term)
+                over_factor_11_unit, over_factor_11 = _divisor(factor_11)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_4 = strip + place
-                        sum_e_2_now = sum_e_2_product[row, i_3, f_4] / term_3
+                        sum_e_2_now = _quotient(sum_e_2_product[row, i_3, f_4], per_term_3_unit, per_term_3)
                         sum_e_2[j, i_3, f_4] = sum_e_2_now
-                        factor_14 = factor_13 * e[j, i_3, f_4] * (sum_e_2_now + factor_12 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_11))
+                        factor_14 = factor_13 * e[j, i_3, f_4] * (sum_e_2_now + factor_12 * _quotient(_quotient(sum_embedding[j, i_3, f_4], per_term_unit, per_term), over_factor_11_unit, over_factor_11))
                         strips[0, place] = factor_14
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
@@ -648,13 +718,15 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
         for i in range(u):
             factor_21 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
-            rest_w_4 = rest_w[k_10, i]
-            factor_22 = -((rest_w_4) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_4 - exp_w_entry_1[k_10, i])) / (1.0 + rest_w_4)
+            rest_w_3 = rest_w[k_10, i]
+            factor_22 = -((rest_w_3) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_3 - exp_w_entry_1[k_10, i])) / (1.0 + rest_w_3)
             ratio_value_4 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
             factor_23 = w_2 * seed[k_10, i] * ratio_value_4
             factor_24 = -sum_norm_embedding[k_10, i] * ratio_value_4
+            per_term_unit, per_term = _inverse(term)
+            over_factor_21_unit, over_factor_21 = _divisor(factor_21)
             for d_24 in range(d):
-                gradient_embedding[k_10, i, d_24] = gradient_embedding_part_1[d_24] + sum_embedding_3[k_10, i, d_24] + factor_23 * (sum_e_2[k_10, i, d_24] + factor_22 * _ratio(sum_embedding[k_10, i, d_24] / term, factor_21)) + factor_24 * e[k_10, i, d_24]
+                gradient_embedding[k_10, i, d_24] = gradient_embedding_part_1[d_24] + sum_embedding_3[k_10, i, d_24] + factor_23 * (sum_e_2[k_10, i, d_24] + factor_22 * _quotient(_quotient(sum_embedding[k_10, i, d_24], per_term_unit, per_term), over_factor_21_unit, over_factor_21)) + factor_24 * e[k_10, i, d_24]
     gradient_w[()] = sum_w_2 + sum_w_3 - sum_w
     gradient_b[()] = 0.0
     return total
@@ -694,6 +766,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_c_unit_2 = np.empty((s, d,))
     sum_e_2_product = np.empty((block, u, d,))
     sum_e_2 = np.empty((s, u, d,))
+    sum_embedding_3_term = np.empty((u, d,))
     sum_embedding_3 = np.empty((s, u, d,))
     sum_norm_embedding = np.empty((s, u,))
     logsumexp_w_sensitivity = np.empty((s, u, d,))
@@ -702,12 +775,13 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_norm_embedding_sensitivity = np.empty((s, u, d,))
     sum_norm_embedding_sensitivity_2 = np.empty((s, u, d,))
     sum_norm_embedding_sensitivity_3 = np.empty((s, u,))
-    sum_embedding_3_sensitivity_3_own_left = np.empty((block, u,))
+    sum_embedding_3_sensitivity_3_own_term = np.empty((block, u,))
     sum_embedding_3_sensitivity_3_own = np.empty((s, u,))
     sum_e_2_sensitivity_own = np.empty((s, u, d,))
     sum_e_2_sensitivity_2_own_product = np.empty((block, u, d,))
     sum_e_2_sensitivity_2_own = np.empty((s, u, d,))
     sum_norm_c_sensitivity_4_own = np.empty((s, d,))
+    sum_embedding_3_sensitivity_2_own_term = np.empty((u, d,))
     sum_embedding_3_sensitivity_2_own = np.empty((s, u, d,))
     sum_c_unit_2_sensitivity_2_own_joint = np.empty((s, d,))
     logsumexp_w_sensitivity_2 = np.empty((s, u,))
@@ -740,21 +814,23 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now_sum = 0.0
             scaled_embedding_now_lost = 0.0
+            over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = np.float64(embedding[j, i, f_209])
-                    ratio_value = _ratio(x_2, peak_embedding_now)
+                    ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
                     strips[0, place] = square
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[j, i] = scaled_embedding_now
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
+            over_factor_unit, over_factor = _divisor(factor)
             for f_4 in range(d):
                 x_3 = np.float64(embedding[j, i, f_4])
-                e[j, i, f_4] = _ratio(x_3, factor)
+                e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
             sum_embedding[j, i, :] = 0.0
             for m_6 in range(u):
                 for f_1 in range(d):
@@ -762,17 +838,19 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     if m_6 != i:
                         sum_embedding[j, i, f_1] += x_4
             peak_sum_embedding_now = -np.inf
+            per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
-                magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
+                magnitude_value_2 = abs(_quotient(sum_embedding[j, i, f_7], per_term_unit, per_term))
                 peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now_sum = 0.0
             scaled_sum_embedding_now_lost = 0.0
+            over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_2 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
+                    ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_210], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     strips[0, place] = square_2
                 scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, _block_sum(strips[0], length))
@@ -781,11 +859,12 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             sum_e_now_sum = 0.0
             sum_e_now_lost = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
+            over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = e[j, i, f_1] * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                    factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     strips[0, place] = factor_3
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
@@ -796,37 +875,40 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_6 = factor_5 * seed_now * ratio_value_4
             for d_24 in range(d):
                 e_2 = e[j, i, d_24]
-                ratio_value_3 = _ratio(sum_embedding[j, i, d_24] / term, factor_2)
+                ratio_value_3 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                 softmax_w_slope[j, i, d_24] = factor_6 * (-e_2 + sum_e_now * ratio_value_3)
         peak_c_now = -np.inf
+        per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
-            c_now = sum_embedding_2[f_13] / u
+            c_now = _quotient(sum_embedding_2[f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
             peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
         scaled_c_now_sum = 0.0
         scaled_c_now_lost = 0.0
+        over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_211 = strip + place
-                ratio_value_5 = _ratio(c[f_211], peak_c_now)
+                ratio_value_5 = _quotient(c[f_211], over_peak_c_now_unit, over_peak_c_now)
                 square_3 = (ratio_value_5 * ratio_value_5)
                 strips[0, place] = square_3
             scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, _block_sum(strips[0], length))
         scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
         factor_7 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
+        over_factor_7_unit, over_factor_7 = _divisor(factor_7)
         for f_11 in range(d):
-            c_unit[j, f_11] = _ratio(c[f_11], factor_7)
+            c_unit[j, f_11] = _quotient(c[f_11], over_factor_7_unit, over_factor_7)
     sum_w = _completed(sum_w, sum_w_lost)
     sum_c_unit_2[:, :] = 0.0
     sum_norm_c_sensitivity[:, :] = 0.0
     sum_norm_c_sensitivity_4_own[:, :] = 0.0
     sum_c_unit_2_sensitivity_2_own_joint[:, :] = 0.0
     b_2 = np.float64(b[()])
-    factor_24 = w_2 / term
+    factor_10 = w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
@@ -850,6 +932,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         exp_w[j, i, k_212] = exp_w_now
                         strips[0, place] = exp_w_now
                         sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
+                    _interleave(4)
                     apart = np.uint64(argmax_w_now) - strip
                     if apart < length:
                         strips[0, apart] = 0.0
@@ -863,85 +946,85 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
                 factor_8 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 ratio_value_6 = _ratio(1.0, factor_8)
-                sum_embedding_3_sensitivity_3_own_left[row, i] = seed_2 * sum_e_3 * (ratio_value_6 * ratio_value_6) * ((rest_w_now) if j == argmax_w_now else (1.0 + rest_w_now - exp_w_2)) / term_3
+                square_4 = (ratio_value_6 * ratio_value_6)
+                case = ((rest_w_now) if j == argmax_w_now else (1.0 + rest_w_now - exp_w_2))
+                sum_embedding_3_sensitivity_3_own_term[row, i] = seed_2 * sum_e_3 * square_4 * case / term_3
                 factor_9 = seed_2 / term_3
+                factor_11 = factor_10 * seed_2 * case * ratio_value_6 / term_3
+                factor_12 = seed_2 * square_4 / (term * term)
+                factor_13 = exp_w_2 * ratio_value_6 / (term_3 * term)
+                factor_14 = w_2 * case / term_3
+                per_term_unit, per_term = _inverse(term)
+                over_factor_8_unit, over_factor_8 = _divisor(factor_8)
                 for f_11 in range(d):
-                    sum_c_unit_2_right[row, i, f_11] = factor_9 * e[j, i, f_11]
+                    e_3 = e[j, i, f_11]
+                    sum_c_unit_2_right[row, i, f_11] = factor_9 * e_3
+                    ratio_value_7 = _quotient(_quotient(sum_embedding[j, i, f_11], per_term_unit, per_term), over_factor_8_unit, over_factor_8)
+                    sum_embedding_3_term[i, f_11] = factor_11 * (-e_3 + sum_e_3 * ratio_value_7)
+                    term_4 = e_3 - sum_e_3 * ratio_value_7
+                    sum_embedding_3_sensitivity_2_own_term[i, f_11] = factor_14 * (factor_12 * ratio_value_7 * term_4 + factor_12 * ratio_value_7 * (e_3 + (-2.0) * sum_e_3 * ratio_value_7) + factor_13 * softmax_w_slope[j, i, f_11] * term_4)
                 logsumexp_w_sensitivity[j, i, :] = 0.0
                 sum_norm_embedding_sensitivity[j, i, :] = 0.0
                 sum_e_2_sensitivity_own[j, i, :] = 0.0
                 logsumexp_w_sensitivity_2_now = 0.0
                 logsumexp_w_sensitivity_2_now_lost = 0.0
                 peak_embedding_2 = peak_embedding[j, i]
-                factor_10 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
-                ratio_value_7 = _ratio(1.0, factor_10)
-                factor_11 = ratio_value_7 / term_3
-                factor_13 = seed_2 / (term_3 * u)
-                factor_16 = seed_2 / ((term_3 * term_3) * u)
+                factor_15 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
+                ratio_value_8 = _ratio(1.0, factor_15)
+                factor_16 = ratio_value_8 / term_3
+                factor_18 = seed_2 / (term_3 * u)
+                factor_21 = seed_2 / ((term_3 * term_3) * u)
                 for k_114 in range(s):
                     sum_c_unit_3 = sum_c_unit[j, i, k_114]
                     exp_w_3 = exp_w[j, i, k_114]
-                    factor_12 = factor_11 * exp_w_3
-                    ratio_value_8 = _ratio(1.0, math.sqrt(scaled_c[k_114]) * _positive_part(peak_c[k_114]))
-                    factor_14 = factor_13 * exp_w_3 * sum_c_unit_3 * ratio_value_8
-                    factor_15 = factor_11 * exp_w_3 * sum_c_unit_3
-                    factor_17 = factor_16 * sum_c_unit_3 * (exp_w_3 * exp_w_3) * ratio_value_8
-                    factor_18 = factor_16 * exp_w_3 * ((rest_w_now) if k_114 == argmax_w_now else (1.0 + rest_w_now - exp_w_3)) * ratio_value_8
+                    factor_17 = factor_16 * exp_w_3
+                    ratio_value_9 = _ratio(1.0, math.sqrt(scaled_c[k_114]) * _positive_part(peak_c[k_114]))
+                    factor_19 = factor_18 * exp_w_3 * sum_c_unit_3 * ratio_value_9
+                    factor_20 = factor_16 * exp_w_3 * sum_c_unit_3
+                    factor_22 = factor_21 * sum_c_unit_3 * (exp_w_3 * exp_w_3) * ratio_value_9
+                    factor_23 = factor_21 * exp_w_3 * ((rest_w_now) if k_114 == argmax_w_now else (1.0 + rest_w_now - exp_w_3)) * ratio_value_9
                     for d_109 in range(d):
                         c_unit_2 = c_unit[k_114, d_109]
-                        e_3 = e[j, i, d_109]
-                        term_4 = c_unit_2 - e_3 * sum_c_unit_3
+                        e_4 = e[j, i, d_109]
+                        term_5 = c_unit_2 - e_4 * sum_c_unit_3
                         if j != k_114:
-                            logsumexp_w_sensitivity[j, i, d_109] += factor_12 * term_4
-                        term_5 = e_3 - c_unit_2 * sum_c_unit_3
+                            logsumexp_w_sensitivity[j, i, d_109] += factor_17 * term_5
+                        term_6 = e_4 - c_unit_2 * sum_c_unit_3
                         if j != k_114:
-                            sum_norm_c_sensitivity[k_114, d_109] += factor_14 * term_5
+                            sum_norm_c_sensitivity[k_114, d_109] += factor_19 * term_6
                         if j != k_114:
-                            sum_norm_embedding_sensitivity[j, i, d_109] += factor_15 * term_4
+                            sum_norm_embedding_sensitivity[j, i, d_109] += factor_20 * term_5
                         if j != k_114:
-                            sum_e_2_sensitivity_own[j, i, d_109] += factor_12 * c_unit_2 * term_4
+                            sum_e_2_sensitivity_own[j, i, d_109] += factor_17 * c_unit_2 * term_5
                         if j != k_114:
-                            sum_norm_c_sensitivity_4_own[k_114, d_109] += factor_17 * term_5
+                            sum_norm_c_sensitivity_4_own[k_114, d_109] += factor_22 * term_6
                         if j != k_114:
-                            sum_c_unit_2_sensitivity_2_own_joint[k_114, d_109] += factor_18 * e_3 * term_5
-                    factor_19 = exp_w_3 * sum_c_unit_3 / term_3
+                            sum_c_unit_2_sensitivity_2_own_joint[k_114, d_109] += factor_23 * e_4 * term_6
+                    factor_24 = exp_w_3 * sum_c_unit_3 / term_3
                     if j != k_114:
-                        logsumexp_w_sensitivity_2_now, logsumexp_w_sensitivity_2_now_lost = _plus(logsumexp_w_sensitivity_2_now, logsumexp_w_sensitivity_2_now_lost, factor_19)
+                        logsumexp_w_sensitivity_2_now, logsumexp_w_sensitivity_2_now_lost = _plus(logsumexp_w_sensitivity_2_now, logsumexp_w_sensitivity_2_now_lost, factor_24)
                 logsumexp_w_sensitivity_2_now = _completed(logsumexp_w_sensitivity_2_now, logsumexp_w_sensitivity_2_now_lost)
                 logsumexp_w_sensitivity_2[j, i] = logsumexp_w_sensitivity_2_now
                 sum_norm_embedding_sensitivity_2[j, i, :] = 0.0
-                factor_20 = -exp_w_2 * ratio_value_7 / term_3
-                factor_21 = w_2 / term_3
+                factor_25 = -exp_w_2 * ratio_value_8 / term_3
+                factor_26 = w_2 / term_3
                 for k_154 in range(s):
-                    factor_22 = factor_21 * exp_w[j, i, k_154] * sum_c_unit[j, i, k_154]
+                    factor_27 = factor_26 * exp_w[j, i, k_154] * sum_c_unit[j, i, k_154]
+                    per_term_unit, per_term = _inverse(term)
+                    over_factor_8_unit, over_factor_8 = _divisor(factor_8)
                     for d_109 in range(d):
-                        e_4 = e[j, i, d_109]
+                        e_5 = e[j, i, d_109]
                         if j != k_154:
-                            sum_norm_embedding_sensitivity_2[j, i, d_109] += factor_22 * (-logsumexp_w_sensitivity[j, i, d_109] + factor_20 * (_ratio(sum_embedding[j, i, d_109] / term, factor_8) - sum_e_3 * e_4))
+                            sum_norm_embedding_sensitivity_2[j, i, d_109] += factor_27 * (-logsumexp_w_sensitivity[j, i, d_109] + factor_25 * (_quotient(_quotient(sum_embedding[j, i, d_109], per_term_unit, per_term), over_factor_8_unit, over_factor_8) - sum_e_3 * e_5))
             for i in range(u):
                 sum_embedding_3[j, i, :] = 0.0
                 sum_embedding_3_sensitivity_2_own[j, i, :] = 0.0
                 for i_99 in range(u):
-                    sum_e_4 = sum_e[j, i_99]
-                    factor_23 = math.sqrt(scaled_sum_embedding[j, i_99]) * _positive_part(peak_sum_embedding[j, i_99])
-                    seed_3 = seed[j, i_99]
-                    rest_w_2 = rest_w[j, i_99]
-                    exp_w_4 = exp_w[j, i_99, j]
-                    case = ((rest_w_2) if j == argmax_w[j, i_99] else (1.0 + rest_w_2 - exp_w_4))
-                    ratio_value_10 = _ratio(1.0, factor_23)
-                    factor_25 = factor_24 * seed_3 * case * ratio_value_10 / (1.0 + rest_w_2)
-                    square_4 = (ratio_value_10 * ratio_value_10)
-                    factor_26 = seed_3 * square_4 / (term * term)
-                    factor_27 = exp_w_4 * ratio_value_10 / ((1.0 + rest_w_2) * term)
-                    factor_28 = w_2 * case / (1.0 + rest_w_2)
                     for d_24 in range(d):
-                        e_5 = e[j, i_99, d_24]
-                        ratio_value_9 = _ratio(sum_embedding[j, i_99, d_24] / term, factor_23)
                         if i != i_99:
-                            sum_embedding_3[j, i, d_24] += factor_25 * (-e_5 + sum_e_4 * ratio_value_9)
-                        term_6 = e_5 - sum_e_4 * ratio_value_9
+                            sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_99, d_24]
                         if i != i_99:
-                            sum_embedding_3_sensitivity_2_own[j, i, d_24] += factor_28 * (factor_26 * ratio_value_9 * term_6 + factor_26 * ratio_value_9 * (e_5 + (-2.0) * sum_e_4 * ratio_value_9) + factor_27 * softmax_w_slope[j, i_99, d_24] * term_6)
+                            sum_embedding_3_sensitivity_2_own[j, i, d_24] += sum_embedding_3_sensitivity_2_own_term[i_99, d_24]
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), False, sum_c_unit_2, True)
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), False)
         for j in range(start, stop):
@@ -951,48 +1034,53 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_norm_embedding_now_lost = 0.0
                 sum_norm_embedding_sensitivity_3_now_sum = 0.0
                 sum_norm_embedding_sensitivity_3_now_lost = 0.0
-                rest_w_3 = rest_w[j, i_3]
-                term_7 = 1.0 + rest_w_3
-                factor_29 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
-                factor_30 = -((rest_w_3) if j == argmax_w[j, i_3] else (1.0 + rest_w_3 - exp_w[j, i_3, j])) / term_7
-                factor_31 = w_2 * seed[j, i_3]
+                rest_w_2 = rest_w[j, i_3]
+                term_7 = 1.0 + rest_w_2
+                factor_28 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
+                factor_29 = -((rest_w_2) if j == argmax_w[j, i_3] else (1.0 + rest_w_2 - exp_w[j, i_3, j])) / term_7
+                factor_30 = w_2 * seed[j, i_3]
+                per_term_7_unit, per_term_7 = _inverse(term_7)
+                per_term_unit, per_term = _inverse(term)
+                over_factor_28_unit, over_factor_28 = _divisor(factor_28)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_4 = strip + place
-                        sum_e_2_now = sum_e_2_product[row, i_3, f_4] / term_7
+                        sum_e_2_now = _quotient(sum_e_2_product[row, i_3, f_4], per_term_7_unit, per_term_7)
                         sum_e_2[j, i_3, f_4] = sum_e_2_now
                         e_6 = e[j, i_3, f_4]
-                        factor_32 = factor_31 * e_6 * (sum_e_2_now + factor_30 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_29))
-                        strips[0, place] = factor_32
-                        factor_33 = e_6 * sum_e_2_now
-                        strips[1, place] = factor_33
+                        factor_31 = factor_30 * e_6 * (sum_e_2_now + factor_29 * _quotient(_quotient(sum_embedding[j, i_3, f_4], per_term_unit, per_term), over_factor_28_unit, over_factor_28))
+                        strips[0, place] = factor_31
+                        factor_32 = e_6 * sum_e_2_now
+                        strips[1, place] = factor_32
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
                     sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost = _plus(sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost, _block_sum(strips[1], length))
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
                 sum_norm_embedding_sensitivity_3_now = _completed(sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
                 sum_norm_embedding_sensitivity_3[j, i_3] = sum_norm_embedding_sensitivity_3_now
-        _multiply(sum_embedding_3_sensitivity_3_own_left[: stop - start], False, sum_embedding_3_sensitivity_3_own_right, True, sum_embedding_3_sensitivity_3_own[start:stop], False)
+        _multiply(sum_embedding_3_sensitivity_3_own_term[: stop - start], False, sum_embedding_3_sensitivity_3_own_right, True, sum_embedding_3_sensitivity_3_own[start:stop], False)
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_sensitivity_2_own_product[: stop - start].reshape(((stop - start) * u, d)), False)
         for j in range(start, stop):
             row = j - start
             for i in range(u):
                 peak_sum_embedding_3 = peak_sum_embedding[j, i]
-                factor_34 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
-                sum_e_5 = sum_e[j, i]
-                exp_w_5 = exp_w[j, i, j]
-                rest_w_4 = rest_w[j, i]
-                term_8 = 1.0 + rest_w_4
+                factor_33 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
+                sum_e_4 = sum_e[j, i]
+                exp_w_4 = exp_w[j, i, j]
+                rest_w_3 = rest_w[j, i]
+                term_8 = 1.0 + rest_w_3
                 peak_embedding_3 = peak_embedding[j, i]
-                factor_35 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_3)
-                ratio_value_12 = _ratio(1.0, factor_35)
-                factor_36 = -exp_w_5 * ratio_value_12 / term_8
-                factor_37 = w_2 / term_8
+                factor_34 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_3)
+                ratio_value_11 = _ratio(1.0, factor_34)
+                factor_35 = -exp_w_4 * ratio_value_11 / term_8
+                factor_36 = w_2 / term_8
+                per_term_unit, per_term = _inverse(term)
+                over_factor_33_unit, over_factor_33 = _divisor(factor_33)
                 for d_24 in range(d):
-                    ratio_value_11 = _ratio(sum_embedding[j, i, d_24] / term, factor_34)
+                    ratio_value_10 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_33_unit, over_factor_33)
                     e_7 = e[j, i, d_24]
-                    sum_e_2_sensitivity_2_own[j, i, d_24] = factor_37 * sum_e_2_sensitivity_2_own_product[row, i, d_24] * (-logsumexp_w_sensitivity[j, i, d_24] + factor_36 * (ratio_value_11 - sum_e_5 * e_7))
+                    sum_e_2_sensitivity_2_own[j, i, d_24] = factor_36 * sum_e_2_sensitivity_2_own_product[row, i, d_24] * (-logsumexp_w_sensitivity[j, i, d_24] + factor_35 * (ratio_value_10 - sum_e_4 * e_7))
     sum_w_2 = 0.0
     sum_w_2_lost = 0.0
     sum_w_3 = 0.0
@@ -1003,26 +1091,26 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_w_3_sensitivity_joint_lost = 0.0
     for i_40 in range(u):
         for k_41 in range(s):
-            seed_4 = seed[k_41, i_40]
-            sum_e_6 = sum_e[k_41, i_40]
-            exp_w_6 = exp_w[k_41, i_40, k_41]
-            rest_w_5 = rest_w[k_41, i_40]
-            factor_38 = seed_4 * sum_e_6 * exp_w_6 / (1.0 + rest_w_5)
-            sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_38)
-            factor_39 = seed_4 * sum_e_6 * exp_w_6 * (-logsumexp_w_sensitivity_2[k_41, i_40] + sum_e_6 * ((rest_w_5) if k_41 == argmax_w[k_41, i_40] else (1.0 + rest_w_5 - exp_w_6)) / (1.0 + rest_w_5)) / (1.0 + rest_w_5)
-            sum_w_2_sensitivity, sum_w_2_sensitivity_lost = _plus(sum_w_2_sensitivity, sum_w_2_sensitivity_lost, factor_39)
-            factor_40 = seed_4 / (1.0 + rest_w_5)
-            term_9 = -logsumexp_w_sensitivity_2[k_41, i_40] - sum_e_6 * exp_w_6 / (1.0 + rest_w_5)
+            seed_3 = seed[k_41, i_40]
+            sum_e_5 = sum_e[k_41, i_40]
+            exp_w_5 = exp_w[k_41, i_40, k_41]
+            rest_w_4 = rest_w[k_41, i_40]
+            factor_37 = seed_3 * sum_e_5 * exp_w_5 / (1.0 + rest_w_4)
+            sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_37)
+            factor_38 = seed_3 * sum_e_5 * exp_w_5 * (-logsumexp_w_sensitivity_2[k_41, i_40] + sum_e_5 * ((rest_w_4) if k_41 == argmax_w[k_41, i_40] else (1.0 + rest_w_4 - exp_w_5)) / (1.0 + rest_w_4)) / (1.0 + rest_w_4)
+            sum_w_2_sensitivity, sum_w_2_sensitivity_lost = _plus(sum_w_2_sensitivity, sum_w_2_sensitivity_lost, factor_38)
+            factor_39 = seed_3 / (1.0 + rest_w_4)
+            term_9 = -logsumexp_w_sensitivity_2[k_41, i_40] - sum_e_5 * exp_w_5 / (1.0 + rest_w_4)
             for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(s) - strip)
                 for place in range(length):
                     k_47 = strip + place
-                    exp_w_7 = exp_w[k_41, i_40, k_47]
+                    exp_w_6 = exp_w[k_41, i_40, k_47]
                     sum_c_unit_4 = sum_c_unit[k_41, i_40, k_47]
-                    factor_41 = factor_40 * exp_w_7 * sum_c_unit_4
-                    strips[0, place] = factor_41
-                    factor_42 = factor_40 * exp_w_7 * ((sum_c_unit_4 * sum_c_unit_4) + sum_c_unit_4 * term_9)
-                    strips[1, place] = factor_42
+                    factor_40 = factor_39 * exp_w_6 * sum_c_unit_4
+                    strips[0, place] = factor_40
+                    factor_41 = factor_39 * exp_w_6 * ((sum_c_unit_4 * sum_c_unit_4) + sum_c_unit_4 * term_9)
+                    strips[1, place] = factor_41
                 apart = np.uint64(k_41) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1036,78 +1124,80 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_w_2_sensitivity = _completed(sum_w_2_sensitivity, sum_w_2_sensitivity_lost)
     sum_w_3_sensitivity_joint = _completed(sum_w_3_sensitivity_joint, sum_w_3_sensitivity_joint_lost)
     square_5 = (w_2 * w_2)
-    factor_44 = square_5 / u
-    factor_46 = w_2 / u
-    factor_48 = w_2 / (u * u)
-    factor_52 = -w_2 / u
-    factor_54 = -w_2 / (u * u)
-    factor_69 = w_2 / (term * term)
+    factor_43 = square_5 / u
+    factor_45 = w_2 / u
+    factor_47 = w_2 / (u * u)
+    factor_51 = -w_2 / u
+    factor_53 = -w_2 / (u * u)
+    factor_68 = w_2 / (term * term)
     for k_10 in range(s):
         sum_norm_c_sum = 0.0
         sum_norm_c_lost = 0.0
-        ratio_value_13 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
-        factor_45 = factor_44 * ratio_value_13
+        ratio_value_12 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
+        factor_44 = factor_43 * ratio_value_12
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_74 = strip + place
                 c_unit_3 = c_unit[k_10, f_74]
-                factor_43 = c_unit_3 * sum_c_unit_2[k_10, f_74]
-                strips[0, place] = factor_43
-                hessian_embedding_part_1[f_74] = factor_45 * sum_c_unit_2_sensitivity_2_own_joint[k_10, f_74]
-                hessian_embedding_part_2[f_74] = factor_45 * c_unit_3 * sum_norm_c_sensitivity_4_own[k_10, f_74]
+                factor_42 = c_unit_3 * sum_c_unit_2[k_10, f_74]
+                strips[0, place] = factor_42
+                hessian_embedding_part_1[f_74] = factor_44 * sum_c_unit_2_sensitivity_2_own_joint[k_10, f_74]
+                hessian_embedding_part_2[f_74] = factor_44 * c_unit_3 * sum_norm_c_sensitivity_4_own[k_10, f_74]
             sum_norm_c_sum, sum_norm_c_lost = _plus(sum_norm_c_sum, sum_norm_c_lost, _block_sum(strips[0], length))
         sum_norm_c = _completed(sum_norm_c_sum, sum_norm_c_lost)
-        factor_47 = factor_46 * ratio_value_13
-        square_6 = (ratio_value_13 * ratio_value_13)
-        factor_49 = factor_48 * sum_norm_c * square_6
-        factor_50 = ratio_value_13 / u
-        factor_51 = -sum_norm_c * ratio_value_13 / u
-        factor_53 = factor_52 * ratio_value_13
-        factor_55 = factor_54 * square_6
+        factor_46 = factor_45 * ratio_value_12
+        square_6 = (ratio_value_12 * ratio_value_12)
+        factor_48 = factor_47 * sum_norm_c * square_6
+        factor_49 = ratio_value_12 / u
+        factor_50 = -sum_norm_c * ratio_value_12 / u
+        factor_52 = factor_51 * ratio_value_12
+        factor_54 = factor_53 * square_6
         for d_24 in range(d):
             sum_c_unit_2_2 = sum_c_unit_2[k_10, d_24]
             c_unit_4 = c_unit[k_10, d_24]
             term_10 = sum_c_unit_2_2 - sum_norm_c * c_unit_4
-            gradient_embedding_part_1_now = factor_47 * term_10
+            gradient_embedding_part_1_now = factor_46 * term_10
             gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
-            hessian_embedding_part_3_now = factor_49 * (c_unit_4 * c_unit_4)
+            hessian_embedding_part_3_now = factor_48 * (c_unit_4 * c_unit_4)
             hessian_embedding_part_3[d_24] = hessian_embedding_part_3_now
-            hessian_embedding_part_4_now = factor_53 * c_unit_4 * (w_2 * sum_norm_c_sensitivity[k_10, d_24] + factor_50 * sum_c_unit_2_2 + factor_51 * c_unit_4)
+            hessian_embedding_part_4_now = factor_52 * c_unit_4 * (w_2 * sum_norm_c_sensitivity[k_10, d_24] + factor_49 * sum_c_unit_2_2 + factor_50 * c_unit_4)
             hessian_embedding_part_4[d_24] = hessian_embedding_part_4_now
-            hessian_embedding_part_5_now = factor_55 * c_unit_4 * term_10
+            hessian_embedding_part_5_now = factor_54 * c_unit_4 * term_10
             hessian_embedding_part_5[d_24] = hessian_embedding_part_5_now
-        factor_70 = factor_54 * sum_norm_c * square_6
+        factor_69 = factor_53 * sum_norm_c * square_6
         for i in range(u):
-            factor_56 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
-            rest_w_6 = rest_w[k_10, i]
+            factor_55 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+            rest_w_5 = rest_w[k_10, i]
             exp_w_entry_1_2 = exp_w_entry_1[k_10, i]
-            case_2 = ((rest_w_6) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_6 - exp_w_entry_1_2))
-            factor_57 = -case_2 / (1.0 + rest_w_6)
-            seed_5 = seed[k_10, i]
-            ratio_value_15 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_58 = w_2 * seed_5 * ratio_value_15
+            case_2 = ((rest_w_5) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_5 - exp_w_entry_1_2))
+            factor_56 = -case_2 / (1.0 + rest_w_5)
+            seed_4 = seed[k_10, i]
+            ratio_value_14 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
+            factor_57 = w_2 * seed_4 * ratio_value_14
             sum_norm_embedding_2 = sum_norm_embedding[k_10, i]
-            factor_59 = -sum_norm_embedding_2 * ratio_value_15
-            square_7 = (ratio_value_15 * ratio_value_15)
-            factor_60 = sum_norm_embedding_2 * square_7
-            factor_61 = -w_2 * seed_5
-            sum_e_7 = sum_e[k_10, i]
-            factor_62 = case_2 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_63 = exp_w_entry_1_2 * seed_5 * square_5 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_64 = exp_w_entry_1_2 * square_5 / (1.0 + rest_w_6)
-            factor_65 = w_2 * case_2 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_66 = w_2 * ratio_value_15
-            factor_67 = -w_2 * sum_norm_embedding_sensitivity_3[k_10, i] * ratio_value_15
-            factor_68 = -seed_5 * ratio_value_15
-            term_13 = factor_69 * sum_embedding_3_sensitivity_3_own[k_10, i] - sum_norm_embedding_2 * square_7 + factor_70
+            factor_58 = -sum_norm_embedding_2 * ratio_value_14
+            square_7 = (ratio_value_14 * ratio_value_14)
+            factor_59 = sum_norm_embedding_2 * square_7
+            factor_60 = -w_2 * seed_4
+            sum_e_6 = sum_e[k_10, i]
+            factor_61 = case_2 * ratio_value_14 / (1.0 + rest_w_5)
+            factor_62 = exp_w_entry_1_2 * seed_4 * square_5 * ratio_value_14 / (1.0 + rest_w_5)
+            factor_63 = exp_w_entry_1_2 * square_5 / (1.0 + rest_w_5)
+            factor_64 = w_2 * case_2 * ratio_value_14 / (1.0 + rest_w_5)
+            factor_65 = w_2 * ratio_value_14
+            factor_66 = -w_2 * sum_norm_embedding_sensitivity_3[k_10, i] * ratio_value_14
+            factor_67 = -seed_4 * ratio_value_14
+            term_13 = factor_68 * sum_embedding_3_sensitivity_3_own[k_10, i] - sum_norm_embedding_2 * square_7 + factor_69
+            per_term_unit, per_term = _inverse(term)
+            over_factor_55_unit, over_factor_55 = _divisor(factor_55)
             for d_24 in range(d):
-                ratio_value_14 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_56)
-                term_11 = sum_e_2[k_10, i, d_24] + factor_57 * ratio_value_14
+                ratio_value_13 = _quotient(_quotient(sum_embedding[k_10, i, d_24], per_term_unit, per_term), over_factor_55_unit, over_factor_55)
+                term_11 = sum_e_2[k_10, i, d_24] + factor_56 * ratio_value_13
                 e_8 = e[k_10, i, d_24]
-                gradient_embedding[k_10, i, d_24] = gradient_embedding_part_1[d_24] + sum_embedding_3[k_10, i, d_24] + factor_58 * term_11 + factor_59 * e_8
-                term_12 = -logsumexp_w_sensitivity[k_10, i, d_24] + factor_62 * (ratio_value_14 - sum_e_7 * e_8)
-                hessian_embedding[k_10, i, d_24] = term_13 + hessian_embedding_part_1[d_24] + hessian_embedding_part_2[d_24] + hessian_embedding_part_3[d_24] + hessian_embedding_part_4[d_24] + hessian_embedding_part_5[d_24] + sum_embedding_3_sensitivity_2_own[k_10, i, d_24] + factor_60 * (e_8 * e_8) + e_8 * square_7 * (sum_norm_embedding_2 * e_8 + factor_61 * term_11) + factor_58 * (sum_e_2_sensitivity_2_own[k_10, i, d_24] + w_2 * sum_e_2_sensitivity_own[k_10, i, d_24]) + factor_63 * term_12 * ratio_value_14 + factor_68 * e_8 * (sum_norm_embedding_sensitivity[k_10, i, d_24] * square_5 + sum_e_7 * (factor_64 * term_12 + factor_65 * e_8) + w_2 * sum_norm_embedding_sensitivity_2[k_10, i, d_24] + factor_66 * term_11 + factor_67 * e_8)
+                gradient_embedding[k_10, i, d_24] = gradient_embedding_part_1[d_24] + sum_embedding_3[k_10, i, d_24] + factor_57 * term_11 + factor_58 * e_8
+                term_12 = -logsumexp_w_sensitivity[k_10, i, d_24] + factor_61 * (ratio_value_13 - sum_e_6 * e_8)
+                hessian_embedding[k_10, i, d_24] = term_13 + hessian_embedding_part_1[d_24] + hessian_embedding_part_2[d_24] + hessian_embedding_part_3[d_24] + hessian_embedding_part_4[d_24] + hessian_embedding_part_5[d_24] + sum_embedding_3_sensitivity_2_own[k_10, i, d_24] + factor_59 * (e_8 * e_8) + e_8 * square_7 * (sum_norm_embedding_2 * e_8 + factor_60 * term_11) + factor_57 * (sum_e_2_sensitivity_2_own[k_10, i, d_24] + w_2 * sum_e_2_sensitivity_own[k_10, i, d_24]) + factor_62 * term_12 * ratio_value_13 + factor_67 * e_8 * (sum_norm_embedding_sensitivity[k_10, i, d_24] * square_5 + sum_e_6 * (factor_63 * term_12 + factor_64 * e_8) + w_2 * sum_norm_embedding_sensitivity_2[k_10, i, d_24] + factor_65 * term_11 + factor_66 * e_8)
     gradient_w[()] = sum_w_2 + sum_w_3 - sum_w
     gradient_b[()] = 0.0
     hessian_w[()] = sum_w_2_sensitivity + sum_w_3_sensitivity_joint
@@ -1166,6 +1256,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     sum_e_2_tangent_part1 = np.empty((block, u, d,))
     sum_e_2_tangent_part2_product = np.empty((block, u, d,))
     sum_e_2_tangent = np.empty((s, u, d,))
+    sum_embedding_3_tangent_term = np.empty((u, d,))
     sum_embedding_3_tangent = np.empty((s, u, d,))
     sum_norm_embedding_tangent = np.empty((s, u,))
     product_embedding_part_1 = np.empty((d,))
@@ -1194,12 +1285,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now_sum = 0.0
             scaled_embedding_now_lost = 0.0
+            over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = np.float64(embedding[j, i, f_209])
-                    ratio_value = _ratio(x_2, peak_embedding_now)
+                    ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
                     strips[0, place] = square
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
@@ -1208,12 +1300,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             norm_embedding_tangent_now_sum = 0.0
             norm_embedding_tangent_now_lost = 0.0
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
+            over_factor_unit, over_factor = _divisor(factor)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_4 = strip + place
                     x_3 = np.float64(embedding[j, i, f_4])
-                    e_now = _ratio(x_3, factor)
+                    e_now = _quotient(x_3, over_factor_unit, over_factor)
                     e[j, i, f_4] = e_now
                     v_x_2 = np.float64(direction_embedding[j, i, f_4])
                     factor_2 = v_x_2 * e_now
@@ -1233,19 +1326,21 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         sum_embedding_tangent[j, i, f_1] += v_x_3
             peak_sum_embedding_now = -np.inf
             ratio_value_2 = _ratio(1.0, factor)
+            per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
-                magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
+                magnitude_value_2 = abs(_quotient(sum_embedding[j, i, f_7], per_term_unit, per_term))
                 peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
                 v_x_4 = np.float64(direction_embedding[j, i, f_7])
                 e_tangent[j, i, f_7] = ratio_value_2 * (v_x_4 - norm_embedding_tangent_now * e[j, i, f_7])
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now_sum = 0.0
             scaled_sum_embedding_now_lost = 0.0
+            over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_3 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
+                    ratio_value_3 = _quotient(_quotient(sum_embedding[j, i, f_210], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_3 * ratio_value_3)
                     strips[0, place] = square_2
                 scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, _block_sum(strips[0], length))
@@ -1256,11 +1351,12 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             norm_sum_embedding_tangent_now_sum = 0.0
             norm_sum_embedding_tangent_now_lost = 0.0
             factor_3 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
+            over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    ratio_value_4 = _ratio(sum_embedding[j, i, f_1] / term, factor_3)
+                    ratio_value_4 = _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
                     factor_4 = e[j, i, f_1] * ratio_value_4
                     strips[0, place] = factor_4
                     factor_5 = sum_embedding_tangent[j, i, f_1] * ratio_value_4
@@ -1280,7 +1376,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_191 = strip + place
-                    ratio_value_5 = _ratio(sum_embedding[j, i, f_191] / term, factor_3)
+                    ratio_value_5 = _quotient(_quotient(sum_embedding[j, i, f_191], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
                     e_2 = e[j, i, f_191]
                     term_2 = e_tangent[j, i, f_191] * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_191] + factor_7 * e_2 * ratio_value_5
                     strips[0, place] = term_2
@@ -1290,19 +1386,21 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_8 = seed_now * sum_e_tangent_now
             sum_w_tangent, sum_w_tangent_lost = _plus(sum_w_tangent, sum_w_tangent_lost, factor_8)
         peak_c_now = -np.inf
+        per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
-            c_now = sum_embedding_2[f_13] / u
+            c_now = _quotient(sum_embedding_2[f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
             peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
         scaled_c_now_sum = 0.0
         scaled_c_now_lost = 0.0
+        over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_211 = strip + place
-                ratio_value_7 = _ratio(c[f_211], peak_c_now)
+                ratio_value_7 = _quotient(c[f_211], over_peak_c_now_unit, over_peak_c_now)
                 square_3 = (ratio_value_7 * ratio_value_7)
                 strips[0, place] = square_3
             scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, _block_sum(strips[0], length))
@@ -1311,11 +1409,12 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         norm_c_tangent_now_sum = 0.0
         norm_c_tangent_now_lost = 0.0
         factor_9 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
+        over_factor_9_unit, over_factor_9 = _divisor(factor_9)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_11 = strip + place
-                c_unit_now = _ratio(c[f_11], factor_9)
+                c_unit_now = _quotient(c[f_11], over_factor_9_unit, over_factor_9)
                 c_unit[j, f_11] = c_unit_now
                 sum_embedding_2_tangent_2 = sum_embedding_2_tangent[f_11]
                 factor_10 = sum_embedding_2_tangent_2 * c_unit_now
@@ -1363,13 +1462,15 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         exp_w[j, i, k_212] = exp_w_now
                         strips[0, place] = exp_w_now
                         sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
+                    _interleave(4)
                     apart = np.uint64(argmax_w_now) - strip
                     if apart < length:
                         strips[0, apart] = 0.0
                     rest_w_now_sum, rest_w_now_lost = _plus(rest_w_now_sum, rest_w_now_lost, _block_sum(strips[0], length))
                 rest_w_now = _completed(rest_w_now_sum, rest_w_now_lost)
                 rest_w[j, i] = rest_w_now
-                exp_w_entry_1[j, i] = exp_w[j, i, j]
+                exp_w_2 = exp_w[j, i, j]
+                exp_w_entry_1[j, i] = exp_w_2
                 seed_2 = seed[j, i]
                 factor_12 = seed_2 / (1.0 + rest_w_now)
                 for f_11 in range(d):
@@ -1389,14 +1490,17 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_14 = -case_2 / term_4
                 seed_3 = seed[j, i_3]
                 factor_15 = w_2 * seed_3
+                per_term_4_unit, per_term_4 = _inverse(term_4)
+                per_term_unit, per_term = _inverse(term)
+                over_factor_13_unit, over_factor_13 = _divisor(factor_13)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_4 = strip + place
-                        sum_e_2_now = sum_e_2_product[row, i_3, f_4] / term_4
+                        sum_e_2_now = _quotient(sum_e_2_product[row, i_3, f_4], per_term_4_unit, per_term_4)
                         sum_e_2[j, i_3, f_4] = sum_e_2_now
                         e_4 = e[j, i_3, f_4]
-                        ratio_value_8 = _ratio(sum_embedding[j, i_3, f_4] / term, factor_13)
+                        ratio_value_8 = _quotient(_quotient(sum_embedding[j, i_3, f_4], per_term_unit, per_term), over_factor_13_unit, over_factor_13)
                         term_5 = sum_e_2_now + factor_14 * ratio_value_8
                         factor_16 = factor_15 * e_4 * term_5
                         strips[0, place] = factor_16
@@ -1412,54 +1516,62 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     sum_c_unit_tangent[j, i, k] = sum_c_unit_tangent_part1[row, i, k] + sum_c_unit_tangent_part2[row, i, k]
                 logsumexp_w_tangent_sum = 0.0
                 logsumexp_w_tangent_lost = 0.0
-                term_6 = 1.0 + rest_w[j, i]
+                rest_w_3 = rest_w[j, i]
+                term_6 = 1.0 + rest_w_3
                 sum_e_4 = sum_e[j, i]
                 sum_e_tangent_2 = sum_e_tangent[j, i]
                 factor_17 = w_2 * sum_e_tangent_2
                 argmax_w_2 = argmax_w[j, i]
                 term_7 = v_b + v_w * ((sum_e_4) if j == argmax_w_2 else sum_c_unit[j, i, argmax_w_2]) + w_2 * sum_e_tangent_2 * ((1.0) if j == argmax_w_2 else 0.0) + w_2 * sum_c_unit_tangent[j, i, argmax_w_2] * ((0.0) if j == argmax_w_2 else 1.0)
+                per_term_6_unit, per_term_6 = _inverse(term_6)
                 for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_195 = strip + place
-                        factor_18 = exp_w[j, i, k_195] * (v_b + v_w * ((sum_e_4) if j == k_195 else sum_c_unit[j, i, k_195]) + factor_17 * ((1.0) if j == k_195 else 0.0) + w_2 * sum_c_unit_tangent[j, i, k_195] * ((0.0) if j == k_195 else 1.0) - term_7) / term_6
+                        factor_18 = _quotient(exp_w[j, i, k_195] * (v_b + v_w * ((sum_e_4) if j == k_195 else sum_c_unit[j, i, k_195]) + factor_17 * ((1.0) if j == k_195 else 0.0) + w_2 * sum_c_unit_tangent[j, i, k_195] * ((0.0) if j == k_195 else 1.0) - term_7), per_term_6_unit, per_term_6)
                         strips[0, place] = factor_18
                     logsumexp_w_tangent_sum, logsumexp_w_tangent_lost = _plus(logsumexp_w_tangent_sum, logsumexp_w_tangent_lost, _block_sum(strips[0], length))
                 logsumexp_w_tangent = _completed(logsumexp_w_tangent_sum, logsumexp_w_tangent_lost)
                 seed_4 = seed[j, i]
                 for k_23 in range(s):
-                    exp_w_2 = exp_w[j, i, k_23]
+                    exp_w_3 = exp_w[j, i, k_23]
                     case_3 = ((sum_e_4) if j == k_23 else sum_c_unit[j, i, k_23])
-                    softmax_w_tangent_now = exp_w_2 * (-logsumexp_w_tangent + (v_b + v_w * case_3 + factor_17 * ((1.0) if j == k_23 else 0.0) + w_2 * sum_c_unit_tangent[j, i, k_23] * ((0.0) if j == k_23 else 1.0) - term_7)) / term_6
+                    softmax_w_tangent_now = exp_w_3 * (-logsumexp_w_tangent + (v_b + v_w * case_3 + factor_17 * ((1.0) if j == k_23 else 0.0) + w_2 * sum_c_unit_tangent[j, i, k_23] * ((0.0) if j == k_23 else 1.0) - term_7)) / term_6
                     softmax_w_tangent[j, i, k_23] = softmax_w_tangent_now
                     sum_e_2_tangent_part1_left[row, i, k_23] = ((softmax_w_tangent_now) if j != k_23 else 0.0)
-                    factor_19 = exp_w_2 / term_6
+                    factor_19 = exp_w_3 / term_6
                     for f_11 in range(d):
                         e_5 = e[j, i, f_11]
                         if j != k_23:
                             sum_c_unit_2_tangent[k_23, f_11] += seed_4 * (e_5 * softmax_w_tangent_now + factor_19 * e_tangent[j, i, f_11])
-                softmax_w_tangent_entry_2[j, i] = softmax_w_tangent[j, i, j]
+                softmax_w_tangent_2 = softmax_w_tangent[j, i, j]
+                softmax_w_tangent_entry_2[j, i] = softmax_w_tangent_2
+                peak_sum_embedding_2 = peak_sum_embedding[j, i]
+                factor_20 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
+                exp_w_4 = exp_w[j, i, j]
+                case_4 = ((rest_w_3) if j == argmax_w_2 else (1.0 + rest_w_3 - exp_w_4))
+                ratio_value_10 = _ratio(1.0, factor_20)
+                factor_22 = factor_21 * case_4 * ratio_value_10 / term_6
+                factor_24 = factor_23 * sum_e_tangent_2 * case_4 * ratio_value_10 / term_6
+                norm_sum_embedding_tangent_2 = norm_sum_embedding_tangent[j, i]
+                square_4 = (ratio_value_10 * ratio_value_10)
+                factor_26 = factor_25 * norm_sum_embedding_tangent_2 * square_4 * case_4 / term_6
+                factor_27 = factor_25 * sum_e_4 * square_4 * case_4 / term_6
+                factor_29 = factor_28 * softmax_w_tangent_2 * ratio_value_10
+                factor_30 = factor_28 * case_4 * ratio_value_10 / term_6
+                per_term_unit, per_term = _inverse(term)
+                over_factor_20_unit, over_factor_20 = _divisor(factor_20)
+                for d_24 in range(d):
+                    e_6 = e[j, i, d_24]
+                    ratio_value_9 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_20_unit, over_factor_20)
+                    term_8 = -e_6 + sum_e_4 * ratio_value_9
+                    sum_embedding_3_tangent_term[i, d_24] = seed_4 * (factor_22 * term_8 + factor_24 * ratio_value_9 + factor_26 * (e_6 + (-2.0) * sum_e_4 * ratio_value_9) + factor_27 * sum_embedding_tangent[j, i, d_24] + factor_29 * term_8 + factor_30 * e_tangent[j, i, d_24])
             for i in range(u):
                 sum_embedding_3_tangent[j, i, :] = 0.0
                 for i_207 in range(u):
-                    sum_e_5 = sum_e[j, i_207]
-                    factor_20 = math.sqrt(scaled_sum_embedding[j, i_207]) * _positive_part(peak_sum_embedding[j, i_207])
-                    rest_w_3 = rest_w[j, i_207]
-                    case_4 = ((rest_w_3) if j == argmax_w[j, i_207] else (1.0 + rest_w_3 - exp_w[j, i_207, j]))
-                    ratio_value_10 = _ratio(1.0, factor_20)
-                    factor_22 = factor_21 * case_4 * ratio_value_10 / (1.0 + rest_w_3)
-                    factor_24 = factor_23 * sum_e_tangent[j, i_207] * case_4 * ratio_value_10 / (1.0 + rest_w_3)
-                    square_4 = (ratio_value_10 * ratio_value_10)
-                    factor_26 = factor_25 * norm_sum_embedding_tangent[j, i_207] * square_4 * case_4 / (1.0 + rest_w_3)
-                    factor_27 = factor_25 * sum_e_5 * square_4 * case_4 / (1.0 + rest_w_3)
-                    factor_29 = factor_28 * softmax_w_tangent[j, i_207, j] * ratio_value_10
-                    factor_30 = factor_28 * case_4 * ratio_value_10 / (1.0 + rest_w_3)
                     for d_24 in range(d):
-                        e_6 = e[j, i_207, d_24]
-                        ratio_value_9 = _ratio(sum_embedding[j, i_207, d_24] / term, factor_20)
-                        term_8 = -e_6 + sum_e_5 * ratio_value_9
                         if i != i_207:
-                            sum_embedding_3_tangent[j, i, d_24] += seed[j, i_207] * (factor_22 * term_8 + factor_24 * ratio_value_9 + factor_26 * (e_6 + (-2.0) * sum_e_5 * ratio_value_9) + factor_27 * sum_embedding_tangent[j, i_207, d_24] + factor_29 * term_8 + factor_30 * e_tangent[j, i_207, d_24])
+                            sum_embedding_3_tangent[j, i, d_24] += sum_embedding_3_tangent_term[i_207, d_24]
         _multiply(sum_e_2_tangent_part1_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_tangent_part1[: stop - start].reshape(((stop - start) * u, d)), False)
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit_tangent, False, sum_e_2_tangent_part2_product[: stop - start].reshape(((stop - start) * u, d)), False)
         for j in range(start, stop):
@@ -1477,15 +1589,18 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 ratio_value_12 = _ratio(1.0, factor_31)
                 factor_34 = factor_23 * norm_sum_embedding_tangent[j, i_3] * case_5 * ratio_value_12 / term_9
                 factor_35 = factor_28 * case_5 * ratio_value_12 / term_9
+                per_term_9_unit, per_term_9 = _inverse(term_9)
+                per_term_unit, per_term = _inverse(term)
+                over_factor_31_unit, over_factor_31 = _divisor(factor_31)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_4 = strip + place
-                        sum_e_2_tangent_part2 = sum_e_2_tangent_part2_product[row, i_3, f_4] / term_9  # c_unit*softmax_w_tangent + c_unit_tangent*exp_w/(rest_w + 1)
+                        sum_e_2_tangent_part2 = _quotient(sum_e_2_tangent_part2_product[row, i_3, f_4], per_term_9_unit, per_term_9)  # c_unit*softmax_w_tangent + c_unit_tangent*exp_w/(rest_w + 1)
                         sum_e_2_tangent_now = sum_e_2_tangent_part2 + sum_e_2_tangent_part1[row, i_3, f_4]
                         sum_e_2_tangent[j, i_3, f_4] = sum_e_2_tangent_now
                         e_7 = e[j, i_3, f_4]
-                        ratio_value_11 = _ratio(sum_embedding[j, i_3, f_4] / term, factor_31)
+                        ratio_value_11 = _quotient(_quotient(sum_embedding[j, i_3, f_4], per_term_unit, per_term), over_factor_31_unit, over_factor_31)
                         term_10 = sum_e_2[j, i_3, f_4] + factor_32 * ratio_value_11
                         factor_36 = seed_5 * (v_w * e_7 * term_10 + w_2 * e_tangent[j, i_3, f_4] * term_10 + w_2 * e_7 * sum_e_2_tangent_now + factor_33 * e_7 * ratio_value_11 + factor_34 * e_7 * ratio_value_11 + factor_35 * e_7 * sum_embedding_tangent[j, i_3, f_4])
                         strips[0, place] = factor_36
@@ -1551,8 +1666,10 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_54 = -sum_norm_embedding_2 * ratio_value_15
             factor_55 = -sum_norm_embedding_tangent[k_10, i] * ratio_value_15
             factor_56 = factor_28 * seed_6 * case_6 * ratio_value_15 * ratio_value_16 / (1.0 + rest_w_5)
+            per_term_unit, per_term = _inverse(term)
+            over_factor_46_unit, over_factor_46 = _divisor(factor_46)
             for d_24 in range(d):
-                ratio_value_14 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_46)
+                ratio_value_14 = _quotient(_quotient(sum_embedding[k_10, i, d_24], per_term_unit, per_term), over_factor_46_unit, over_factor_46)
                 term_13 = sum_e_2[k_10, i, d_24] + factor_47 * ratio_value_14
                 e_8 = e[k_10, i, d_24]
                 product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + v_w * (product_embedding_part_1[d_24] + factor_48 * term_13) + factor_50 * (sum_norm_embedding_2 * e_8 + factor_49 * term_13) + factor_51 * sum_e_2_tangent[k_10, i, d_24] + factor_52 * ratio_value_14 + factor_53 * ratio_value_14 + factor_54 * e_tangent[k_10, i, d_24] + factor_55 * e_8 + factor_56 * sum_embedding_tangent[k_10, i, d_24]
@@ -1566,11 +1683,12 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_57 = seed_7 * (sum_e[k_199, i_198] * softmax_w_tangent[k_199, i_198, k_199] + sum_e_tangent[k_199, i_198] * exp_w[k_199, i_198, k_199] / (1.0 + rest_w[k_199, i_198]))
             sum_w_2_tangent, sum_w_2_tangent_lost = _plus(sum_w_2_tangent, sum_w_2_tangent_lost, factor_57)
             term_14 = 1.0 + rest_w[k_199, i_198]
+            per_term_14_unit, per_term_14 = _inverse(term_14)
             for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(s) - strip)
                 for place in range(length):
                     k_202 = strip + place
-                    factor_58 = seed_7 * (softmax_w_tangent[k_199, i_198, k_202] * sum_c_unit[k_199, i_198, k_202] + exp_w[k_199, i_198, k_202] * sum_c_unit_tangent[k_199, i_198, k_202] / term_14)
+                    factor_58 = seed_7 * (softmax_w_tangent[k_199, i_198, k_202] * sum_c_unit[k_199, i_198, k_202] + _quotient(exp_w[k_199, i_198, k_202] * sum_c_unit_tangent[k_199, i_198, k_202], per_term_14_unit, per_term_14))
                     strips[0, place] = factor_58
                 apart = np.uint64(k_199) - strip
                 if apart < length:

@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -95,6 +95,29 @@ def _choose(typing_context, condition, a, b):
     return a(condition, a, a), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
@@ -149,6 +172,7 @@ def value(prediction, target, delta, sample_weights, value_out):
             loss = _choose(delta >= magnitude_value, 0.5 * (r * r), _choose((delta < magnitude_value), delta * (magnitude_value + factor), np.nan))
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
+        _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -192,6 +216,7 @@ def value_and_gradient(prediction, target, delta, sample_weights, loss_scale, va
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
             gradient_prediction[i] = seed * _choose(delta >= magnitude_value, r, _choose((delta < magnitude_value), delta * _signum(r), np.nan))
+        _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -266,6 +291,7 @@ def parameter_gradient_and_hessian(prediction, target, delta, sample_weights, lo
             sum_delta_block[row] = factor
             factor_2 = seed * _choose(delta >= magnitude_value, 0.0, _choose((delta < magnitude_value), -1.0, np.nan))
             sum_delta_sensitivity_block[row] = factor_2
+        _interleave(2)
         sum_delta, sum_delta_lost = _plus(sum_delta, sum_delta_lost, _block_sum(sum_delta_block, stop - start))
         sum_delta_sensitivity, sum_delta_sensitivity_lost = _plus(sum_delta_sensitivity, sum_delta_sensitivity_lost, _block_sum(sum_delta_sensitivity_block, stop - start))
     sum_delta = _completed(sum_delta, sum_delta_lost)
@@ -296,6 +322,7 @@ def full_hessian_product(prediction, target, delta, sample_weights, loss_scale, 
             factor = seed * (direction_parameters[0] * _choose(delta >= abs(r), 0.0, _choose((delta < abs(r)), -1.0, np.nan)) + v_x * case)
             sum_delta_tangent_block[row] = factor
             product_prediction[i] = seed * (direction_parameters[0] * case + v_x * _choose(delta >= abs(r), 1.0, _choose((delta < abs(r)), 0.0, np.nan)))
+        _interleave(2)
         sum_delta_tangent, sum_delta_tangent_lost = _plus(sum_delta_tangent, sum_delta_tangent_lost, _block_sum(sum_delta_tangent_block, stop - start))
     sum_delta_tangent = _completed(sum_delta_tangent, sum_delta_tangent_lost)
     parameter_product[0] += sum_delta_tangent

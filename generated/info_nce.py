@@ -179,13 +179,36 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp(x):
-    """Return exp(x)."""
-    x = 710.0 if x > 710.0 else x
+def _exp_down(x):
+    """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
-    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = shifted - 6755399441055744.0
+    start = 6755399441056895.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
     far = _fma(k, -0.6931471805598903, x)
     r = _fma(k, -5.497923018708371e-14, far)
     lost = _fma(k, -5.497923018708371e-14, far - r)
@@ -200,10 +223,8 @@ def _exp(x):
     p = _fma(p, r, 0.16666666666666413)
     p = _fma(p, r, 0.5000000000000011)
     p = _fma(p * r, r, lost) + r + 1.0
-    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
-    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    first = np.int64((half + 1023) << 52).view(np.float64)
-    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -273,12 +294,17 @@ def _largest(row, count: int) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    place = count
-    for k in range(count):
-        here = k if row[k] == x else count
-        place = min(place, here)
-    return place if place < count else 0
+    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
+    for start in range(0, count, 256):
+        end = min(start + 256, count)
+        found = 0
+        for k in range(start, end):
+            found |= row[k] == x
+        if found:
+            for k in range(start, end):
+                if row[k] == x:
+                    return k
+    return 0
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -289,18 +315,35 @@ def _positive_part(x: float) -> float:
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
-    """exp(a - b), multiplied by what rounding took from the difference."""
-    d = a - b
-    back = d - a
-    lost = (a - (d - back)) - (b + back)
-    e = _exp(d)
-    return e + e * lost if not d < -746.0 else 0.0
+    """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
+    return _exp_down(a - b)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _divisor(b: float):
+    """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
+    unit, inverse = _inverse(b)
+    return unit, 0.0 if b == 0.0 else inverse
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -376,16 +419,18 @@ def value(query, key, temperature, sample_weights, value_out):
         scaled_key_lost = 0.0
         scaled_query_sum = 0.0
         scaled_query_lost = 0.0
+        over_peak_key_unit, over_peak_key = _divisor(peak_key)
+        over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
-                ratio_value = _ratio(k_2, peak_key)
+                ratio_value = _quotient(k_2, over_peak_key_unit, over_peak_key)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 q_2 = np.float64(query[i, f_97])
-                ratio_value_2 = _ratio(q_2, peak_query)
+                ratio_value_2 = _quotient(q_2, over_peak_query_unit, over_peak_query)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, _block_sum(strips[0], length))
@@ -394,19 +439,22 @@ def value(query, key, temperature, sample_weights, value_out):
         scaled_query = _completed(scaled_query_sum, scaled_query_lost)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
         factor_2 = math.sqrt(scaled_query) * _positive_part(peak_query)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for f_3 in range(d):
             k_3 = np.float64(key[i, f_3])
-            k_unit[i, f_3] = _ratio(k_3, factor)
+            k_unit[i, f_3] = _quotient(k_3, over_factor_unit, over_factor)
             q_3 = np.float64(query[i, f_3])
-            q_unit[i, f_3] = _ratio(q_3, factor_2)
+            q_unit[i, f_3] = _quotient(q_3, over_factor_2_unit, over_factor_2)
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for j_8 in range(n):
-                factor_3 = sum_k_unit[row, j_8] / temperature
+                factor_3 = _quotient(sum_k_unit[row, j_8], per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_8] = factor_3
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
@@ -416,8 +464,9 @@ def value(query, key, temperature, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit = _exp_difference(sum_k_unit[row, j_99] / temperature, max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                    exp_sum_k_unit = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                     strips[0, place] = exp_sum_k_unit
+                _interleave(4)
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -479,16 +528,18 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         scaled_key_now_lost = 0.0
         scaled_query_now_sum = 0.0
         scaled_query_now_lost = 0.0
+        over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
+        over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
-                ratio_value = _ratio(k_2, peak_key_now)
+                ratio_value = _quotient(k_2, over_peak_key_now_unit, over_peak_key_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 q_2 = np.float64(query[i, f_97])
-                ratio_value_2 = _ratio(q_2, peak_query_now)
+                ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, _block_sum(strips[0], length))
@@ -499,11 +550,13 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         scaled_query[i] = scaled_query_now
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for f_3 in range(d):
             k_3 = np.float64(key[i, f_3])
-            k_unit[i, f_3] = _ratio(k_3, factor)
+            k_unit[i, f_3] = _quotient(k_3, over_factor_unit, over_factor)
             q_3 = np.float64(query[i, f_3])
-            q_unit_now = _ratio(q_3, factor_2)
+            q_unit_now = _quotient(q_3, over_factor_2_unit, over_factor_2)
             q_unit[i, f_3] = q_unit_now
     sum_k_unit_2[:, :] = 0.0
     total = 0.0
@@ -512,8 +565,9 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for j_8 in range(n):
-                factor_3 = sum_k_unit[row, j_8] / temperature
+                factor_3 = _quotient(sum_k_unit[row, j_8], per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_8] = factor_3
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
@@ -524,10 +578,11 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[row, j_99] / temperature, max_sum_k_unit)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -559,11 +614,12 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             factor_6 = -case / term
             seed_3 = seed[i]
             factor_7 = seed_3 / temperature
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_6 = strip + place
-                    sum_q_unit_now = sum_q_unit_product[row, f_6] / term
+                    sum_q_unit_now = _quotient(sum_q_unit_product[row, f_6], per_term_unit, per_term)
                     sum_q_unit[f_6] = sum_q_unit_now
                     factor_8 = factor_7 * q_unit[i, f_6] * (sum_q_unit_now + factor_6 * k_unit[i, f_6])
                     strips[0, place] = factor_8
@@ -581,17 +637,18 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         rest_sum_k_unit_3 = rest_sum_k_unit[j_2]
         case_2 = ((rest_sum_k_unit_3) if j_2 == argmax_sum_k_unit[j_2] else (1.0 + rest_sum_k_unit_3 - exp_sum_k_unit_own[j_2]))
         factor_10 = -seed_4 * case_2 / (1.0 + rest_sum_k_unit_3)
+        per_temperature_unit, per_temperature = _inverse(temperature)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_46 = strip + place
-                factor_11 = k_unit[j_2, f_46] * (sum_k_unit_2[j_2, f_46] + factor_10 * q_unit[j_2, f_46]) / temperature
+                factor_11 = _quotient(k_unit[j_2, f_46] * (sum_k_unit_2[j_2, f_46] + factor_10 * q_unit[j_2, f_46]), per_temperature_unit, per_temperature)
                 strips[0, place] = factor_11
             sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, _block_sum(strips[0], length))
         sum_norm_key = _completed(sum_norm_key_sum, sum_norm_key_lost)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
         for d_10 in range(d):
-            gradient_key[j_2, d_10] = ratio_value_4 * ((sum_k_unit_2[j_2, d_10] + factor_10 * q_unit[j_2, d_10]) / temperature - sum_norm_key * k_unit[j_2, d_10])
+            gradient_key[j_2, d_10] = ratio_value_4 * (_quotient(sum_k_unit_2[j_2, d_10] + factor_10 * q_unit[j_2, d_10], per_temperature_unit, per_temperature) - sum_norm_key * k_unit[j_2, d_10])
     return total
 
 
@@ -652,16 +709,18 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         scaled_key_now_lost = 0.0
         scaled_query_now_sum = 0.0
         scaled_query_now_lost = 0.0
+        over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
+        over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
-                ratio_value = _ratio(k_2, peak_key_now)
+                ratio_value = _quotient(k_2, over_peak_key_now_unit, over_peak_key_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 q_2 = np.float64(query[i, f_97])
-                ratio_value_2 = _ratio(q_2, peak_query_now)
+                ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, _block_sum(strips[0], length))
@@ -674,15 +733,17 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         sum_norm_query_sensitivity_now_lost = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 k_3 = np.float64(key[i, f_3])
-                k_unit_now = _ratio(k_3, factor)
+                k_unit_now = _quotient(k_3, over_factor_unit, over_factor)
                 k_unit[i, f_3] = k_unit_now
                 q_3 = np.float64(query[i, f_3])
-                q_unit_now = _ratio(q_3, factor_2)
+                q_unit_now = _quotient(q_3, over_factor_2_unit, over_factor_2)
                 q_unit[i, f_3] = q_unit_now
                 factor_3 = k_unit_now * q_unit_now
                 strips[0, place] = factor_3
@@ -699,8 +760,9 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             row = i - start
             sum_k_unit_3 = sum_k_unit[i, i]
             sum_k_unit_entry_1[i] = sum_k_unit_3
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for j_8 in range(n):
-                factor_4 = sum_k_unit[i, j_8] / temperature
+                factor_4 = _quotient(sum_k_unit[i, j_8], per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_8] = factor_4
             max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
@@ -712,10 +774,11 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[i, j_99] / temperature, max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_99], per_temperature_unit, per_temperature), max_sum_k_unit_now)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -734,12 +797,13 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             factor_7 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
             ratio_value_3 = _ratio(1.0, factor_7)
             factor_8 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_4 * ratio_value_3 / ((temperature * temperature) * term)
+            over_factor_6_unit, over_factor_6 = _divisor(factor_6)
             for f_3 in range(d):
                 q_unit_2 = q_unit[i, f_3]
                 sum_k_unit_2_right[row, f_3] = factor_5 * q_unit_2
                 k_unit_2 = k_unit[i, f_3]
                 k_4 = np.float64(key[argmax_sum_k_unit_now, f_3])
-                sum_norm_query_change[i, f_3] = factor_8 * (k_unit_2 + q_unit_2 * sum_k_unit_4 - _ratio(k_4, factor_6) - q_unit_2 * sum_k_unit_3)
+                sum_norm_query_change[i, f_3] = factor_8 * (k_unit_2 + q_unit_2 * sum_k_unit_4 - _quotient(k_4, over_factor_6_unit, over_factor_6) - q_unit_2 * sum_k_unit_3)
             logsumexp_sum_k_unit_centred[i, :] = 0.0
             sum_norm_query_sensitivity_3[i, :] = 0.0
             sum_q_unit_sensitivity_own[i, :] = 0.0
@@ -754,11 +818,12 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_52]) * _positive_part(peak_key[j_52]))
                 factor_13 = factor_12 * exp_sum_k_unit_2 * sum_k_unit_5 * case * ratio_value_4
                 factor_14 = factor_12 * exp_sum_k_unit_2 * case * ratio_value_4
+                over_factor_6_unit, over_factor_6 = _divisor(factor_6)
                 for d_48 in range(d):
                     k_unit_3 = k_unit[j_52, d_48]
                     q_unit_3 = q_unit[i, d_48]
                     k_5 = np.float64(key[argmax_sum_k_unit_now, d_48])
-                    term_2 = k_unit_3 + q_unit_3 * sum_k_unit_4 - _ratio(k_5, factor_6) - q_unit_3 * sum_k_unit_5
+                    term_2 = k_unit_3 + q_unit_3 * sum_k_unit_4 - _quotient(k_5, over_factor_6_unit, over_factor_6) - q_unit_3 * sum_k_unit_5
                     if j_52 != argmax_sum_k_unit_now:
                         logsumexp_sum_k_unit_centred[i, d_48] += factor_10 * term_2
                     if (i != j_52 and j_52 != argmax_sum_k_unit_now):
@@ -786,11 +851,12 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             factor_15 = -case_2 / term_4
             seed_3 = seed[i]
             factor_16 = seed_3 / temperature
+            per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_6 = strip + place
-                    sum_q_unit_now = sum_q_unit_product[row, f_6] / term_4
+                    sum_q_unit_now = _quotient(sum_q_unit_product[row, f_6], per_term_4_unit, per_term_4)
                     sum_q_unit[i, f_6] = sum_q_unit_now
                     q_unit_4 = q_unit[i, f_6]
                     factor_17 = factor_16 * q_unit_4 * (sum_q_unit_now + factor_15 * k_unit[i, f_6])
@@ -857,6 +923,9 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         factor_42 = -case_3 / term_6
         factor_43 = seed_4 / temperature
         factor_44 = -exp_sum_k_unit_own_3 * seed_4 * ratio_value_9 / (temperature * term_6)
+        per_temperature_unit, per_temperature = _inverse(temperature)
+        over_factor_25_unit, over_factor_25 = _divisor(factor_25)
+        over_factor_30_unit, over_factor_30 = _divisor(factor_30)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -864,16 +933,16 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 k_unit_4 = k_unit[j_2, f_46]
                 sum_k_unit_2_2 = sum_k_unit_2[j_2, f_46]
                 q_unit_6 = q_unit[j_2, f_46]
-                factor_23 = k_unit_4 * (sum_k_unit_2_2 + factor_22 * q_unit_6) / temperature
+                factor_23 = _quotient(k_unit_4 * (sum_k_unit_2_2 + factor_22 * q_unit_6), per_temperature_unit, per_temperature)
                 strips[0, place] = factor_23
                 factor_24 = k_unit_4 * sum_k_unit_2_2
                 strips[1, place] = factor_24
                 q_4 = np.float64(query[argmax_sum_k_unit_3, f_46])
-                ratio_value_6 = _ratio(q_4, factor_25)
+                ratio_value_6 = _quotient(q_4, over_factor_25_unit, over_factor_25)
                 logsumexp_sum_k_unit_centred_3 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_3, f_46]
                 sum_q_unit_2 = sum_q_unit[argmax_sum_k_unit_3, f_46]
                 k_6 = np.float64(key[argmax_sum_k_unit_3, f_46])
-                ratio_value_8 = _ratio(k_6, factor_30)
+                ratio_value_8 = _quotient(k_6, over_factor_30_unit, over_factor_30)
                 term_7 = sum_q_unit_2 + factor_31 * ratio_value_8
                 logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[j_2, f_46]
                 sum_q_unit_3 = sum_q_unit[j_2, f_46]
@@ -897,8 +966,8 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             term_8 = sum_k_unit_2[j_2, d_64] + factor_22 * q_unit_7
             k_unit_5 = k_unit[j_2, d_64]
             term_9 = q_unit_7 - sum_k_unit_entry_1[j_2] * k_unit_5
-            sum_norm_key_change = sum_norm_key_sensitivity[j_2, d_64] / (temperature * temperature) + factor_45 * term_8 + factor_47 * (k_unit_5 / temperature + factor_46 * term_9) + factor_48 * k_unit_5  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit/temperature)*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(rest_sum_k_unit + 1) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
-            term_10 = term_8 / temperature - sum_norm_key * k_unit_5
+            sum_norm_key_change = sum_norm_key_sensitivity[j_2, d_64] / (temperature * temperature) + factor_45 * term_8 + factor_47 * (_quotient(k_unit_5, per_temperature_unit, per_temperature) + factor_46 * term_9) + factor_48 * k_unit_5  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit/temperature)*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(rest_sum_k_unit + 1) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
+            term_10 = _quotient(term_8, per_temperature_unit, per_temperature) - sum_norm_key * k_unit_5
             gradient_key[j_2, d_64] = ratio_value_10 * term_10
             hessian_key[j_2, d_64] = factor_49 * (k_unit_5 * k_unit_5) + factor_50 * sum_k_unit_2_sensitivity_own[j_2, d_64] + factor_51 * q_unit_7 * term_9 + factor_52 - sum_norm_key_change * k_unit_5 * ratio_value_10 - k_unit_5 * square_5 * term_10
 
@@ -934,16 +1003,18 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
         scaled_key_lost = 0.0
         scaled_query_sum = 0.0
         scaled_query_lost = 0.0
+        over_peak_key_unit, over_peak_key = _divisor(peak_key)
+        over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
-                ratio_value = _ratio(k_2, peak_key)
+                ratio_value = _quotient(k_2, over_peak_key_unit, over_peak_key)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 q_2 = np.float64(query[i, f_97])
-                ratio_value_2 = _ratio(q_2, peak_query)
+                ratio_value_2 = _quotient(q_2, over_peak_query_unit, over_peak_query)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, _block_sum(strips[0], length))
@@ -952,11 +1023,13 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
         scaled_query = _completed(scaled_query_sum, scaled_query_lost)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
         factor_2 = math.sqrt(scaled_query) * _positive_part(peak_query)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for f_3 in range(d):
             k_3 = np.float64(key[i, f_3])
-            k_unit[i, f_3] = _ratio(k_3, factor)
+            k_unit[i, f_3] = _quotient(k_3, over_factor_unit, over_factor)
             q_3 = np.float64(query[i, f_3])
-            q_unit[i, f_3] = _ratio(q_3, factor_2)
+            q_unit[i, f_3] = _quotient(q_3, over_factor_2_unit, over_factor_2)
     sum_temperature = 0.0
     sum_temperature_lost = 0.0
     sum_temperature_2 = 0.0
@@ -970,8 +1043,9 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for j_8 in range(n):
-                factor_3 = sum_k_unit[row, j_8] / temperature
+                factor_3 = _quotient(sum_k_unit[row, j_8], per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_8] = factor_3
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
@@ -981,9 +1055,10 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[row, j_99] / temperature, max_sum_k_unit)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1097,16 +1172,18 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         scaled_key_now_lost = 0.0
         scaled_query_now_sum = 0.0
         scaled_query_now_lost = 0.0
+        over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
+        over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
-                ratio_value = _ratio(k_2, peak_key_now)
+                ratio_value = _quotient(k_2, over_peak_key_now_unit, over_peak_key_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 q_2 = np.float64(query[i, f_97])
-                ratio_value_2 = _ratio(q_2, peak_query_now)
+                ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, _block_sum(strips[0], length))
@@ -1121,15 +1198,17 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         norm_query_tangent_now_lost = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 k_3 = np.float64(key[i, f_3])
-                k_unit_now = _ratio(k_3, factor)
+                k_unit_now = _quotient(k_3, over_factor_unit, over_factor)
                 k_unit[i, f_3] = k_unit_now
                 q_3 = np.float64(query[i, f_3])
-                q_unit_now = _ratio(q_3, factor_2)
+                q_unit_now = _quotient(q_3, over_factor_2_unit, over_factor_2)
                 q_unit[i, f_3] = q_unit_now
                 v_k = np.float64(direction_key[i, f_3])
                 factor_3 = v_k * k_unit_now
@@ -1169,9 +1248,10 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for j_8 in range(n):
                 sum_k_unit_3 = sum_k_unit[row, j_8]
-                factor_5 = sum_k_unit_3 / temperature
+                factor_5 = _quotient(sum_k_unit_3, per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_8] = factor_5
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
@@ -1182,10 +1262,11 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[row, j_99] / temperature, max_sum_k_unit)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit)
                     exp_sum_k_unit[row, j_99] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1221,11 +1302,12 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             factor_9 = -case / term
             seed_3 = seed[i]
             factor_10 = seed_3 / temperature
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_6 = strip + place
-                    sum_q_unit_now = sum_q_unit_product[row, f_6] / term
+                    sum_q_unit_now = _quotient(sum_q_unit_product[row, f_6], per_term_unit, per_term)
                     sum_q_unit[row, f_6] = sum_q_unit_now
                     q_unit_4 = q_unit[i, f_6]
                     k_unit_3 = k_unit[i, f_6]
@@ -1247,11 +1329,13 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             term_3 = 1.0 + rest_sum_k_unit_3
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
             term_4 = sum_k_unit_tangent[argmax_sum_k_unit_3] / temperature + factor_12 * sum_k_unit[row, argmax_sum_k_unit_3]
+            per_temperature_unit, per_temperature = _inverse(temperature)
+            per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_89 = strip + place
-                    factor_13 = exp_sum_k_unit[row, j_89] * (sum_k_unit_tangent[j_89] / temperature + factor_12 * sum_k_unit[row, j_89] - term_4) / term_3
+                    factor_13 = _quotient(exp_sum_k_unit[row, j_89] * (_quotient(sum_k_unit_tangent[j_89], per_temperature_unit, per_temperature) + factor_12 * sum_k_unit[row, j_89] - term_4), per_term_3_unit, per_term_3)
                     strips[0, place] = factor_13
                 logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost, _block_sum(strips[0], length))
             logsumexp_sum_k_unit_tangent = _completed(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost)
@@ -1289,17 +1373,19 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             softmax_sum_k_unit_tangent_own_2 = softmax_sum_k_unit_tangent_own[i]
             factor_18 = softmax_sum_k_unit_tangent_own_2 / temperature
             factor_19 = -case_2 / (temperature * term_5)
+            per_term_5_unit, per_term_5 = _inverse(term_5)
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_6 = strip + place
-                    sum_q_unit_tangent_part2 = sum_q_unit_tangent_part2_product[row, f_6] / term_5  # exp_sum_k_unit*k_unit_tangent/(rest_sum_k_unit + 1) + k_unit*softmax_sum_k_unit_tangent
+                    sum_q_unit_tangent_part2 = _quotient(sum_q_unit_tangent_part2_product[row, f_6], per_term_5_unit, per_term_5)  # exp_sum_k_unit*k_unit_tangent/(rest_sum_k_unit + 1) + k_unit*softmax_sum_k_unit_tangent
                     sum_q_unit_tangent_now = sum_q_unit_tangent_part2 + sum_q_unit_tangent_part1[row, f_6]
                     sum_q_unit_tangent[f_6] = sum_q_unit_tangent_now
                     k_unit_4 = k_unit[i, f_6]
                     term_6 = sum_q_unit[row, f_6] + factor_17 * k_unit_4
                     q_unit_6 = q_unit[i, f_6]
-                    factor_20 = seed_5 * (q_unit_tangent[i, f_6] * term_6 / temperature + sum_q_unit_tangent_now * q_unit_6 / temperature + factor_18 * k_unit_4 * q_unit_6 + factor_12 * q_unit_6 * term_6 + factor_19 * k_unit_tangent[i, f_6] * q_unit_6)
+                    factor_20 = seed_5 * (_quotient(q_unit_tangent[i, f_6] * term_6, per_temperature_unit, per_temperature) + _quotient(sum_q_unit_tangent_now * q_unit_6, per_temperature_unit, per_temperature) + factor_18 * k_unit_4 * q_unit_6 + factor_12 * q_unit_6 * term_6 + factor_19 * k_unit_tangent[i, f_6] * q_unit_6)
                     strips[0, place] = factor_20
                 sum_norm_query_tangent_sum, sum_norm_query_tangent_lost = _plus(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost, _block_sum(strips[0], length))
             sum_norm_query_tangent = _completed(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost)
@@ -1337,6 +1423,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         softmax_sum_k_unit_tangent_own_3 = softmax_sum_k_unit_tangent_own[j_2]
         factor_32 = seed_6 * softmax_sum_k_unit_tangent_own_3 / temperature
         factor_33 = -seed_6 * case_3 / (temperature * (1.0 + rest_sum_k_unit_5))
+        per_temperature_unit, per_temperature = _inverse(temperature)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -1344,9 +1431,9 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 k_unit_6 = k_unit[j_2, f_46]
                 q_unit_8 = q_unit[j_2, f_46]
                 term_8 = sum_k_unit_2[j_2, f_46] + factor_30 * q_unit_8
-                factor_31 = k_unit_6 * term_8 / temperature
+                factor_31 = _quotient(k_unit_6 * term_8, per_temperature_unit, per_temperature)
                 strips[0, place] = factor_31
-                term_9 = k_unit_tangent[j_2, f_46] * term_8 / temperature + k_unit_6 * sum_k_unit_2_tangent[j_2, f_46] / temperature + factor_32 * k_unit_6 * q_unit_8 + factor_12 * k_unit_6 * term_8 + factor_33 * k_unit_6 * q_unit_tangent[j_2, f_46]
+                term_9 = _quotient(k_unit_tangent[j_2, f_46] * term_8, per_temperature_unit, per_temperature) + _quotient(k_unit_6 * sum_k_unit_2_tangent[j_2, f_46], per_temperature_unit, per_temperature) + factor_32 * k_unit_6 * q_unit_8 + factor_12 * k_unit_6 * term_8 + factor_33 * k_unit_6 * q_unit_tangent[j_2, f_46]
                 strips[1, place] = term_9
             sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, _block_sum(strips[0], length))
             sum_norm_key_tangent_sum, sum_norm_key_tangent_lost = _plus(sum_norm_key_tangent_sum, sum_norm_key_tangent_lost, _block_sum(strips[1], length))
@@ -1364,7 +1451,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             q_unit_9 = q_unit[j_2, d_10]
             k_unit_7 = k_unit[j_2, d_10]
             term_10 = sum_k_unit_2[j_2, d_10] + factor_30 * q_unit_9
-            product_key[j_2, d_10] = factor_34 * sum_k_unit_2_tangent[j_2, d_10] + factor_35 * q_unit_9 + factor_36 * k_unit_tangent[j_2, d_10] + factor_37 * k_unit_7 + factor_38 * (term_10 / temperature - sum_norm_key * k_unit_7) + factor_39 * term_10 + factor_40 * q_unit_tangent[j_2, d_10]
+            product_key[j_2, d_10] = factor_34 * sum_k_unit_2_tangent[j_2, d_10] + factor_35 * q_unit_9 + factor_36 * k_unit_tangent[j_2, d_10] + factor_37 * k_unit_7 + factor_38 * (_quotient(term_10, per_temperature_unit, per_temperature) - sum_norm_key * k_unit_7) + factor_39 * term_10 + factor_40 * q_unit_tangent[j_2, d_10]
     parameter_product[0] += sum_temperature_tangent / (temperature * temperature) - sum_temperature_2_tangent / (temperature * temperature) + (-2.0) * direction_parameters[0] * (sum_temperature - sum_temperature_2) / (temperature * temperature * temperature)
 
 
@@ -1405,16 +1492,18 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
         scaled_key_lost = 0.0
         scaled_query_sum = 0.0
         scaled_query_lost = 0.0
+        over_peak_key_unit, over_peak_key = _divisor(peak_key)
+        over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
-                ratio_value = _ratio(k_2, peak_key)
+                ratio_value = _quotient(k_2, over_peak_key_unit, over_peak_key)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 q_2 = np.float64(query[i, f_135])
-                ratio_value_2 = _ratio(q_2, peak_query)
+                ratio_value_2 = _quotient(q_2, over_peak_query_unit, over_peak_query)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, _block_sum(strips[0], length))
@@ -1423,11 +1512,13 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
         scaled_query = _completed(scaled_query_sum, scaled_query_lost)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
         factor_2 = math.sqrt(scaled_query) * _positive_part(peak_query)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for f_4 in range(d):
             k_3 = np.float64(key[i, f_4])
-            k_unit[i, f_4] = _ratio(k_3, factor)
+            k_unit[i, f_4] = _quotient(k_3, over_factor_unit, over_factor)
             q_3 = np.float64(query[i, f_4])
-            q_unit[i, f_4] = _ratio(q_3, factor_2)
+            q_unit[i, f_4] = _quotient(q_3, over_factor_2_unit, over_factor_2)
     max_sum_k_unit_2[:] = 0.0
     argmax_sum_k_unit_2[:] = 0.0
     rest_sum_k_unit_2[:] = 0.0
@@ -1438,8 +1529,9 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
             row = i - start
             sum_k_unit_entry_1_now = sum_k_unit[row, i]
             sum_k_unit_entry_1[i] = sum_k_unit_entry_1_now
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for j_1 in range(n):
-                factor_3 = sum_k_unit[row, j_1] / temperature
+                factor_3 = _quotient(sum_k_unit[row, j_1], per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_1] = factor_3
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
             max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
@@ -1451,8 +1543,9 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit = _exp_difference(sum_k_unit[row, j_137] / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                    exp_sum_k_unit = _exp_difference(_quotient(sum_k_unit[row, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                     strips[0, place] = exp_sum_k_unit
+                _interleave(4)
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1462,17 +1555,19 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
     total_sum = 0.0
     total_lost = 0.0
+    per_temperature_unit, per_temperature = _inverse(temperature)
     for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
         length = min(np.uint64(512), np.uint64(n) - strip)
         for place in range(length):
             i = strip + place
             max_sum_k_unit_3 = max_sum_k_unit[i]
-            factor_4 = sum_k_unit_entry_1[i] / temperature
+            factor_4 = _quotient(sum_k_unit_entry_1[i], per_temperature_unit, per_temperature)
             loss = 0.5 * (max_sum_k_unit_3 - factor_4) + 0.5 * (max_sum_k_unit_2[i] - factor_4) + 0.5 * _log1p(rest_sum_k_unit[i]) + 0.5 * _log1p(rest_sum_k_unit_2[i])
             factor_5 = loss * sample_weight[i]
             strips[0, place] = factor_5
             if wanted:
                 value_out[i] = factor_5
+        _interleave(4)
         total_sum, total_lost = _plus(total_sum, total_lost, _block_sum(strips[0], length))
     total = _completed(total_sum, total_lost)
     return total
@@ -1535,16 +1630,18 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         scaled_key_now_lost = 0.0
         scaled_query_now_sum = 0.0
         scaled_query_now_lost = 0.0
+        over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
+        over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
-                ratio_value = _ratio(k_2, peak_key_now)
+                ratio_value = _quotient(k_2, over_peak_key_now_unit, over_peak_key_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 q_2 = np.float64(query[i, f_135])
-                ratio_value_2 = _ratio(q_2, peak_query_now)
+                ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, _block_sum(strips[0], length))
@@ -1555,11 +1652,13 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         scaled_query[i] = scaled_query_now
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for f_4 in range(d):
             k_3 = np.float64(key[i, f_4])
-            k_unit[i, f_4] = _ratio(k_3, factor)
+            k_unit[i, f_4] = _quotient(k_3, over_factor_unit, over_factor)
             q_3 = np.float64(query[i, f_4])
-            q_unit[i, f_4] = _ratio(q_3, factor_2)
+            q_unit[i, f_4] = _quotient(q_3, over_factor_2_unit, over_factor_2)
     max_sum_k_unit_2[:] = 0.0
     argmax_sum_k_unit_2[:] = 0.0
     rest_sum_k_unit_2[:] = 0.0
@@ -1570,8 +1669,9 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             row = i - start
             sum_k_unit_entry_1_now = sum_k_unit[row, i]
             sum_k_unit_entry_1[i] = sum_k_unit_entry_1_now
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for j_1 in range(n):
-                factor_3 = sum_k_unit[row, j_1] / temperature
+                factor_3 = _quotient(sum_k_unit[row, j_1], per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_1] = factor_3
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
             max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
@@ -1584,9 +1684,10 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[row, j_137] / temperature, max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1607,12 +1708,14 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             seed_2 = seed[i]
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
             factor_5 = seed_2 / (1.0 + rest_sum_k_unit_3)
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for i_in in range(n):
-                factor_4 = sum_k_unit_again[row, i_in] / temperature
+                factor_4 = _quotient(sum_k_unit_again[row, i_in], per_temperature_unit, per_temperature)
                 exp_sum_k_unit_2_now = _exp_difference(factor_4, max_sum_k_unit_2[i_in])
                 exp_sum_k_unit_2[i_in] = exp_sum_k_unit_2_now
                 exp_sum_k_unit_again = _exp_difference(factor_4, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 sum_k_unit_2_left[row, i_in] = ((factor_5 * 0.5 * exp_sum_k_unit_again + 0.5 * exp_sum_k_unit_2_now * seed[i_in] / (1.0 + rest_sum_k_unit_2[i_in])) if i != i_in else 0.0)
+            _interleave(4)
             exp_sum_k_unit_2_own_now = exp_sum_k_unit_2[i]
             exp_sum_k_unit_2_own[i] = exp_sum_k_unit_2_own_now
             factor_6 = sum_k_unit_entry_1[i] / temperature
@@ -1635,11 +1738,12 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             rest_sum_k_unit_2_3 = rest_sum_k_unit_2[i]
             term = (-0.5) * ((rest_sum_k_unit_4) if i == argmax_sum_k_unit_3 else (1.0 + rest_sum_k_unit_4 - exp_sum_k_unit_own[i])) / (1.0 + rest_sum_k_unit_4) + (-0.5) * ((rest_sum_k_unit_2_3) if i == argmax_sum_k_unit_2[i] else (1.0 + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i])) / (1.0 + rest_sum_k_unit_2_3)
             factor_8 = seed_3 * term / temperature
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_7 = strip + place
-                    sum_q_unit_now = sum_q_unit_product[row, f_7] / temperature
+                    sum_q_unit_now = _quotient(sum_q_unit_product[row, f_7], per_temperature_unit, per_temperature)
                     sum_q_unit[f_7] = sum_q_unit_now
                     factor_9 = q_unit[i, f_7] * (sum_q_unit_now + factor_8 * k_unit[i, f_7])
                     strips[0, place] = factor_9
@@ -1658,11 +1762,12 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         rest_sum_k_unit_2_4 = rest_sum_k_unit_2[j_3]
         term_2 = (-0.5) * ((rest_sum_k_unit_5) if j_3 == argmax_sum_k_unit[j_3] else (1.0 + rest_sum_k_unit_5 - exp_sum_k_unit_own[j_3])) / (1.0 + rest_sum_k_unit_5) + (-0.5) * ((rest_sum_k_unit_2_4) if j_3 == argmax_sum_k_unit_2[j_3] else (1.0 + rest_sum_k_unit_2_4 - exp_sum_k_unit_2_own[j_3])) / (1.0 + rest_sum_k_unit_2_4)
         factor_11 = seed_4 * term_2 / temperature
+        per_temperature_unit, per_temperature = _inverse(temperature)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_4 = strip + place
-                sum_k_unit_2_now = sum_k_unit_2_product[j_3, f_4] / temperature
+                sum_k_unit_2_now = _quotient(sum_k_unit_2_product[j_3, f_4], per_temperature_unit, per_temperature)
                 sum_k_unit_2[f_4] = sum_k_unit_2_now
                 factor_12 = k_unit[j_3, f_4] * (sum_k_unit_2_now + factor_11 * q_unit[j_3, f_4])
                 strips[0, place] = factor_12
@@ -1748,16 +1853,18 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         scaled_key_now_lost = 0.0
         scaled_query_now_sum = 0.0
         scaled_query_now_lost = 0.0
+        over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
+        over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
-                ratio_value = _ratio(k_2, peak_key_now)
+                ratio_value = _quotient(k_2, over_peak_key_now_unit, over_peak_key_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 q_2 = np.float64(query[i, f_135])
-                ratio_value_2 = _ratio(q_2, peak_query_now)
+                ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, _block_sum(strips[0], length))
@@ -1770,15 +1877,17 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         sum_norm_query_sensitivity_now_lost = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_4 = strip + place
                 k_3 = np.float64(key[i, f_4])
-                k_unit_now = _ratio(k_3, factor)
+                k_unit_now = _quotient(k_3, over_factor_unit, over_factor)
                 k_unit[i, f_4] = k_unit_now
                 q_3 = np.float64(query[i, f_4])
-                q_unit_now = _ratio(q_3, factor_2)
+                q_unit_now = _quotient(q_3, over_factor_2_unit, over_factor_2)
                 q_unit[i, f_4] = q_unit_now
                 factor_3 = k_unit_now * q_unit_now
                 strips[0, place] = factor_3
@@ -1795,8 +1904,9 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             row = i - start
             sum_k_unit_3 = sum_k_unit[i, i]
             sum_k_unit_entry_1[i] = sum_k_unit_3
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for j_1 in range(n):
-                factor_4 = sum_k_unit[i, j_1] / temperature
+                factor_4 = _quotient(sum_k_unit[i, j_1], per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_1] = factor_4
                 exponent_max_sum_k_unit_2[row, j_1] = factor_4
             max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
@@ -1811,9 +1921,10 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[i, j_137] / temperature, max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1835,12 +1946,13 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 exp_sum_k_unit_3 = exp_sum_k_unit[j_60]
                 factor_10 = factor_9 * exp_sum_k_unit_3
                 factor_11 = factor_9 * exp_sum_k_unit_3 * sum_k_unit_5
+                over_factor_6_unit, over_factor_6 = _divisor(factor_6)
                 for d_56 in range(d):
                     k_unit_2 = k_unit[j_60, d_56]
                     q_unit_2 = q_unit[i, d_56]
                     factor_5 = q_unit_2 * sum_k_unit_4
                     k_4 = np.float64(key[argmax_sum_k_unit_now, d_56])
-                    factor_7 = -_ratio(k_4, factor_6)
+                    factor_7 = -_quotient(k_4, over_factor_6_unit, over_factor_6)
                     term = k_unit_2 + factor_5 + factor_7 - q_unit_2 * sum_k_unit_5
                     if j_60 != argmax_sum_k_unit_now:
                         logsumexp_sum_k_unit_centred[i, d_56] += factor_10 * term
@@ -1851,12 +1963,13 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             seed_2 = seed[i]
             sum_norm_query_sensitivity_5 = sum_norm_query_sensitivity[i]
             factor_14 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_5 * ratio_value_3 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_now))
+            over_factor_6_unit, over_factor_6 = _divisor(factor_6)
             for d_56 in range(d):
                 k_unit_3 = k_unit[i, d_56]
                 q_unit_3 = q_unit[i, d_56]
                 factor_12 = q_unit_3 * sum_k_unit_4
                 k_5 = np.float64(key[argmax_sum_k_unit_now, d_56])
-                factor_13 = -_ratio(k_5, factor_6)
+                factor_13 = -_quotient(k_5, over_factor_6_unit, over_factor_6)
                 sum_norm_query_change[i, d_56] = factor_14 * 0.5 * (k_unit_3 + factor_12 + factor_13 - q_unit_3 * sum_k_unit_3)
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
     sum_k_unit_2_product[:, :] = 0.0
@@ -1896,6 +2009,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 ratio_value_5 = _ratio(1.0, math.sqrt(scaled_key[i_in]) * _positive_part(peak_key[i_in]))
                 factor_23 = exp_sum_k_unit_2_now * ratio_value_5 / (temperature * term_2)
                 factor_24 = exp_sum_k_unit_2_now * sum_k_unit_again_3 * ratio_value_5 / (temperature * term_2)
+                over_factor_22_unit, over_factor_22 = _divisor(factor_22)
                 for d_56 in range(d):
                     k_unit_4 = k_unit[i_in, d_56]
                     q_unit_4 = q_unit[i, d_56]
@@ -1906,7 +2020,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                     if i != i_in:
                         sum_q_unit_sensitivity_2_own[i, d_56] += k_unit_4 * term_3
                     q_4 = np.float64(query[argmax_sum_k_unit_2_2, d_56])
-                    term_4 = q_unit_4 + k_unit_4 * sum_k_unit[argmax_sum_k_unit_2_2, i_in] - _ratio(q_4, factor_22) - k_unit_4 * sum_k_unit_again_3
+                    term_4 = q_unit_4 + k_unit_4 * sum_k_unit[argmax_sum_k_unit_2_2, i_in] - _quotient(q_4, over_factor_22_unit, over_factor_22) - k_unit_4 * sum_k_unit_again_3
                     if i != argmax_sum_k_unit_2_2:
                         logsumexp_sum_k_unit_2_centred[i_in, d_56] += factor_23 * term_4
                     if (i != i_in and i != argmax_sum_k_unit_2_2):
@@ -1925,10 +2039,11 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_26 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_2)
             ratio_value_6 = _ratio(1.0, factor_26)
             factor_27 = exp_sum_k_unit_2_own_now * seed_3 * sum_norm_query_sensitivity_6 * ratio_value_6 / ((temperature * temperature) * term_5)
+            over_factor_25_unit, over_factor_25 = _divisor(factor_25)
             for d_82 in range(d):
                 k_unit_5 = k_unit[i, d_82]
                 q_5 = np.float64(query[argmax_sum_k_unit_2_3, d_82])
-                sum_norm_key_change_2[i, d_82] = factor_27 * 0.5 * (q_unit[i, d_82] + k_unit_5 * sum_k_unit[argmax_sum_k_unit_2_3, i] - _ratio(q_5, factor_25) - sum_k_unit_entry_1_2 * k_unit_5)
+                sum_norm_key_change_2[i, d_82] = factor_27 * 0.5 * (q_unit[i, d_82] + k_unit_5 * sum_k_unit[argmax_sum_k_unit_2_3, i] - _quotient(q_5, over_factor_25_unit, over_factor_25) - sum_k_unit_entry_1_2 * k_unit_5)
         _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
@@ -1948,11 +2063,12 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             case = ((rest_sum_k_unit_2_4) if i == argmax_sum_k_unit_2_4 else (1.0 + rest_sum_k_unit_2_4 - exp_sum_k_unit_2_own_2))
             term_7 = (-0.5) * ((rest_sum_k_unit_4) if i == argmax_sum_k_unit_3 else (1.0 + rest_sum_k_unit_4 - exp_sum_k_unit_own_2)) / (1.0 + rest_sum_k_unit_4) + (-0.5) * case / term_6
             factor_28 = seed_5 * term_7 / temperature
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_7 = strip + place
-                    sum_q_unit_now = sum_q_unit_product[row, f_7] / temperature
+                    sum_q_unit_now = _quotient(sum_q_unit_product[row, f_7], per_temperature_unit, per_temperature)
                     sum_q_unit[i, f_7] = sum_q_unit_now
                     q_unit_5 = q_unit[i, f_7]
                     factor_29 = q_unit_5 * (sum_q_unit_now + factor_28 * k_unit[i, f_7])
@@ -2044,11 +2160,14 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_63 = exp_sum_k_unit_2_own_3 * seed_6 * square_4 * case_3 / ((temperature * temperature) * (term_9 * term_9))
             factor_64 = -sum_norm_query_3 * square_4
             factor_65 = exp_sum_k_unit_own_3 * seed_6 * ratio_value_11 / (temperature * term_8)
+            per_temperature_unit, per_temperature = _inverse(temperature)
+            over_factor_44_unit, over_factor_44 = _divisor(factor_44)
+            over_factor_46_unit, over_factor_46 = _divisor(factor_46)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_4 = strip + place
-                    sum_k_unit_2_now = sum_k_unit_2_product[j_3, f_4] / temperature
+                    sum_k_unit_2_now = _quotient(sum_k_unit_2_product[j_3, f_4], per_temperature_unit, per_temperature)
                     sum_k_unit_2[j_3, f_4] = sum_k_unit_2_now
                     k_unit_7 = k_unit[j_3, f_4]
                     q_unit_7 = q_unit[j_3, f_4]
@@ -2057,9 +2176,9 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                     factor_41 = k_unit_7 * sum_k_unit_2_now
                     strips[1, place] = factor_41
                     q_6 = np.float64(query[argmax_sum_k_unit_4, f_4])
-                    ratio_value_9 = _ratio(q_6, factor_44)
+                    ratio_value_9 = _quotient(q_6, over_factor_44_unit, over_factor_44)
                     k_6 = np.float64(key[argmax_sum_k_unit_4, f_4])
-                    ratio_value_10 = _ratio(k_6, factor_46)
+                    ratio_value_10 = _quotient(k_6, over_factor_46_unit, over_factor_46)
                     term_11 = ratio_value_10 - sum_k_unit_6 * ratio_value_9
                     sum_q_unit_3 = sum_q_unit[argmax_sum_k_unit_4, f_4]
                     factor_52 = factor_51 * ratio_value_10
@@ -2159,6 +2278,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         factor_97 = exp_sum_k_unit_own_4 * seed_9 * square_6 * case_6 / ((temperature * temperature) * (term_17 * term_17))
         factor_98 = -sum_norm_key_3 * square_6
         factor_99 = exp_sum_k_unit_2_own_4 * seed_9 * ratio_value_14 / (temperature * term_18)
+        over_factor_81_unit, over_factor_81 = _divisor(factor_81)
+        over_factor_83_unit, over_factor_83 = _divisor(factor_83)
         for d_82 in range(d):
             sum_k_unit_2_2 = sum_k_unit_2[j_3, d_82]
             q_unit_9 = q_unit[j_3, d_82]
@@ -2169,9 +2290,9 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             logsumexp_sum_k_unit_2_centred_2 = logsumexp_sum_k_unit_2_centred[j_3, d_82]
             sum_norm_key_change = sum_norm_key_sensitivity_2[j_3, d_82] + (sum_k_unit_2_2 + factor_72) * ratio_value_14 + factor_77 * (factor_74 * 0.5 * term_20 + factor_75 * k_unit_9 + factor_76 * (-0.5) * logsumexp_sum_k_unit_2_centred_2) + factor_78 * 0.5 * sum_norm_key_sensitivity[j_3, d_82] + factor_79 * k_unit_9  # -k_unit*sum_norm_key_sensitivity_3*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + seed*sum_norm_key_sensitivity/(2*temperature) + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)*Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature**2*(rest_sum_k_unit + 1)**2) - exp_sum_k_unit_2*logsumexp_sum_k_unit_2_centred/(2*temperature*(rest_sum_k_unit_2 + 1)) - k_unit*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature) + sum_norm_key_sensitivity_2 + (q_unit*seed*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))/temperature + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))
             k_7 = np.float64(key[argmax_sum_k_unit_2_6, d_82])
-            ratio_value_16 = _ratio(k_7, factor_81)
+            ratio_value_16 = _quotient(k_7, over_factor_81_unit, over_factor_81)
             q_7 = np.float64(query[argmax_sum_k_unit_2_6, d_82])
-            ratio_value_17 = _ratio(q_7, factor_83)
+            ratio_value_17 = _quotient(q_7, over_factor_83_unit, over_factor_83)
             term_21 = ratio_value_17 - sum_k_unit_7 * ratio_value_16
             sum_k_unit_2_3 = sum_k_unit_2[argmax_sum_k_unit_2_6, d_82]
             factor_88 = factor_87 * ratio_value_17
@@ -2217,16 +2338,18 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         scaled_key_lost = 0.0
         scaled_query_sum = 0.0
         scaled_query_lost = 0.0
+        over_peak_key_unit, over_peak_key = _divisor(peak_key)
+        over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
-                ratio_value = _ratio(k_2, peak_key)
+                ratio_value = _quotient(k_2, over_peak_key_unit, over_peak_key)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 q_2 = np.float64(query[i, f_135])
-                ratio_value_2 = _ratio(q_2, peak_query)
+                ratio_value_2 = _quotient(q_2, over_peak_query_unit, over_peak_query)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, _block_sum(strips[0], length))
@@ -2235,11 +2358,13 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         scaled_query = _completed(scaled_query_sum, scaled_query_lost)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
         factor_2 = math.sqrt(scaled_query) * _positive_part(peak_query)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for f_4 in range(d):
             k_3 = np.float64(key[i, f_4])
-            k_unit[i, f_4] = _ratio(k_3, factor)
+            k_unit[i, f_4] = _quotient(k_3, over_factor_unit, over_factor)
             q_3 = np.float64(query[i, f_4])
-            q_unit[i, f_4] = _ratio(q_3, factor_2)
+            q_unit[i, f_4] = _quotient(q_3, over_factor_2_unit, over_factor_2)
     max_sum_k_unit_2[:] = 0.0
     argmax_sum_k_unit_2[:] = 0.0
     rest_sum_k_unit_2[:] = 0.0
@@ -2256,8 +2381,9 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for j_1 in range(n):
-                factor_3 = sum_k_unit[i, j_1] / temperature
+                factor_3 = _quotient(sum_k_unit[i, j_1], per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_1] = factor_3
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
@@ -2268,9 +2394,10 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[i, j_137] / temperature, max_sum_k_unit)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_137], per_temperature_unit, per_temperature), max_sum_k_unit)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2326,12 +2453,14 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for i_in in range(n):
                 sum_k_unit_again_2 = sum_k_unit_again[row, i_in]
-                exp_sum_k_unit_2_now = _exp_difference(sum_k_unit_again_2 / temperature, max_sum_k_unit_2[i_in])
+                exp_sum_k_unit_2_now = _exp_difference(_quotient(sum_k_unit_again_2, per_temperature_unit, per_temperature), max_sum_k_unit_2[i_in])
                 exp_sum_k_unit_2[i, i_in] = exp_sum_k_unit_2_now
                 if i != argmax_sum_k_unit_2[i_in]:
                     logsumexp_sum_k_unit_2_centred_2[i_in] += exp_sum_k_unit_2_now * (sum_k_unit[argmax_sum_k_unit_2[i_in], i_in] - sum_k_unit_again_2) / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2[i_in]))
+            _interleave(4)
     sum_temperature_2 = 0.0
     sum_temperature_2_lost = 0.0
     sum_temperature_2_sensitivity = 0.0
@@ -2459,16 +2588,18 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         scaled_key_now_lost = 0.0
         scaled_query_now_sum = 0.0
         scaled_query_now_lost = 0.0
+        over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
+        over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
-                ratio_value = _ratio(k_2, peak_key_now)
+                ratio_value = _quotient(k_2, over_peak_key_now_unit, over_peak_key_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 q_2 = np.float64(query[i, f_135])
-                ratio_value_2 = _ratio(q_2, peak_query_now)
+                ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, _block_sum(strips[0], length))
@@ -2483,15 +2614,17 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         norm_query_tangent_now_lost = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_4 = strip + place
                 k_3 = np.float64(key[i, f_4])
-                k_unit_now = _ratio(k_3, factor)
+                k_unit_now = _quotient(k_3, over_factor_unit, over_factor)
                 k_unit[i, f_4] = k_unit_now
                 q_3 = np.float64(query[i, f_4])
-                q_unit_now = _ratio(q_3, factor_2)
+                q_unit_now = _quotient(q_3, over_factor_2_unit, over_factor_2)
                 q_unit[i, f_4] = q_unit_now
                 v_k = np.float64(direction_key[i, f_4])
                 factor_3 = v_k * k_unit_now
@@ -2533,9 +2666,10 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for j_1 in range(n):
                 sum_k_unit_3 = sum_k_unit[i, j_1]
-                factor_5 = sum_k_unit_3 / temperature
+                factor_5 = _quotient(sum_k_unit_3, per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_1] = factor_5
                 exponent_max_sum_k_unit_2[row, j_1] = factor_5
             max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
@@ -2548,9 +2682,10 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[i, j_137] / temperature, max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now)
                     exp_sum_k_unit[row, j_137] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2584,11 +2719,13 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             term = 1.0 + rest_sum_k_unit_3
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
             term_2 = sum_k_unit_tangent[i, argmax_sum_k_unit_3] / temperature + factor_9 * sum_k_unit[i, argmax_sum_k_unit_3]
+            per_temperature_unit, per_temperature = _inverse(temperature)
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_124 = strip + place
-                    factor_10 = exp_sum_k_unit[row, j_124] * (sum_k_unit_tangent[i, j_124] / temperature + factor_9 * sum_k_unit[i, j_124] - term_2) / term
+                    factor_10 = _quotient(exp_sum_k_unit[row, j_124] * (_quotient(sum_k_unit_tangent[i, j_124], per_temperature_unit, per_temperature) + factor_9 * sum_k_unit[i, j_124] - term_2), per_term_unit, per_term)
                     strips[0, place] = factor_10
                 logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost, _block_sum(strips[0], length))
             logsumexp_sum_k_unit_tangent = _completed(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost)
@@ -2602,9 +2739,9 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     exp_sum_k_unit_3 = exp_sum_k_unit[row, j_1]
                     sum_k_unit_tangent_2 = sum_k_unit_tangent[i, j_1]
                     sum_k_unit_4 = sum_k_unit[i, j_1]
-                    softmax_sum_k_unit_tangent_now = exp_sum_k_unit_3 * (-logsumexp_sum_k_unit_tangent + (sum_k_unit_tangent_2 / temperature + factor_9 * sum_k_unit_4 - term_2)) / term
+                    softmax_sum_k_unit_tangent_now = _quotient(exp_sum_k_unit_3 * (-logsumexp_sum_k_unit_tangent + (_quotient(sum_k_unit_tangent_2, per_temperature_unit, per_temperature) + factor_9 * sum_k_unit_4 - term_2)), per_term_unit, per_term)
                     softmax_sum_k_unit_tangent[j_1] = softmax_sum_k_unit_tangent_now
-                    factor_12 = seed_3 * (softmax_sum_k_unit_tangent_now * sum_k_unit_4 + exp_sum_k_unit_3 * sum_k_unit_tangent_2 / term)
+                    factor_12 = seed_3 * (softmax_sum_k_unit_tangent_now * sum_k_unit_4 + _quotient(exp_sum_k_unit_3 * sum_k_unit_tangent_2, per_term_unit, per_term))
                     strips[0, place] = factor_12
                     sum_k_unit_2_tangent_part2_left[row, j_1] = ((softmax_sum_k_unit_tangent_now) if i != j_1 else 0.0)
                 sum_temperature_3_tangent, sum_temperature_3_tangent_lost = _plus(sum_temperature_3_tangent, sum_temperature_3_tangent_lost, _block_sum(strips[0], length))
@@ -2634,20 +2771,22 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             seed_5 = seed[i]
             rest_sum_k_unit_4 = rest_sum_k_unit[i]
             factor_15 = seed_5 / (1.0 + rest_sum_k_unit_4)
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for i_in in range(n):
                 sum_k_unit_again_3 = sum_k_unit_again[row, i_in]
-                factor_14 = sum_k_unit_again_3 / temperature
+                factor_14 = _quotient(sum_k_unit_again_3, per_temperature_unit, per_temperature)
                 exp_sum_k_unit_2_now = _exp_difference(factor_14, max_sum_k_unit_2[i_in])
                 exp_sum_k_unit_2[i, i_in] = exp_sum_k_unit_2_now
                 exp_sum_k_unit_again = _exp_difference(factor_14, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 sum_k_unit_2_left[row, i_in] = ((factor_15 * 0.5 * exp_sum_k_unit_again + 0.5 * seed[i_in] * exp_sum_k_unit_2_now / (1.0 + rest_sum_k_unit_2[i_in])) if i != i_in else 0.0)
                 sum_k_unit_tangent_again = sum_k_unit_tangent_part1[i, i_in] + sum_k_unit_tangent_part2[i, i_in]  # k_unit*q_unit_tangent + k_unit_tangent*q_unit
                 argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
-                logsumexp_sum_k_unit_2_tangent[i_in] += exp_sum_k_unit_2_now * (sum_k_unit_tangent_again / temperature + factor_9 * sum_k_unit_again_3 - (sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in] / temperature + factor_9 * sum_k_unit[argmax_sum_k_unit_2_2, i_in])) / (1.0 + rest_sum_k_unit_2[i_in])
+                logsumexp_sum_k_unit_2_tangent[i_in] += exp_sum_k_unit_2_now * (_quotient(sum_k_unit_tangent_again, per_temperature_unit, per_temperature) + factor_9 * sum_k_unit_again_3 - (_quotient(sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in], per_temperature_unit, per_temperature) + factor_9 * sum_k_unit[argmax_sum_k_unit_2_2, i_in])) / (1.0 + rest_sum_k_unit_2[i_in])
+            _interleave(4)
             exp_sum_k_unit_2_own_now = exp_sum_k_unit_2[i, i]
             exp_sum_k_unit_2_own[i] = exp_sum_k_unit_2_own_now
             for f_4 in range(d):
-                sum_k_unit_2_tangent_part2[i, f_4] = 0.5 * sum_k_unit_2_tangent_part2_product[i, f_4] / temperature
+                sum_k_unit_2_tangent_part2[i, f_4] = _quotient(0.5 * sum_k_unit_2_tangent_part2_product[i, f_4], per_temperature_unit, per_temperature)
         _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
@@ -2660,11 +2799,12 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i]
             argmax_sum_k_unit_2_3 = argmax_sum_k_unit_2[i]
             factor_16 = seed_6 * ((-0.5) * ((rest_sum_k_unit_5) if i == argmax_sum_k_unit_4 else (1.0 + rest_sum_k_unit_5 - exp_sum_k_unit_own[i])) / (1.0 + rest_sum_k_unit_5) + (-0.5) * ((rest_sum_k_unit_2_2) if i == argmax_sum_k_unit_2_3 else (1.0 + rest_sum_k_unit_2_2 - exp_sum_k_unit_2_own[i])) / (1.0 + rest_sum_k_unit_2_2)) / temperature
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_7 = strip + place
-                    sum_q_unit_now = sum_q_unit_product[row, f_7] / temperature
+                    sum_q_unit_now = _quotient(sum_q_unit_product[row, f_7], per_temperature_unit, per_temperature)
                     sum_q_unit[i, f_7] = sum_q_unit_now
                     factor_17 = q_unit[i, f_7] * (sum_q_unit_now + factor_16 * k_unit[i, f_7])
                     strips[0, place] = factor_17
@@ -2676,8 +2816,9 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit_tangent, False, sum_q_unit_tangent_part1_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for f_7 in range(d):
-                sum_q_unit_tangent_part1[i, f_7] = sum_q_unit_tangent_part1_product[row, f_7] / temperature
+                sum_q_unit_tangent_part1[i, f_7] = _quotient(sum_q_unit_tangent_part1_product[row, f_7], per_temperature_unit, per_temperature)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -2705,15 +2846,16 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             sum_norm_key_now_lost = 0.0
             rest_sum_k_unit_6 = rest_sum_k_unit[i_21]
             factor_20 = seed_7 * ((-0.5) * ((rest_sum_k_unit_6) if i_21 == argmax_sum_k_unit[i_21] else (1.0 + rest_sum_k_unit_6 - exp_sum_k_unit_own[i_21])) / (1.0 + rest_sum_k_unit_6) + (-0.5) * ((rest_sum_k_unit_2_3) if i_21 == argmax_sum_k_unit_2[i_21] else (1.0 + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i_21])) / (1.0 + rest_sum_k_unit_2_3)) / temperature
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_4 = strip + place
-                    sum_k_unit_2_now = sum_k_unit_2_product[i_21, f_4] / temperature
+                    sum_k_unit_2_now = _quotient(sum_k_unit_2_product[i_21, f_4], per_temperature_unit, per_temperature)
                     sum_k_unit_2[i_21, f_4] = sum_k_unit_2_now
                     factor_21 = k_unit[i_21, f_4] * (sum_k_unit_2_now + factor_20 * q_unit[i_21, f_4])
                     strips[0, place] = factor_21
-                    sum_k_unit_2_tangent_part1[i_21, f_4] = sum_k_unit_2_tangent_part1_product[i_21, f_4] / temperature
+                    sum_k_unit_2_tangent_part1[i_21, f_4] = _quotient(sum_k_unit_2_tangent_part1_product[i_21, f_4], per_temperature_unit, per_temperature)
                     sum_k_unit_2_tangent_part4[i_21, f_4] = factor_9 * sum_k_unit_2_tangent_part4_product[i_21, f_4]
                 sum_norm_key_now_sum, sum_norm_key_now_lost = _plus(sum_norm_key_now_sum, sum_norm_key_now_lost, _block_sum(strips[0], length))
             sum_norm_key_now = _completed(sum_norm_key_now_sum, sum_norm_key_now_lost)
@@ -2721,14 +2863,16 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
         for i_21 in range(start, stop):
             row = i_21 - start
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for i in range(n):
                 sum_k_unit_again_2_2 = sum_k_unit_again_2[row, i]
-                exp_sum_k_unit_2_again_2 = _exp_difference(sum_k_unit_again_2_2 / temperature, max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
+                exp_sum_k_unit_2_again_2 = _exp_difference(_quotient(sum_k_unit_again_2_2, per_temperature_unit, per_temperature), max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
                 rest_sum_k_unit_2_4 = rest_sum_k_unit_2[i]
                 argmax_sum_k_unit_2_4 = argmax_sum_k_unit_2[i]
-                softmax_sum_k_unit_2_tangent_now = exp_sum_k_unit_2_again_2 * (-logsumexp_sum_k_unit_2_tangent[i] + (sum_k_unit_tangent_again_2[row, i] / temperature + factor_9 * sum_k_unit_again_2_2 - (sum_k_unit_tangent[argmax_sum_k_unit_2_4, i] / temperature + factor_9 * sum_k_unit[argmax_sum_k_unit_2_4, i]))) / (1.0 + rest_sum_k_unit_2_4)
+                softmax_sum_k_unit_2_tangent_now = exp_sum_k_unit_2_again_2 * (-logsumexp_sum_k_unit_2_tangent[i] + (_quotient(sum_k_unit_tangent_again_2[row, i], per_temperature_unit, per_temperature) + factor_9 * sum_k_unit_again_2_2 - (_quotient(sum_k_unit_tangent[argmax_sum_k_unit_2_4, i], per_temperature_unit, per_temperature) + factor_9 * sum_k_unit[argmax_sum_k_unit_2_4, i]))) / (1.0 + rest_sum_k_unit_2_4)
                 softmax_sum_k_unit_2_tangent[i_21, i] = softmax_sum_k_unit_2_tangent_now
                 sum_k_unit_2_tangent_part3_left[i_21, i] = ((softmax_sum_k_unit_2_tangent_now) if i != i_21 else 0.0)
+            _interleave(4)
             softmax_sum_k_unit_2_tangent_own[i_21] = softmax_sum_k_unit_2_tangent[i_21, i_21]
         _multiply(sum_k_unit_2_tangent_part3_left[start:stop], True, q_unit[start:stop], False, sum_k_unit_2_tangent_part3_product, True)
     sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
@@ -2738,11 +2882,12 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         seed_8 = seed[i_127]
         rest_sum_k_unit_2_5 = rest_sum_k_unit_2[i_127]
         term_3 = 1.0 + rest_sum_k_unit_2_5
+        per_term_3_unit, per_term_3 = _inverse(term_3)
         for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(n) - strip)
             for place in range(length):
                 j_128 = strip + place
-                factor_22 = seed_8 * (softmax_sum_k_unit_2_tangent[j_128, i_127] * sum_k_unit[j_128, i_127] + exp_sum_k_unit_2[j_128, i_127] * sum_k_unit_tangent[j_128, i_127] / term_3)
+                factor_22 = seed_8 * (softmax_sum_k_unit_2_tangent[j_128, i_127] * sum_k_unit[j_128, i_127] + _quotient(exp_sum_k_unit_2[j_128, i_127] * sum_k_unit_tangent[j_128, i_127], per_term_3_unit, per_term_3))
                 strips[0, place] = factor_22
             sum_temperature_2_tangent, sum_temperature_2_tangent_lost = _plus(sum_temperature_2_tangent, sum_temperature_2_tangent_lost, _block_sum(strips[0], length))
         sum_norm_key_tangent_sum = 0.0
@@ -2803,11 +2948,12 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             softmax_sum_k_unit_tangent_own_3 = softmax_sum_k_unit_tangent_own[i_6]
             factor_37 = seed_9 * softmax_sum_k_unit_tangent_own_3 / temperature
             factor_38 = factor_9 * seed_9 * term_6
+            per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_7 = strip + place
-                    sum_q_unit_tangent_part3 = 0.5 * sum_q_unit_tangent_part3_product[row, f_7] / temperature  # -direction_temperature*k_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + k_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + k_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + k_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
+                    sum_q_unit_tangent_part3 = _quotient(0.5 * sum_q_unit_tangent_part3_product[row, f_7], per_temperature_unit, per_temperature)  # -direction_temperature*k_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + k_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + k_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + k_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
                     sum_q_unit_tangent_now = sum_q_unit_tangent_part3 + sum_q_unit_tangent_part1[i_6, f_7] + sum_q_unit_tangent_part2[i_6, f_7] + sum_q_unit_tangent_part4[i_6, f_7]
                     sum_q_unit_tangent[f_7] = sum_q_unit_tangent_now
                     k_unit_5 = k_unit[i_6, f_7]

@@ -299,13 +299,36 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp(x):
-    """Return exp(x)."""
-    x = 710.0 if x > 710.0 else x
+def _exp_down(x):
+    """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
-    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = shifted - 6755399441055744.0
+    start = 6755399441056895.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
     far = _fma(k, -0.6931471805598903, x)
     r = _fma(k, -5.497923018708371e-14, far)
     lost = _fma(k, -5.497923018708371e-14, far - r)
@@ -320,10 +343,8 @@ def _exp(x):
     p = _fma(p, r, 0.16666666666666413)
     p = _fma(p, r, 0.5000000000000011)
     p = _fma(p * r, r, lost) + r + 1.0
-    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
-    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    first = np.int64((half + 1023) << 52).view(np.float64)
-    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -331,8 +352,9 @@ def _raised_decay(x):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
     x = -791.0 if x < -791.0 else x
-    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = shifted - 6755399441055744.0
+    start = 6755399441056959.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
     far = _fma(k, -0.6931471805598903, x)
     r = _fma(k, -5.497923018708371e-14, far)
     lost = _fma(k, -5.497923018708371e-14, far - r)
@@ -347,10 +369,8 @@ def _raised_decay(x):
     p = _fma(p, r, 0.16666666666666413)
     p = _fma(p, r, 0.5000000000000011)
     p = _fma(p * r, r, lost) + r + 1.0
-    bits = np.float64(shifted).view(np.int64) - 4843621399236968384
-    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    first = np.int64((half + 1023) << 52).view(np.float64)
-    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -440,12 +460,17 @@ def _largest(row, count: int) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    place = count
-    for k in range(count):
-        here = k if row[k] == x else count
-        place = min(place, here)
-    return place if place < count else 0
+    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
+    for start in range(0, count, 256):
+        end = min(start + 256, count)
+        found = 0
+        for k in range(start, end):
+            found |= row[k] == x
+        if found:
+            for k in range(start, end):
+                if row[k] == x:
+                    return k
+    return 0
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -456,18 +481,35 @@ def _positive_part(x: float) -> float:
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
-    """exp(a - b), multiplied by what rounding took from the difference."""
-    d = a - b
-    back = d - a
-    lost = (a - (d - back)) - (b + back)
-    e = _exp(d)
-    return e + e * lost if not d < -746.0 else 0.0
+    """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
+    return _exp_down(a - b)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _divisor(b: float):
+    """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
+    unit, inverse = _inverse(b)
+    return unit, 0.0 if b == 0.0 else inverse
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -519,16 +561,18 @@ def value(anchor, positive, scale, sample_weights, value_out):
         scaled_anchor_lost = 0.0
         scaled_positive_sum = 0.0
         scaled_positive_lost = 0.0
+        over_peak_anchor_unit, over_peak_anchor = _divisor(peak_anchor)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = np.float64(anchor[i, f_97])
-                ratio_value = _ratio(a_2, peak_anchor)
+                ratio_value = _quotient(a_2, over_peak_anchor_unit, over_peak_anchor)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = np.float64(positive[i, f_97])
-                ratio_value_2 = _ratio(p_2, peak_positive)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_anchor_sum, scaled_anchor_lost = _plus(scaled_anchor_sum, scaled_anchor_lost, _block_sum(strips[0], length))
@@ -537,11 +581,13 @@ def value(anchor, positive, scale, sample_weights, value_out):
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for f_3 in range(d):
             a_3 = np.float64(anchor[i, f_3])
-            a_unit[i, f_3] = _ratio(a_3, factor)
+            a_unit[i, f_3] = _quotient(a_3, over_factor_unit, over_factor)
             p_3 = np.float64(positive[i, f_3])
-            p_unit[i, f_3] = _ratio(p_3, factor_2)
+            p_unit[i, f_3] = _quotient(p_3, over_factor_2_unit, over_factor_2)
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -561,6 +607,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
                     j_99 = strip + place
                     exp_sum_a_unit = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
                     strips[0, place] = exp_sum_a_unit
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -622,16 +669,18 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         scaled_anchor_now_lost = 0.0
         scaled_positive_now_sum = 0.0
         scaled_positive_now_lost = 0.0
+        over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
+        over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = np.float64(anchor[i, f_97])
-                ratio_value = _ratio(a_2, peak_anchor_now)
+                ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = np.float64(positive[i, f_97])
-                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, _block_sum(strips[0], length))
@@ -642,12 +691,14 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         scaled_positive[i] = scaled_positive_now
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for f_3 in range(d):
             a_3 = np.float64(anchor[i, f_3])
-            a_unit_now = _ratio(a_3, factor)
+            a_unit_now = _quotient(a_3, over_factor_unit, over_factor)
             a_unit[i, f_3] = a_unit_now
             p_3 = np.float64(positive[i, f_3])
-            p_unit_now = _ratio(p_3, factor_2)
+            p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
             p_unit[i, f_3] = p_unit_now
     sum_p_unit[:, :] = 0.0
     total = 0.0
@@ -672,6 +723,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                     exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -702,11 +754,12 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             factor_6 = -case / term
             seed_3 = seed[i]
             factor_7 = scale * seed_3
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = sum_a_unit_2_product[row, f_3] / term
+                    sum_a_unit_2_now = _quotient(sum_a_unit_2_product[row, f_3], per_term_unit, per_term)
                     sum_a_unit_2[f_3] = sum_a_unit_2_now
                     factor_8 = factor_7 * a_unit[i, f_3] * (sum_a_unit_2_now + factor_6 * p_unit[i, f_3])
                     strips[0, place] = factor_8
@@ -796,16 +849,18 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         scaled_anchor_now_lost = 0.0
         scaled_positive_now_sum = 0.0
         scaled_positive_now_lost = 0.0
+        over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
+        over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = np.float64(anchor[i, f_97])
-                ratio_value = _ratio(a_2, peak_anchor_now)
+                ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = np.float64(positive[i, f_97])
-                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, _block_sum(strips[0], length))
@@ -818,15 +873,17 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         sum_norm_anchor_sensitivity_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = np.float64(anchor[i, f_3])
-                a_unit_now = _ratio(a_3, factor)
+                a_unit_now = _quotient(a_3, over_factor_unit, over_factor)
                 a_unit[i, f_3] = a_unit_now
                 p_3 = np.float64(positive[i, f_3])
-                p_unit_now = _ratio(p_3, factor_2)
+                p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
                 p_unit[i, f_3] = p_unit_now
                 factor_3 = a_unit_now * p_unit_now
                 strips[0, place] = factor_3
@@ -861,6 +918,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                     exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -879,11 +937,12 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             factor_7 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
             ratio_value_3 = _ratio(1.0, factor_7)
             factor_8 = exp_sum_a_unit_own_now * seed_2 * sum_norm_anchor_sensitivity_4 * square_3 * ratio_value_3 / term
+            over_factor_6_unit, over_factor_6 = _divisor(factor_6)
             for f_6 in range(d):
                 a_unit_2 = a_unit[i, f_6]
                 sum_p_unit_right[row, f_6] = factor_5 * a_unit_2
                 p_4 = np.float64(positive[argmax_sum_a_unit_now, f_6])
-                sum_norm_anchor_change[i, f_6] = factor_8 * (p_unit[i, f_6] + a_unit_2 * sum_a_unit_4 - _ratio(p_4, factor_6) - a_unit_2 * sum_a_unit_3)
+                sum_norm_anchor_change[i, f_6] = factor_8 * (p_unit[i, f_6] + a_unit_2 * sum_a_unit_4 - _quotient(p_4, over_factor_6_unit, over_factor_6) - a_unit_2 * sum_a_unit_3)
             logsumexp_sum_a_unit_centred[i, :] = 0.0
             sum_norm_anchor_sensitivity_3[i, :] = 0.0
             sum_a_unit_2_sensitivity_own[i, :] = 0.0
@@ -898,11 +957,12 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 ratio_value_4 = _ratio(1.0, math.sqrt(scaled_positive[j_52]) * _positive_part(peak_positive[j_52]))
                 factor_13 = factor_12 * exp_sum_a_unit_2 * sum_a_unit_5 * case * ratio_value_4
                 factor_14 = factor_12 * exp_sum_a_unit_2 * case * ratio_value_4
+                over_factor_6_unit, over_factor_6 = _divisor(factor_6)
                 for d_48 in range(d):
                     p_unit_2 = p_unit[j_52, d_48]
                     a_unit_3 = a_unit[i, d_48]
                     p_5 = np.float64(positive[argmax_sum_a_unit_now, d_48])
-                    term_2 = p_unit_2 + a_unit_3 * sum_a_unit_4 - _ratio(p_5, factor_6) - a_unit_3 * sum_a_unit_5
+                    term_2 = p_unit_2 + a_unit_3 * sum_a_unit_4 - _quotient(p_5, over_factor_6_unit, over_factor_6) - a_unit_3 * sum_a_unit_5
                     if j_52 != argmax_sum_a_unit_now:
                         logsumexp_sum_a_unit_centred[i, d_48] += factor_10 * term_2
                     if (i != j_52 and j_52 != argmax_sum_a_unit_now):
@@ -929,11 +989,12 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             factor_15 = -case_2 / term_4
             seed_3 = seed[i]
             factor_16 = scale * seed_3
+            per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = sum_a_unit_2_product[row, f_3] / term_4
+                    sum_a_unit_2_now = _quotient(sum_a_unit_2_product[row, f_3], per_term_4_unit, per_term_4)
                     sum_a_unit_2[i, f_3] = sum_a_unit_2_now
                     a_unit_4 = a_unit[i, f_3]
                     p_unit_3 = p_unit[i, f_3]
@@ -1002,6 +1063,8 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         factor_42 = -case_3 / term_6
         factor_43 = scale * seed_4
         factor_44 = -scale * exp_sum_a_unit_own_3 * seed_4 * ratio_value_9 / term_6
+        over_factor_25_unit, over_factor_25 = _divisor(factor_25)
+        over_factor_30_unit, over_factor_30 = _divisor(factor_30)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -1014,11 +1077,11 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 factor_24 = p_unit_4 * sum_p_unit_2
                 strips[1, place] = factor_24
                 a_4 = np.float64(anchor[argmax_sum_a_unit_3, f_39])
-                ratio_value_6 = _ratio(a_4, factor_25)
+                ratio_value_6 = _quotient(a_4, over_factor_25_unit, over_factor_25)
                 logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_3, f_39]
                 sum_a_unit_2_2 = sum_a_unit_2[argmax_sum_a_unit_3, f_39]
                 p_6 = np.float64(positive[argmax_sum_a_unit_3, f_39])
-                ratio_value_8 = _ratio(p_6, factor_30)
+                ratio_value_8 = _quotient(p_6, over_factor_30_unit, over_factor_30)
                 term_7 = sum_a_unit_2_2 + factor_31 * ratio_value_8
                 logsumexp_sum_a_unit_centred_4 = logsumexp_sum_a_unit_centred[j_5, f_39]
                 sum_a_unit_2_3 = sum_a_unit_2[j_5, f_39]
@@ -1079,16 +1142,18 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         scaled_anchor_lost = 0.0
         scaled_positive_sum = 0.0
         scaled_positive_lost = 0.0
+        over_peak_anchor_unit, over_peak_anchor = _divisor(peak_anchor)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = np.float64(anchor[i, f_97])
-                ratio_value = _ratio(a_2, peak_anchor)
+                ratio_value = _quotient(a_2, over_peak_anchor_unit, over_peak_anchor)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = np.float64(positive[i, f_97])
-                ratio_value_2 = _ratio(p_2, peak_positive)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_anchor_sum, scaled_anchor_lost = _plus(scaled_anchor_sum, scaled_anchor_lost, _block_sum(strips[0], length))
@@ -1097,11 +1162,13 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for f_3 in range(d):
             a_3 = np.float64(anchor[i, f_3])
-            a_unit[i, f_3] = _ratio(a_3, factor)
+            a_unit[i, f_3] = _quotient(a_3, over_factor_unit, over_factor)
             p_3 = np.float64(positive[i, f_3])
-            p_unit[i, f_3] = _ratio(p_3, factor_2)
+            p_unit[i, f_3] = _quotient(p_3, over_factor_2_unit, over_factor_2)
     sum_scale = 0.0
     sum_scale_lost = 0.0
     sum_scale_2 = 0.0
@@ -1129,6 +1196,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                     exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit)
                     exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1141,6 +1209,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             logsumexp_sum_a_unit_centred_2_lost = 0.0
             factor_5 = seed_2 / (1.0 + rest_sum_a_unit)
             term = 1.0 + rest_sum_a_unit
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
@@ -1150,7 +1219,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                     factor_6 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2
                     strips[0, place] = factor_6
                     term_2 = sum_a_unit_2 - sum_a_unit[row, argmax_sum_a_unit]
-                    factor_7 = exp_sum_a_unit_2 * term_2 / term
+                    factor_7 = _quotient(exp_sum_a_unit_2 * term_2, per_term_unit, per_term)
                     strips[1, place] = factor_7
                     factor_8 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2 * term_2
                     strips[2, place] = factor_8
@@ -1240,16 +1309,18 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         scaled_anchor_now_lost = 0.0
         scaled_positive_now_sum = 0.0
         scaled_positive_now_lost = 0.0
+        over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
+        over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = np.float64(anchor[i, f_97])
-                ratio_value = _ratio(a_2, peak_anchor_now)
+                ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = np.float64(positive[i, f_97])
-                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, _block_sum(strips[0], length))
@@ -1264,15 +1335,17 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         norm_positive_tangent_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = np.float64(anchor[i, f_3])
-                a_unit_now = _ratio(a_3, factor)
+                a_unit_now = _quotient(a_3, over_factor_unit, over_factor)
                 a_unit[i, f_3] = a_unit_now
                 p_3 = np.float64(positive[i, f_3])
-                p_unit_now = _ratio(p_3, factor_2)
+                p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
                 p_unit[i, f_3] = p_unit_now
                 v_a = np.float64(direction_anchor[i, f_3])
                 factor_3 = a_unit_now * v_a
@@ -1325,6 +1398,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                     exp_sum_a_unit[row, j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1350,11 +1424,12 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             factor_7 = -case / term
             seed_3 = seed[i]
             factor_8 = scale * seed_3
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = sum_a_unit_2_product[row, f_3] / term
+                    sum_a_unit_2_now = _quotient(sum_a_unit_2_product[row, f_3], per_term_unit, per_term)
                     sum_a_unit_2[row, f_3] = sum_a_unit_2_now
                     a_unit_4 = a_unit[i, f_3]
                     p_unit_3 = p_unit[i, f_3]
@@ -1377,11 +1452,12 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             term_3 = 1.0 + rest_sum_a_unit_3
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             term_4 = scale * sum_a_unit_tangent[argmax_sum_a_unit_3] + direction_parameters[0] * sum_a_unit[row, argmax_sum_a_unit_3]
+            per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_89 = strip + place
-                    factor_10 = exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + direction_parameters[0] * sum_a_unit[row, j_89] - term_4) / term_3
+                    factor_10 = _quotient(exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + direction_parameters[0] * sum_a_unit[row, j_89] - term_4), per_term_3_unit, per_term_3)
                     strips[0, place] = factor_10
                 logsumexp_sum_a_unit_tangent_sum, logsumexp_sum_a_unit_tangent_lost = _plus(logsumexp_sum_a_unit_tangent_sum, logsumexp_sum_a_unit_tangent_lost, _block_sum(strips[0], length))
             logsumexp_sum_a_unit_tangent = _completed(logsumexp_sum_a_unit_tangent_sum, logsumexp_sum_a_unit_tangent_lost)
@@ -1419,11 +1495,12 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             softmax_sum_a_unit_tangent_own_2 = softmax_sum_a_unit_tangent_own[i]
             factor_15 = scale * softmax_sum_a_unit_tangent_own_2
             factor_16 = -scale * case_2 / term_5
+            per_term_5_unit, per_term_5 = _inverse(term_5)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_tangent_part2 = sum_a_unit_2_tangent_part2_product[row, f_3] / term_5  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
+                    sum_a_unit_2_tangent_part2 = _quotient(sum_a_unit_2_tangent_part2_product[row, f_3], per_term_5_unit, per_term_5)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
                     sum_a_unit_2_tangent_now = sum_a_unit_2_tangent_part2 + sum_a_unit_2_tangent_part1[row, f_3]
                     sum_a_unit_2_tangent[f_3] = sum_a_unit_2_tangent_now
                     p_unit_4 = p_unit[i, f_3]
@@ -1537,6 +1614,7 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
                     j_58 = strip + place
                     exp_sum_anchor = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
                     strips[0, place] = exp_sum_anchor
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1607,6 +1685,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
                     exp_sum_anchor[j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_2_left[i, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1644,8 +1723,9 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             seed_3 = seed[i]
             factor_5 = scale * seed_3
             factor_6 = -seed_3 * case / term
+            per_term_unit, per_term = _inverse(term)
             for d_3 in range(d):
-                sum_anchor_2 = sum_anchor_2_product[row, d_3] / term  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
+                sum_anchor_2 = _quotient(sum_anchor_2_product[row, d_3], per_term_unit, per_term)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
                 p_3 = np.float64(positive[i, d_3])
                 gradient_anchor[i, d_3] = factor_5 * (sum_anchor_2 + factor_4 * p_3)
                 a_3 = np.float64(anchor[i, d_3])
@@ -1715,6 +1795,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                     exp_sum_anchor[j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_2_left[i, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1768,8 +1849,9 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             factor_7 = scale * seed_3
             factor_8 = -seed_3 * case / term_3
             factor_9 = exp_sum_anchor_own_2 * seed_3 * case / (term_3 * term_3)
+            per_term_3_unit, per_term_3 = _inverse(term_3)
             for d_3 in range(d):
-                sum_anchor_2_now = sum_anchor_2_product[row, d_3] / term_3
+                sum_anchor_2_now = _quotient(sum_anchor_2_product[row, d_3], per_term_3_unit, per_term_3)
                 sum_anchor_2[i, d_3] = sum_anchor_2_now
                 p_5 = np.float64(positive[i, d_3])
                 gradient_anchor[i, d_3] = factor_7 * (sum_anchor_2_now + factor_6 * p_5)
@@ -1846,6 +1928,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                     exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor)
                     exp_sum_anchor[j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1858,6 +1941,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             logsumexp_sum_anchor_centred_2_lost = 0.0
             factor_3 = seed_2 / (1.0 + rest_sum_anchor)
             term = 1.0 + rest_sum_anchor
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
@@ -1867,7 +1951,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                     factor_4 = factor_3 * exp_sum_anchor_2 * sum_anchor_2
                     strips[0, place] = factor_4
                     term_2 = sum_anchor_2 - sum_anchor[row, argmax_sum_anchor]
-                    factor_5 = exp_sum_anchor_2 * term_2 / term
+                    factor_5 = _quotient(exp_sum_anchor_2 * term_2, per_term_unit, per_term)
                     strips[1, place] = factor_5
                     factor_6 = factor_3 * exp_sum_anchor_2 * sum_anchor_2 * term_2
                     strips[2, place] = factor_6
@@ -1973,6 +2057,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                     exp_sum_anchor[row, j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_2_left[i, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1999,11 +2084,12 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             term = 1.0 + rest_sum_anchor_2
             argmax_sum_anchor_2 = argmax_sum_anchor[i]
             term_2 = scale * sum_anchor_tangent[argmax_sum_anchor_2] + direction_parameters[0] * sum_anchor[row, argmax_sum_anchor_2]
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_52 = strip + place
-                    factor_3 = exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + direction_parameters[0] * sum_anchor[row, j_52] - term_2) / term
+                    factor_3 = _quotient(exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + direction_parameters[0] * sum_anchor[row, j_52] - term_2), per_term_unit, per_term)
                     strips[0, place] = factor_3
                 logsumexp_sum_anchor_tangent_sum, logsumexp_sum_anchor_tangent_lost = _plus(logsumexp_sum_anchor_tangent_sum, logsumexp_sum_anchor_tangent_lost, _block_sum(strips[0], length))
             logsumexp_sum_anchor_tangent = _completed(logsumexp_sum_anchor_tangent_sum, logsumexp_sum_anchor_tangent_lost)
@@ -2049,8 +2135,9 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             softmax_sum_anchor_tangent_own_2 = softmax_sum_anchor_tangent_own[i]
             factor_8 = scale * seed_4 * softmax_sum_anchor_tangent_own_2
             factor_9 = -scale * seed_4 * case / term_3
+            per_term_3_unit, per_term_3 = _inverse(term_3)
             for d_3 in range(d):
-                sum_anchor_2_now = sum_anchor_2_product[row, d_3] / term_3
+                sum_anchor_2_now = _quotient(sum_anchor_2_product[row, d_3], per_term_3_unit, per_term_3)
                 sum_anchor_2[row, d_3] = sum_anchor_2_now
                 a_4 = np.float64(anchor[i, d_3])
                 v_a_3 = np.float64(direction_anchor[i, d_3])
@@ -2068,8 +2155,9 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             softmax_sum_anchor_tangent_own_3 = softmax_sum_anchor_tangent_own[i]
             factor_11 = scale * softmax_sum_anchor_tangent_own_3
             factor_12 = -scale * case_2 / term_4
+            per_term_4_unit, per_term_4 = _inverse(term_4)
             for d_3 in range(d):
-                sum_anchor_2_tangent_part2 = sum_anchor_2_tangent_part2_product[row, d_3] / term_4  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_2_tangent_part2 = _quotient(sum_anchor_2_tangent_part2_product[row, d_3], per_term_4_unit, per_term_4)  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 sum_anchor_2_tangent = sum_anchor_2_tangent_part2 + sum_anchor_2_tangent_part1[row, d_3]  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 p_3 = np.float64(positive[i, d_3])
                 v_p_3 = np.float64(direction_positive[i, d_3])
@@ -2118,20 +2206,23 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         scaled_positive_lost = 0.0
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
+        over_peak_anchor_unit, over_peak_anchor = _divisor(peak_anchor)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = np.float64(anchor[i, f_205])
-                ratio_value = _ratio(a_2, peak_anchor)
+                ratio_value = _quotient(a_2, over_peak_anchor_unit, over_peak_anchor)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = np.float64(positive[i, f_205])
-                ratio_value_2 = _ratio(p_2, peak_positive)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
                 h_2 = np.float64(negative[i, f_205])
-                ratio_value_3 = _ratio(h_2, peak_negative)
+                ratio_value_3 = _quotient(h_2, over_peak_negative_unit, over_peak_negative)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_anchor_sum, scaled_anchor_lost = _plus(scaled_anchor_sum, scaled_anchor_lost, _block_sum(strips[0], length))
@@ -2143,13 +2234,16 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_3 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for f_3 in range(d):
             a_3 = np.float64(anchor[i, f_3])
-            a_unit[i, f_3] = _ratio(a_3, factor)
+            a_unit[i, f_3] = _quotient(a_3, over_factor_unit, over_factor)
             p_3 = np.float64(positive[i, f_3])
-            p_unit[i, f_3] = _ratio(p_3, factor_2)
+            p_unit[i, f_3] = _quotient(p_3, over_factor_2_unit, over_factor_2)
             h_3 = np.float64(negative[i, f_3])
-            h_unit[i, f_3] = _ratio(h_3, factor_3)
+            h_unit[i, f_3] = _quotient(h_3, over_factor_3_unit, over_factor_3)
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -2170,6 +2264,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                     j_207 = strip + place
                     exp_sum_a_unit = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
                     strips[0, place] = exp_sum_a_unit
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2192,6 +2287,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                     j_210 = strip + place
                     exp_sum_a_unit_2 = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
                     strips[0, place] = exp_sum_a_unit_2
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2275,20 +2371,23 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         scaled_positive_now_lost = 0.0
         scaled_negative_now_sum = 0.0
         scaled_negative_now_lost = 0.0
+        over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
+        over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
+        over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = np.float64(anchor[i, f_205])
-                ratio_value = _ratio(a_2, peak_anchor_now)
+                ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = np.float64(positive[i, f_205])
-                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
                 h_2 = np.float64(negative[i, f_205])
-                ratio_value_3 = _ratio(h_2, peak_negative_now)
+                ratio_value_3 = _quotient(h_2, over_peak_negative_now_unit, over_peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, _block_sum(strips[0], length))
@@ -2303,15 +2402,18 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         factor_3 = math.sqrt(scaled_negative_now) * _positive_part(peak_negative_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for f_3 in range(d):
             a_3 = np.float64(anchor[i, f_3])
-            a_unit_now = _ratio(a_3, factor)
+            a_unit_now = _quotient(a_3, over_factor_unit, over_factor)
             a_unit[i, f_3] = a_unit_now
             p_3 = np.float64(positive[i, f_3])
-            p_unit_now = _ratio(p_3, factor_2)
+            p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
             p_unit[i, f_3] = p_unit_now
             h_3 = np.float64(negative[i, f_3])
-            h_unit[i, f_3] = _ratio(h_3, factor_3)
+            h_unit[i, f_3] = _quotient(h_3, over_factor_3_unit, over_factor_3)
     sum_h_unit[:, :] = 0.0
     sum_p_unit[:, :] = 0.0
     total = 0.0
@@ -2336,6 +2438,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                     exp_sum_a_unit[j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2362,6 +2465,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                     exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now)
                     exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2395,8 +2499,9 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             row = i - start
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
             term_2 = 1.0 + rest_sum_a_unit_2_2
+            per_term_2_unit, per_term_2 = _inverse(term_2)
             for f_3 in range(d):
-                sum_a_unit_3_now = sum_a_unit_3_product[row, f_3] / term_2
+                sum_a_unit_3_now = _quotient(sum_a_unit_3_product[row, f_3], per_term_2_unit, per_term_2)
                 sum_a_unit_3[row, f_3] = sum_a_unit_3_now
         _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
@@ -2419,11 +2524,12 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             sigmoid_minus_2 = ((factor_10) if term_4 >= 0 else ((1.0 / (1.0 + decay_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_11 = scale * seed_3
+            per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = sum_a_unit_4_product[row, f_3] / term_3
+                    sum_a_unit_4_now = _quotient(sum_a_unit_4_product[row, f_3], per_term_3_unit, per_term_3)
                     sum_a_unit_4[f_3] = sum_a_unit_4_now
                     factor_12 = factor_11 * a_unit[i, f_3] * (p_unit[i, f_3] * term_5 + sum_a_unit_4_now * sigmoid_plus_2 + sum_a_unit_3[row, f_3] * sigmoid_minus_2)
                     strips[0, place] = factor_12
@@ -2554,20 +2660,23 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         scaled_positive_now_lost = 0.0
         scaled_negative_now_sum = 0.0
         scaled_negative_now_lost = 0.0
+        over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
+        over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
+        over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = np.float64(anchor[i, f_205])
-                ratio_value = _ratio(a_2, peak_anchor_now)
+                ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = np.float64(positive[i, f_205])
-                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
                 h_2 = np.float64(negative[i, f_205])
-                ratio_value_3 = _ratio(h_2, peak_negative_now)
+                ratio_value_3 = _quotient(h_2, over_peak_negative_now_unit, over_peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, _block_sum(strips[0], length))
@@ -2584,18 +2693,21 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         factor_3 = math.sqrt(scaled_negative_now) * _positive_part(peak_negative_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = np.float64(anchor[i, f_3])
-                a_unit_now = _ratio(a_3, factor)
+                a_unit_now = _quotient(a_3, over_factor_unit, over_factor)
                 a_unit[i, f_3] = a_unit_now
                 p_3 = np.float64(positive[i, f_3])
-                p_unit_now = _ratio(p_3, factor_2)
+                p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
                 p_unit[i, f_3] = p_unit_now
                 h_3 = np.float64(negative[i, f_3])
-                h_unit[i, f_3] = _ratio(h_3, factor_3)
+                h_unit[i, f_3] = _quotient(h_3, over_factor_3_unit, over_factor_3)
                 factor_4 = a_unit_now * p_unit_now
                 strips[0, place] = factor_4
             sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost = _plus(sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost, _block_sum(strips[0], length))
@@ -2634,6 +2746,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                     exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2660,13 +2773,14 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 factor_9 = factor_8 * exp_sum_a_unit_3
                 factor_12 = factor_11 * exp_sum_a_unit_3
                 factor_13 = factor_11 * exp_sum_a_unit_3 * sum_a_unit_6
+                over_factor_10_unit, over_factor_10 = _divisor(factor_10)
                 for d_94 in range(d):
                     p_unit_2 = p_unit[j_96, d_94]
                     a_unit_2 = a_unit[i, d_94]
                     factor_6 = -a_unit_2 * sum_a_unit_6
                     logsumexp_sum_a_unit_sensitivity[i, d_94] += factor_9 * (p_unit_2 + factor_6)
                     p_4 = np.float64(positive[argmax_sum_a_unit_now, d_94])
-                    term_2 = p_unit_2 + a_unit_2 * sum_a_unit_7 - _ratio(p_4, factor_10) + factor_6
+                    term_2 = p_unit_2 + a_unit_2 * sum_a_unit_7 - _quotient(p_4, over_factor_10_unit, over_factor_10) + factor_6
                     if j_96 != argmax_sum_a_unit_now:
                         logsumexp_sum_a_unit_centred[i, d_94] += factor_12 * term_2
                     if (i != j_96 and j_96 != argmax_sum_a_unit_now):
@@ -2691,6 +2805,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                     exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now)
                     exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2719,12 +2834,13 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             factor_19 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
             ratio_value_5 = _ratio(1.0, factor_19)
             factor_20 = exp_sum_a_unit_own_2 * seed_2 * sum_norm_anchor_sensitivity_7 * square_4 * sigmoid_plus * ratio_value_5 / term_5
+            over_factor_18_unit, over_factor_18 = _divisor(factor_18)
             for f_30 in range(d):
                 a_unit_3 = a_unit[i, f_30]
                 sum_h_unit_right[row, f_30] = factor_16 * a_unit_3
                 sum_p_unit_right[row, f_30] = factor_17 * a_unit_3
                 p_5 = np.float64(positive[argmax_sum_a_unit_3, f_30])
-                sum_norm_anchor_change[i, f_30] = factor_20 * (p_unit[i, f_30] + a_unit_3 * sum_a_unit_8 - _ratio(p_5, factor_18) - a_unit_3 * sum_a_unit_9)
+                sum_norm_anchor_change[i, f_30] = factor_20 * (p_unit[i, f_30] + a_unit_3 * sum_a_unit_8 - _quotient(p_5, over_factor_18_unit, over_factor_18) - a_unit_3 * sum_a_unit_9)
             logsumexp_sum_a_unit_2_sensitivity[i, :] = 0.0
             logsumexp_sum_a_unit_2_centred[i, :] = 0.0
             sum_norm_anchor_sensitivity_4[i, :] = 0.0
@@ -2760,13 +2876,14 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 square_6 = (exp_sum_a_unit_2_2 * exp_sum_a_unit_2_2)
                 factor_38 = factor_37 * sum_a_unit_2_2 * square_6 * ratio_value_7
                 factor_41 = factor_40 * (factor_39 * square_6 + exp_sum_a_unit_2_2 * case_2 / (term_3 * term_3)) * ratio_value_7
+                over_factor_24_unit, over_factor_24 = _divisor(factor_24)
                 for d_94 in range(d):
                     h_unit_2 = h_unit[j_98, d_94]
                     a_unit_4 = a_unit[i, d_94]
                     factor_21 = -a_unit_4 * sum_a_unit_2_2
                     logsumexp_sum_a_unit_2_sensitivity[i, d_94] += factor_23 * (h_unit_2 + factor_21)
                     h_4 = np.float64(negative[argmax_sum_a_unit_2, d_94])
-                    term_6 = h_unit_2 + a_unit_4 * sum_a_unit_2[row, argmax_sum_a_unit_2] - _ratio(h_4, factor_24) + factor_21
+                    term_6 = h_unit_2 + a_unit_4 * sum_a_unit_2[row, argmax_sum_a_unit_2] - _quotient(h_4, over_factor_24_unit, over_factor_24) + factor_21
                     if j_98 != argmax_sum_a_unit_2:
                         logsumexp_sum_a_unit_2_centred[i, d_94] += factor_26 * term_6
                     if j_98 != argmax_sum_a_unit_2:
@@ -2791,11 +2908,12 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             sum_norm_anchor_sensitivity_3_now_lost = 0.0
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
             term_9 = 1.0 + rest_sum_a_unit_2_2
+            per_term_9_unit, per_term_9 = _inverse(term_9)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_3_now = sum_a_unit_3_product[row, f_3] / term_9
+                    sum_a_unit_3_now = _quotient(sum_a_unit_3_product[row, f_3], per_term_9_unit, per_term_9)
                     sum_a_unit_3[i, f_3] = sum_a_unit_3_now
                     a_unit_5 = a_unit[i, f_3]
                     factor_42 = a_unit_5 * sum_a_unit_3_now
@@ -2827,11 +2945,12 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             sigmoid_minus_2 = ((factor_43) if term_11 >= 0 else ((1.0 / (1.0 + decay_2))) if term_11 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_44 = scale * seed_3
+            per_term_10_unit, per_term_10 = _inverse(term_10)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = sum_a_unit_4_product[row, f_3] / term_10
+                    sum_a_unit_4_now = _quotient(sum_a_unit_4_product[row, f_3], per_term_10_unit, per_term_10)
                     sum_a_unit_4[i, f_3] = sum_a_unit_4_now
                     a_unit_6 = a_unit[i, f_3]
                     p_unit_3 = p_unit[i, f_3]
@@ -2946,6 +3065,8 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor_97 = -sum_norm_anchor_3 * square_8
         factor_98 = scale * seed_4
         factor_99 = -scale * exp_sum_a_unit_own_4 * seed_4 * case_3 * ratio_value_12 / term_15
+        over_factor_64_unit, over_factor_64 = _divisor(factor_64)
+        over_factor_70_unit, over_factor_70 = _divisor(factor_70)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -2960,14 +3081,14 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 factor_63 = p_unit_4 * sum_p_unit_2
                 strips[2, place] = factor_63
                 a_4 = np.float64(anchor[argmax_sum_a_unit_4, f_58])
-                ratio_value_9 = _ratio(a_4, factor_64)
+                ratio_value_9 = _quotient(a_4, over_factor_64_unit, over_factor_64)
                 logsumexp_sum_a_unit_2_centred_2 = logsumexp_sum_a_unit_2_centred[argmax_sum_a_unit_4, f_58]
                 sum_a_unit_3_3 = sum_a_unit_3[argmax_sum_a_unit_4, f_58]
                 logsumexp_sum_a_unit_centred_2 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_4, f_58]
                 sum_a_unit_4_2 = sum_a_unit_4[argmax_sum_a_unit_4, f_58]
                 logsumexp_sum_a_unit_sensitivity_3 = logsumexp_sum_a_unit_sensitivity[argmax_sum_a_unit_4, f_58]
                 p_6 = np.float64(positive[argmax_sum_a_unit_4, f_58])
-                ratio_value_11 = _ratio(p_6, factor_70)
+                ratio_value_11 = _quotient(p_6, over_factor_70_unit, over_factor_70)
                 logsumexp_sum_a_unit_2_sensitivity_3 = logsumexp_sum_a_unit_2_sensitivity[argmax_sum_a_unit_4, f_58]
                 term_20 = ratio_value_11 * term_19 + sum_a_unit_3_3 * case_4 + sum_a_unit_4_2 * case_6
                 term_21 = factor_83 * logsumexp_sum_a_unit_sensitivity_3 - scale * logsumexp_sum_a_unit_centred_2 + factor_84 * logsumexp_sum_a_unit_2_sensitivity_3
@@ -3070,20 +3191,23 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         scaled_positive_lost = 0.0
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
+        over_peak_anchor_unit, over_peak_anchor = _divisor(peak_anchor)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = np.float64(anchor[i, f_205])
-                ratio_value = _ratio(a_2, peak_anchor)
+                ratio_value = _quotient(a_2, over_peak_anchor_unit, over_peak_anchor)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = np.float64(positive[i, f_205])
-                ratio_value_2 = _ratio(p_2, peak_positive)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
                 h_2 = np.float64(negative[i, f_205])
-                ratio_value_3 = _ratio(h_2, peak_negative)
+                ratio_value_3 = _quotient(h_2, over_peak_negative_unit, over_peak_negative)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_anchor_sum, scaled_anchor_lost = _plus(scaled_anchor_sum, scaled_anchor_lost, _block_sum(strips[0], length))
@@ -3095,13 +3219,16 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_3 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for f_3 in range(d):
             a_3 = np.float64(anchor[i, f_3])
-            a_unit[i, f_3] = _ratio(a_3, factor)
+            a_unit[i, f_3] = _quotient(a_3, over_factor_unit, over_factor)
             p_3 = np.float64(positive[i, f_3])
-            p_unit[i, f_3] = _ratio(p_3, factor_2)
+            p_unit[i, f_3] = _quotient(p_3, over_factor_2_unit, over_factor_2)
             h_3 = np.float64(negative[i, f_3])
-            h_unit[i, f_3] = _ratio(h_3, factor_3)
+            h_unit[i, f_3] = _quotient(h_3, over_factor_3_unit, over_factor_3)
     sum_scale = 0.0
     sum_scale_lost = 0.0
     sum_scale_2 = 0.0
@@ -3137,6 +3264,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                     exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now)
                     exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3151,15 +3279,16 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             logsumexp_sum_a_unit_centred_2_now_sum = 0.0
             logsumexp_sum_a_unit_centred_2_now_lost = 0.0
             term = 1.0 + rest_sum_a_unit_now
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_169 = strip + place
                     exp_sum_a_unit_3 = exp_sum_a_unit[row, j_169]
                     sum_a_unit_3 = sum_a_unit[row, j_169]
-                    factor_6 = exp_sum_a_unit_3 * sum_a_unit_3 / term
+                    factor_6 = _quotient(exp_sum_a_unit_3 * sum_a_unit_3, per_term_unit, per_term)
                     strips[0, place] = factor_6
-                    factor_7 = exp_sum_a_unit_3 * (sum_a_unit_3 - sum_a_unit[row, argmax_sum_a_unit_now]) / term
+                    factor_7 = _quotient(exp_sum_a_unit_3 * (sum_a_unit_3 - sum_a_unit[row, argmax_sum_a_unit_now]), per_term_unit, per_term)
                     strips[1, place] = factor_7
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
@@ -3187,6 +3316,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                     exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2)
                     exp_sum_a_unit_2[j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3209,6 +3339,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             factor_12 = seed_3 * case_2 / (1.0 + rest_sum_a_unit_3)
             term_2 = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
+            per_term_2_unit, per_term_2 = _inverse(term_2)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
@@ -3221,10 +3352,10 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                     sum_a_unit_4 = sum_a_unit[row, j_45]
                     factor_13 = factor_12 * exp_sum_a_unit_4 * sum_a_unit_4
                     strips[1, place] = factor_13
-                    factor_14 = exp_sum_a_unit_2_2 * sum_a_unit_2_2 / term_2
+                    factor_14 = _quotient(exp_sum_a_unit_2_2 * sum_a_unit_2_2, per_term_2_unit, per_term_2)
                     strips[2, place] = factor_14
                     term_3 = sum_a_unit_2_2 - sum_a_unit_2[row, argmax_sum_a_unit_2]
-                    factor_15 = exp_sum_a_unit_2_2 * term_3 / term_2
+                    factor_15 = _quotient(exp_sum_a_unit_2_2 * term_3, per_term_2_unit, per_term_2)
                     strips[3, place] = factor_15
                     factor_16 = factor_10 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * term_3
                     strips[4, place] = factor_16
@@ -3367,20 +3498,23 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         scaled_positive_now_lost = 0.0
         scaled_negative_now_sum = 0.0
         scaled_negative_now_lost = 0.0
+        over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
+        over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
+        over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = np.float64(anchor[i, f_205])
-                ratio_value = _ratio(a_2, peak_anchor_now)
+                ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = np.float64(positive[i, f_205])
-                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
                 h_2 = np.float64(negative[i, f_205])
-                ratio_value_3 = _ratio(h_2, peak_negative_now)
+                ratio_value_3 = _quotient(h_2, over_peak_negative_now_unit, over_peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, _block_sum(strips[0], length))
@@ -3401,18 +3535,21 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         factor_3 = math.sqrt(scaled_negative_now) * _positive_part(peak_negative_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = np.float64(anchor[i, f_3])
-                a_unit_now = _ratio(a_3, factor)
+                a_unit_now = _quotient(a_3, over_factor_unit, over_factor)
                 a_unit[i, f_3] = a_unit_now
                 p_3 = np.float64(positive[i, f_3])
-                p_unit_now = _ratio(p_3, factor_2)
+                p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
                 p_unit[i, f_3] = p_unit_now
                 h_3 = np.float64(negative[i, f_3])
-                h_unit_now = _ratio(h_3, factor_3)
+                h_unit_now = _quotient(h_3, over_factor_3_unit, over_factor_3)
                 h_unit[i, f_3] = h_unit_now
                 v_a = np.float64(direction_anchor[i, f_3])
                 factor_4 = a_unit_now * v_a
@@ -3482,6 +3619,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3512,6 +3650,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now)
                     exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_2_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3537,8 +3676,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             row = i - start
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
             term_2 = 1.0 + rest_sum_a_unit_2_2
+            per_term_2_unit, per_term_2 = _inverse(term_2)
             for f_3 in range(d):
-                sum_a_unit_3_now = sum_a_unit_3_product[row, f_3] / term_2
+                sum_a_unit_3_now = _quotient(sum_a_unit_3_product[row, f_3], per_term_2_unit, per_term_2)
                 sum_a_unit_3[row, f_3] = sum_a_unit_3_now
         _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
@@ -3560,11 +3700,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sigmoid_minus_2 = ((factor_12) if term_4 >= 0 else ((1.0 / (1.0 + decay_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_13 = scale * seed_3
+            per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = sum_a_unit_4_product[row, f_3] / term_3
+                    sum_a_unit_4_now = _quotient(sum_a_unit_4_product[row, f_3], per_term_3_unit, per_term_3)
                     sum_a_unit_4[row, f_3] = sum_a_unit_4_now
                     a_unit_4 = a_unit[i, f_3]
                     p_unit_3 = p_unit[i, f_3]
@@ -3596,18 +3737,19 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_7 = sum_a_unit[row, argmax_sum_a_unit_3]
             factor_17 = direction_parameters[0] * sum_a_unit_7
             term_8 = factor_16 + factor_17
+            per_term_7_unit, per_term_7 = _inverse(term_7)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_186 = strip + place
-                    factor_18 = exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + direction_parameters[0] * sum_a_unit[row, j_186] - term_8) / term_7
+                    factor_18 = _quotient(exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + direction_parameters[0] * sum_a_unit[row, j_186] - term_8), per_term_7_unit, per_term_7)
                     strips[0, place] = factor_18
                 logsumexp_sum_a_unit_tangent_now_sum, logsumexp_sum_a_unit_tangent_now_lost = _plus(logsumexp_sum_a_unit_tangent_now_sum, logsumexp_sum_a_unit_tangent_now_lost, _block_sum(strips[0], length))
             logsumexp_sum_a_unit_tangent_now = _completed(logsumexp_sum_a_unit_tangent_now_sum, logsumexp_sum_a_unit_tangent_now_lost)
             logsumexp_sum_a_unit_tangent[i] = logsumexp_sum_a_unit_tangent_now
             for j_8 in range(n):
                 sum_a_unit_8 = sum_a_unit[row, j_8]
-                softmax_sum_a_unit_tangent_now = exp_sum_a_unit[row, j_8] * (-logsumexp_sum_a_unit_tangent_now + (scale * sum_a_unit_tangent[row, j_8] + direction_parameters[0] * sum_a_unit_8 - term_8)) / term_7
+                softmax_sum_a_unit_tangent_now = _quotient(exp_sum_a_unit[row, j_8] * (-logsumexp_sum_a_unit_tangent_now + (scale * sum_a_unit_tangent[row, j_8] + direction_parameters[0] * sum_a_unit_8 - term_8)), per_term_7_unit, per_term_7)
                 softmax_sum_a_unit_tangent[row, j_8] = softmax_sum_a_unit_tangent_now
                 sum_a_unit_4_tangent_part1_left[row, j_8] = ((softmax_sum_a_unit_tangent_now) if i != j_8 else 0.0)
             softmax_sum_a_unit_tangent_own_now = softmax_sum_a_unit_tangent[row, i]
@@ -3630,11 +3772,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_2_4 = sum_a_unit_2[row, argmax_sum_a_unit_2_2]
             factor_20 = direction_parameters[0] * sum_a_unit_2_4
             term_10 = factor_19 + factor_20
+            per_term_9_unit, per_term_9 = _inverse(term_9)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_189 = strip + place
-                    factor_21 = exp_sum_a_unit_2[row, j_189] * (scale * sum_a_unit_2_tangent[row, j_189] + direction_parameters[0] * sum_a_unit_2[row, j_189] - term_10) / term_9
+                    factor_21 = _quotient(exp_sum_a_unit_2[row, j_189] * (scale * sum_a_unit_2_tangent[row, j_189] + direction_parameters[0] * sum_a_unit_2[row, j_189] - term_10), per_term_9_unit, per_term_9)
                     strips[0, place] = factor_21
                 logsumexp_sum_a_unit_2_tangent_now_sum, logsumexp_sum_a_unit_2_tangent_now_lost = _plus(logsumexp_sum_a_unit_2_tangent_now_sum, logsumexp_sum_a_unit_2_tangent_now_lost, _block_sum(strips[0], length))
             logsumexp_sum_a_unit_2_tangent_now = _completed(logsumexp_sum_a_unit_2_tangent_now_sum, logsumexp_sum_a_unit_2_tangent_now_lost)
@@ -3682,10 +3825,11 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 factor_33 = factor_25 * exp_sum_a_unit_2_2
                 factor_34 = exp_sum_a_unit_3 / term_15
                 factor_35 = factor_28 * exp_sum_a_unit_3
+                over_factor_31_unit, over_factor_31 = _divisor(factor_31)
                 for f_3 in range(d):
                     h_4 = np.float64(negative[argmax_sum_a_unit_2_2, f_3])
                     if j_24 != argmax_sum_a_unit_2_2:
-                        sum_a_unit_3_tangent[row, f_3] += softmax_sum_a_unit_2_tangent * (h_unit[j_24, f_3] - _ratio(h_4, factor_31))
+                        sum_a_unit_3_tangent[row, f_3] += softmax_sum_a_unit_2_tangent * (h_unit[j_24, f_3] - _quotient(h_4, over_factor_31_unit, over_factor_31))
                     a_unit_5 = a_unit[i, f_3]
                     a_unit_tangent_2 = a_unit_tangent[i, f_3]
                     sum_h_unit_tangent[j_24, f_3] += factor_26 * (softmax_sum_a_unit_2_tangent * a_unit_5 + factor_32 * a_unit_tangent_2 + factor_33 * a_unit_5)
@@ -3696,8 +3840,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             row = i - start
             rest_sum_a_unit_2_5 = rest_sum_a_unit_2[i]
             term_18 = 1.0 + rest_sum_a_unit_2_5
+            per_term_18_unit, per_term_18 = _inverse(term_18)
             for f_3 in range(d):
-                sum_a_unit_3_tangent_2_now = sum_a_unit_3_tangent_2_product[row, f_3] / term_18
+                sum_a_unit_3_tangent_2_now = _quotient(sum_a_unit_3_tangent_2_product[row, f_3], per_term_18_unit, per_term_18)
                 sum_a_unit_3_tangent_2[row, f_3] = sum_a_unit_3_tangent_2_now
         _multiply(sum_a_unit_4_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_4_tangent_part1[: stop - start], False)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_4_tangent_part2_product[: stop - start], False)
@@ -3741,11 +3886,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_47 = direction_parameters[0] * sum_a_unit_2_6
             term_24 = logsumexp_sum_a_unit_2_tangent_2 + factor_46 + factor_47
             factor_48 = scale * term_24 * sigmoid_plus_4 * sigmoid_minus_4
+            per_term_19_unit, per_term_19 = _inverse(term_19)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_tangent_part2 = sum_a_unit_4_tangent_part2_product[row, f_3] / term_19  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
+                    sum_a_unit_4_tangent_part2 = _quotient(sum_a_unit_4_tangent_part2_product[row, f_3], per_term_19_unit, per_term_19)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
                     sum_a_unit_4_tangent_now = sum_a_unit_4_tangent_part2 + sum_a_unit_4_tangent_part1[row, f_3]
                     sum_a_unit_4_tangent[f_3] = sum_a_unit_4_tangent_now
                     a_unit_tangent_3 = a_unit_tangent[i, f_3]
@@ -3908,6 +4054,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                     j_114 = strip + place
                     exp_sum_anchor = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
                     strips[0, place] = exp_sum_anchor
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3930,6 +4077,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                     j_116 = strip + place
                     exp_sum_anchor_2 = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
                     strips[0, place] = exp_sum_anchor_2
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4017,6 +4165,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                     exp_sum_anchor[j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_4_left[i, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4043,6 +4192,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                     exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2_now)
                     exp_sum_anchor_2[i, j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4098,8 +4248,9 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_3 >= 0 else factor_7 if term_3 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_4 = -1.0 + exp_sum_anchor_own[i] * sigmoid_plus_2 / (1.0 + rest_sum_anchor_4)
             factor_8 = seed_3 * term_4
+            per_term_2_unit, per_term_2 = _inverse(term_2)
             for d_8 in range(d):
-                sum_anchor_3_now = sum_anchor_3_product[row, d_8] / term_2
+                sum_anchor_3_now = _quotient(sum_anchor_3_product[row, d_8], per_term_2_unit, per_term_2)
                 sum_anchor_3[row, d_8] = sum_anchor_3_now
                 a_3 = np.float64(anchor[i, d_8])
                 gradient_positive[i, d_8] = scale * (sum_positive[i, d_8] + factor_8 * a_3)
@@ -4122,8 +4273,9 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             sigmoid_minus_2 = ((factor_9) if term_6 >= 0 else ((1.0 / (1.0 + decay_3))) if term_6 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_4 = seed[i]
             factor_10 = scale * seed_4
+            per_term_5_unit, per_term_5 = _inverse(term_5)
             for d_8 in range(d):
-                sum_anchor_4 = sum_anchor_4_product[row, d_8] / term_5  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
+                sum_anchor_4 = _quotient(sum_anchor_4_product[row, d_8], per_term_5_unit, per_term_5)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
                 p_3 = np.float64(positive[i, d_8])
                 gradient_anchor[i, d_8] = factor_10 * (sum_anchor_4 * sigmoid_plus_3 + p_3 * term_7 + sum_anchor_3[row, d_8] * sigmoid_minus_2)
     return total
@@ -4212,6 +4364,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                     exp_sum_anchor[i, j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_4_left[i, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4253,6 +4406,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                     exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2_now)
                     exp_sum_anchor_2[i, j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4334,8 +4488,9 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             factor_16 = seed_3 * (exp_sum_anchor_own_2 * exp_sum_anchor_own_2) * sigmoid_plus_2 * sigmoid_minus_2 / (term_8 * term_8)
             argmax_sum_anchor_4 = argmax_sum_anchor[i]
             factor_17 = exp_sum_anchor_own_2 * seed_3 * sigmoid_plus_2 * ((rest_sum_anchor_4) if i == argmax_sum_anchor_4 else (1.0 + rest_sum_anchor_4 - exp_sum_anchor_own_2)) / (term_8 * term_8)
+            per_term_7_unit, per_term_7 = _inverse(term_7)
             for d_8 in range(d):
-                sum_anchor_3_now = sum_anchor_3_product[row, d_8] / term_7
+                sum_anchor_3_now = _quotient(sum_anchor_3_product[row, d_8], per_term_7_unit, per_term_7)
                 sum_anchor_3[i, d_8] = sum_anchor_3_now
                 a_3 = np.float64(anchor[i, d_8])
                 gradient_positive[i, d_8] = scale * (sum_positive[i, d_8] + factor_15 * a_3)
@@ -4360,8 +4515,9 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             sigmoid_minus_3 = ((factor_18) if term_12 >= 0 else ((1.0 / (1.0 + decay_3))) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_4 = seed[i]
             factor_19 = scale * seed_4
+            per_term_11_unit, per_term_11 = _inverse(term_11)
             for d_8 in range(d):
-                sum_anchor_4_now = sum_anchor_4_product[row, d_8] / term_11
+                sum_anchor_4_now = _quotient(sum_anchor_4_product[row, d_8], per_term_11_unit, per_term_11)
                 sum_anchor_4[i, d_8] = sum_anchor_4_now
                 p_5 = np.float64(positive[i, d_8])
                 sum_anchor_3_2 = sum_anchor_3[i, d_8]
@@ -4371,8 +4527,9 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             row = i - start
             rest_sum_anchor_6 = rest_sum_anchor[i]
             term_14 = 1.0 + rest_sum_anchor_6
+            per_term_14_unit, per_term_14 = _inverse(term_14)
             for d_51 in range(d):
-                logsumexp_sum_anchor_sensitivity[i, d_51] = logsumexp_sum_anchor_sensitivity_product[row, d_51] / term_14
+                logsumexp_sum_anchor_sensitivity[i, d_51] = _quotient(logsumexp_sum_anchor_sensitivity_product[row, d_51], per_term_14_unit, per_term_14)
     for i in range(n):
         argmax_sum_anchor_5 = argmax_sum_anchor[i]
         max_sum_anchor_6 = max_sum_anchor[argmax_sum_anchor_5]
@@ -4490,6 +4647,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                     exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now)
                     exp_sum_anchor[row, j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4504,15 +4662,16 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             logsumexp_sum_anchor_centred_2_now_sum = 0.0
             logsumexp_sum_anchor_centred_2_now_lost = 0.0
             term = 1.0 + rest_sum_anchor_now
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_84 = strip + place
                     exp_sum_anchor_3 = exp_sum_anchor[row, j_84]
                     sum_anchor_3 = sum_anchor[row, j_84]
-                    factor_3 = exp_sum_anchor_3 * sum_anchor_3 / term
+                    factor_3 = _quotient(exp_sum_anchor_3 * sum_anchor_3, per_term_unit, per_term)
                     strips[0, place] = factor_3
-                    factor_4 = exp_sum_anchor_3 * (sum_anchor_3 - sum_anchor[row, argmax_sum_anchor_now]) / term
+                    factor_4 = _quotient(exp_sum_anchor_3 * (sum_anchor_3 - sum_anchor[row, argmax_sum_anchor_now]), per_term_unit, per_term)
                     strips[1, place] = factor_4
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
@@ -4540,6 +4699,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                     exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2)
                     exp_sum_anchor_2[j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4562,6 +4722,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             factor_9 = seed_3 * case_2 / (1.0 + rest_sum_anchor_3)
             term_2 = 1.0 + rest_sum_anchor_2
             argmax_sum_anchor_3 = argmax_sum_anchor[row]
+            per_term_2_unit, per_term_2 = _inverse(term_2)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
@@ -4574,10 +4735,10 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                     sum_anchor_4 = sum_anchor[row, j_21]
                     factor_10 = factor_9 * exp_sum_anchor_4 * sum_anchor_4
                     strips[1, place] = factor_10
-                    factor_11 = exp_sum_anchor_2_2 * sum_anchor_2_2 / term_2
+                    factor_11 = _quotient(exp_sum_anchor_2_2 * sum_anchor_2_2, per_term_2_unit, per_term_2)
                     strips[2, place] = factor_11
                     term_3 = sum_anchor_2_2 - sum_anchor_2[row, argmax_sum_anchor_2]
-                    factor_12 = exp_sum_anchor_2_2 * term_3 / term_2
+                    factor_12 = _quotient(exp_sum_anchor_2_2 * term_3, per_term_2_unit, per_term_2)
                     strips[3, place] = factor_12
                     factor_13 = factor_7 * exp_sum_anchor_2_2 * sum_anchor_2_2 * term_3
                     strips[4, place] = factor_13
@@ -4739,6 +4900,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                     exp_sum_anchor[row, j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_4_left[i, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4769,6 +4931,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                     exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[i, j_116], max_sum_anchor_2_now)
                     exp_sum_anchor_2[i, j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_2_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4811,18 +4974,19 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_7 = sum_anchor[i, argmax_sum_anchor_3]
             factor_8 = direction_parameters[0] * sum_anchor_7
             term_3 = factor_7 + factor_8
+            per_term_2_unit, per_term_2 = _inverse(term_2)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    factor_9 = exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[i, j_99] + direction_parameters[0] * sum_anchor[i, j_99] - term_3) / term_2
+                    factor_9 = _quotient(exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[i, j_99] + direction_parameters[0] * sum_anchor[i, j_99] - term_3), per_term_2_unit, per_term_2)
                     strips[0, place] = factor_9
                 logsumexp_sum_anchor_tangent_now_sum, logsumexp_sum_anchor_tangent_now_lost = _plus(logsumexp_sum_anchor_tangent_now_sum, logsumexp_sum_anchor_tangent_now_lost, _block_sum(strips[0], length))
             logsumexp_sum_anchor_tangent_now = _completed(logsumexp_sum_anchor_tangent_now_sum, logsumexp_sum_anchor_tangent_now_lost)
             logsumexp_sum_anchor_tangent[i] = logsumexp_sum_anchor_tangent_now
             for j_2 in range(n):
                 sum_anchor_8 = sum_anchor[i, j_2]
-                softmax_sum_anchor_tangent_now = exp_sum_anchor[row, j_2] * (-logsumexp_sum_anchor_tangent_now + (scale * sum_anchor_tangent[i, j_2] + direction_parameters[0] * sum_anchor_8 - term_3)) / term_2
+                softmax_sum_anchor_tangent_now = _quotient(exp_sum_anchor[row, j_2] * (-logsumexp_sum_anchor_tangent_now + (scale * sum_anchor_tangent[i, j_2] + direction_parameters[0] * sum_anchor_8 - term_3)), per_term_2_unit, per_term_2)
                 softmax_sum_anchor_tangent[row, j_2] = softmax_sum_anchor_tangent_now
                 sum_anchor_4_tangent_part1_left[i, j_2] = ((softmax_sum_anchor_tangent_now) if i != j_2 else 0.0)
             softmax_sum_anchor_tangent_own_now = softmax_sum_anchor_tangent[row, i]
@@ -4845,11 +5009,12 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_2_4 = sum_anchor_2[i, argmax_sum_anchor_2_2]
             factor_11 = direction_parameters[0] * sum_anchor_2_4
             term_5 = factor_10 + factor_11
+            per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_101 = strip + place
-                    factor_12 = exp_sum_anchor_2[i, j_101] * (scale * sum_anchor_2_tangent[i, j_101] + direction_parameters[0] * sum_anchor_2[i, j_101] - term_5) / term_4
+                    factor_12 = _quotient(exp_sum_anchor_2[i, j_101] * (scale * sum_anchor_2_tangent[i, j_101] + direction_parameters[0] * sum_anchor_2[i, j_101] - term_5), per_term_4_unit, per_term_4)
                     strips[0, place] = factor_12
                 logsumexp_sum_anchor_2_tangent_now_sum, logsumexp_sum_anchor_2_tangent_now_lost = _plus(logsumexp_sum_anchor_2_tangent_now_sum, logsumexp_sum_anchor_2_tangent_now_lost, _block_sum(strips[0], length))
             logsumexp_sum_anchor_2_tangent_now = _completed(logsumexp_sum_anchor_2_tangent_now_sum, logsumexp_sum_anchor_2_tangent_now_lost)
@@ -4944,8 +5109,9 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             logsumexp_sum_anchor_tangent_3 = logsumexp_sum_anchor_tangent[i]
             sigmoid_minus_3 = ((factor_26) if term_14 >= 0 else ((1.0 / (1.0 + decay_3))) if term_14 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_30 = scale * exp_sum_anchor_own_2 * seed_5 * (-logsumexp_sum_anchor_2_tangent_2 + (logsumexp_sum_anchor_tangent_3 + scale * sum_anchor_tangent_entry_1[i] + direction_parameters[0] * sum_anchor_entry_2[i] - (scale * sum_anchor_2_tangent_entry_3[i] + direction_parameters[0] * sum_anchor_2_entry_4[i]))) * sigmoid_plus_3 * sigmoid_minus_3 / (1.0 + rest_sum_anchor_6)
+            per_term_13_unit, per_term_13 = _inverse(term_13)
             for d_8 in range(d):
-                sum_anchor_3_now = sum_anchor_3_product[row, d_8] / term_13
+                sum_anchor_3_now = _quotient(sum_anchor_3_product[row, d_8], per_term_13_unit, per_term_13)
                 sum_anchor_3[row, d_8] = sum_anchor_3_now
                 a_4 = np.float64(anchor[i, d_8])
                 v_a_3 = np.float64(direction_anchor[i, d_8])
@@ -4956,16 +5122,18 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             row = i - start
             rest_sum_anchor_7 = rest_sum_anchor[i]
             term_16 = 1.0 + rest_sum_anchor_7
+            per_term_16_unit, per_term_16 = _inverse(term_16)
             for d_8 in range(d):
-                sum_anchor_4_now = sum_anchor_4_product[row, d_8] / term_16
+                sum_anchor_4_now = _quotient(sum_anchor_4_product[row, d_8], per_term_16_unit, per_term_16)
                 sum_anchor_4[row, d_8] = sum_anchor_4_now
         _multiply(exp_sum_anchor_2[start:stop], False, sum_anchor_3_tangent_2_right, True, sum_anchor_3_tangent_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
             term_17 = 1.0 + rest_sum_anchor_2_4
+            per_term_17_unit, per_term_17 = _inverse(term_17)
             for d_8 in range(d):
-                sum_anchor_3_tangent_2_now = sum_anchor_3_tangent_2_product[row, d_8] / term_17
+                sum_anchor_3_tangent_2_now = _quotient(sum_anchor_3_tangent_2_product[row, d_8], per_term_17_unit, per_term_17)
                 sum_anchor_3_tangent_2[row, d_8] = sum_anchor_3_tangent_2_now
         _multiply(sum_anchor_4_tangent_part1_left[start:stop], False, sum_anchor_4_right, True, sum_anchor_4_tangent_part1[: stop - start], False)
         _multiply(sum_anchor_4_left[start:stop], False, sum_anchor_4_tangent_part2_right, True, sum_anchor_4_tangent_part2_product[: stop - start], False)
@@ -5007,8 +5175,9 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             factor_42 = direction_parameters[0] * sum_anchor_2_6
             term_22 = logsumexp_sum_anchor_2_tangent_3 + factor_41 + factor_42
             factor_43 = scale * term_22 * sigmoid_plus_4 * sigmoid_minus_4
+            per_term_18_unit, per_term_18 = _inverse(term_18)
             for d_8 in range(d):
-                sum_anchor_4_tangent_part2 = sum_anchor_4_tangent_part2_product[row, d_8] / term_18  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_4_tangent_part2 = _quotient(sum_anchor_4_tangent_part2_product[row, d_8], per_term_18_unit, per_term_18)  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 sum_anchor_4_tangent = sum_anchor_4_tangent_part2 + sum_anchor_4_tangent_part1[row, d_8]  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 p_3 = np.float64(positive[i, d_8])
                 sum_anchor_3_2 = sum_anchor_3[row, d_8]

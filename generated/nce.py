@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -103,13 +103,36 @@ def _sum_of_16(typing_context, block, start):
     return block.dtype(block, start), _sum_of(16)
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp(x):
-    """Return exp(x)."""
-    x = 710.0 if x > 710.0 else x
+def _exp_down(x):
+    """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
-    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = shifted - 6755399441055744.0
+    start = 6755399441056895.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
     far = _fma(k, -0.6931471805598903, x)
     r = _fma(k, -5.497923018708371e-14, far)
     lost = _fma(k, -5.497923018708371e-14, far - r)
@@ -124,10 +147,8 @@ def _exp(x):
     p = _fma(p, r, 0.16666666666666413)
     p = _fma(p, r, 0.5000000000000011)
     p = _fma(p * r, r, lost) + r + 1.0
-    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
-    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    first = np.int64((half + 1023) << 52).view(np.float64)
-    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -210,7 +231,7 @@ def _decay_of_sum(terms) -> float:
     total, lost = 0.0, 0.0
     for x in terms:
         total, lost = _plus(total, lost, x)
-    e = _exp(-abs(total))
+    e = _exp_down(-abs(total))
     return e + e * (lost if total < 0.0 else -lost) if e > 0.0 else e
 
 
@@ -243,6 +264,7 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
                 b = np.float64(noise_log_noise[i, q_1])
                 term = -_log1p_unit(_decay_of_sum((-v, b, log_value))) - _positive_part(v - b + factor)
                 strips[0, place] = term
+            _interleave(4)
             sum_noise_log_noise_sum, sum_noise_log_noise_lost = _plus(sum_noise_log_noise_sum, sum_noise_log_noise_lost, _block_sum(strips[0], length))
         sum_noise_log_noise = _completed(sum_noise_log_noise_sum, sum_noise_log_noise_lost)
         u = np.float64(data_score[i])
@@ -287,6 +309,7 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
                 term_2 = -_log1p_unit(decay_of_sum_value_2) - _positive_part(v - b + factor)
                 strips[0, place] = term_2
                 gradient_noise_score[i, q_1] = seed * ((decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)
+            _interleave(4)
             sum_noise_log_noise_sum, sum_noise_log_noise_lost = _plus(sum_noise_log_noise_sum, sum_noise_log_noise_lost, _block_sum(strips[0], length))
         sum_noise_log_noise = _completed(sum_noise_log_noise_sum, sum_noise_log_noise_lost)
         loss = -sum_noise_log_noise + _log1p_unit(decay_of_sum_value) + _positive_part(term)
@@ -324,6 +347,7 @@ def gradient_and_hessian(data_score, noise_score, data_log_noise, noise_log_nois
             gradient_noise_score[i, k_2] = seed * sigmoid_minus_2
             sigmoid_plus_2 = (((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value >= 0 else factor_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
             hessian_noise_score[i, k_2] = seed * sigmoid_plus_2 * sigmoid_minus_2
+        _interleave(4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -353,3 +377,4 @@ def hessian_product(data_score, noise_score, data_log_noise, noise_log_noise, sa
             sigmoid_plus_2 = (((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value >= 0 else factor_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
             sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
             product_noise_score[i, k_2] = seed * v_v * sigmoid_plus_2 * sigmoid_minus_2
+        _interleave(4)

@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -143,6 +143,29 @@ def _choose(typing_context, condition, a, b):
     return a(condition, a, a), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 _CONSTANTS = np.array((
     (7.265460179153071e-44, -4.364097149354446e-61, 2.5503250121018375e-77),
     (2.6882202662866363e-42, 5.355061165943334e-59, -1.1290601987449868e-75),
@@ -196,8 +219,9 @@ def _exp(x):
     """Return exp(x)."""
     x = 710.0 if x > 710.0 else x
     x = -746.0 if x < -746.0 else x
-    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = shifted - 6755399441055744.0
+    start = 6755399441056895.0 if x < 0.0 else 6755399441056639.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
     far = _fma(k, -0.6931471805598903, x)
     r = _fma(k, -5.497923018708371e-14, far)
     lost = _fma(k, -5.497923018708371e-14, far - r)
@@ -212,10 +236,8 @@ def _exp(x):
     p = _fma(p, r, 0.16666666666666413)
     p = _fma(p, r, 0.5000000000000011)
     p = _fma(p * r, r, lost) + r + 1.0
-    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
-    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    first = np.int64((half + 1023) << 52).view(np.float64)
-    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return p * power * (2.938735877055719e-39 if x < 0.0 else 3.402823669209385e+38)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -223,8 +245,9 @@ def _raised_decay(x):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
     x = -791.0 if x < -791.0 else x
-    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = shifted - 6755399441055744.0
+    start = 6755399441056959.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
     far = _fma(k, -0.6931471805598903, x)
     r = _fma(k, -5.497923018708371e-14, far)
     lost = _fma(k, -5.497923018708371e-14, far - r)
@@ -239,10 +262,8 @@ def _raised_decay(x):
     p = _fma(p, r, 0.16666666666666413)
     p = _fma(p, r, 0.5000000000000011)
     p = _fma(p * r, r, lost) + r + 1.0
-    bits = np.float64(shifted).view(np.int64) - 4843621399236968384
-    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    first = np.int64((half + 1023) << 52).view(np.float64)
-    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -1046,11 +1067,13 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             term = -1.0 + 2.0 * y
             factor_2 = z * term
             raised_decay_value_block[row] = _raised_decay(factor_2)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1059,6 +1082,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             factor = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1072,7 +1096,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            sigmoid_minus = _choose(factor_2 >= 0.0, decay / (1.0 + decay), _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= 0.0, decay / (1.0 + decay), (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_3 = softplus_minus * alpha_t
@@ -1083,6 +1107,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             total_block[row] = factor_4
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -1097,7 +1122,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
-                    sigmoid_minus = _choose(factor_2 >= 0.0, decay / (1.0 + decay), _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor_2 >= 0.0, decay / (1.0 + decay), (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
                     alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     factor_3 = softplus_minus * alpha_t
@@ -1135,11 +1160,13 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             z = np.float64(logit[i])
             factor_2 = z * term
             raised_decay_value_block[row] = _raised_decay(factor_2)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -1148,6 +1175,7 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             factor = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1163,9 +1191,9 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = decay / (1.0 + decay)
-            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             factor_4 = softplus_minus * alpha_t
             plain_sum = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + factor_4) * p_t
@@ -1173,6 +1201,7 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -1189,9 +1218,9 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     factor_3 = decay / (1.0 + decay)
-                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
                     alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit*(2*target - 1))
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
                     factor_4 = softplus_minus * alpha_t
                     plain_sum = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + factor_4) * p_t
@@ -1222,11 +1251,13 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             term = -1.0 + 2.0 * y
             factor_2 = z * term
             raised_decay_value_block[row] = _raised_decay(factor_2)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1235,6 +1266,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             factor = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1250,7 +1282,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = decay / (1.0 + decay)
-            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_4 = softplus_minus * alpha_t
@@ -1261,12 +1293,13 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             loss = sigmoid_power_value * plain_sum
             factor_5 = loss * sample_weight
             total_block[row] = factor_5
-            p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit*(2*target - 1))
             plain_sum_2 = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t
             size_2 = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * term_4 * p_t
             gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum_2
             doubt_block[row] = _cancels(plain_sum, size, near) | _cancels(plain_sum_2, size_2, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -1283,7 +1316,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     factor_3 = decay / (1.0 + decay)
-                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
                     alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     factor_4 = softplus_minus * alpha_t
@@ -1293,7 +1326,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
                     size = term_4
                     loss = sigmoid_power_value * _careful_e7c15f(plain_sum, size, near, epsilon, y, z, alpha, alpha_given)
                     factor_5 = loss * sample_weight
-                    p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit*(2*target - 1))
                     plain_sum_2 = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t
                     size_2 = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * term_4 * p_t
                     total_block[row] = factor_5
@@ -1327,11 +1360,13 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             term = -1.0 + 2.0 * y
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1340,6 +1375,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1353,12 +1389,12 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             decay = (raised_decay_value * 5.421010862427522e-20)
             term_2 = 1.0 + decay
             factor_2 = decay / term_2
-            p_t = _choose(factor >= 0.0, (1.0 / term_2), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= 0.0, (1.0 / term_2), factor_2)  # sigmoid(logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            case = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
-            sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+            case = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), (1.0 / ((term_2 * term_2))))
+            sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / term_2))  # sigmoid(-logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
@@ -1372,6 +1408,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             hessian_logit[i] = (seed * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * plain_sum * 5.421010862427522e-20)
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -1386,12 +1423,12 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     term_2 = 1.0 + decay
                     factor_2 = decay / term_2
-                    p_t = _choose(factor >= 0.0, (1.0 / term_2), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor >= 0.0, (1.0 / term_2), factor_2)  # sigmoid(logit*(2*target - 1))
                     factor_3 = -z * term
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
-                    case = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
-                    sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    case = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), (1.0 / ((term_2 * term_2))))
+                    sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / term_2))  # sigmoid(-logit*(2*target - 1))
                     alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     term_4 = -alpha_t - epsilon * p_t
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
@@ -1426,11 +1463,13 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             z = np.float64(logit[i])
             factor_2 = z * term
             raised_decay_value_block[row] = _raised_decay(factor_2)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -1439,6 +1478,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             factor = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1455,9 +1495,9 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             sigmoid_power_value = sigmoid_power_value_block[row]
             term_2 = 1.0 + decay
             factor_3 = decay / term_2
-            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / term_2))  # sigmoid(-logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), factor_3)  # sigmoid(logit*(2*target - 1))
             term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             factor_4 = softplus_minus * alpha_t
@@ -1470,12 +1510,13 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             plain_sum = term_6
             size = term_9
             gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum
-            case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor_2 < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
+            case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), (1.0 / ((term_2 * term_2))))
             plain_sum_2 = -epsilon * case - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
             size_2 = gamma * term_9 + factor_5 + case * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus
             hessian_logit[i] = (seed * _magnified(p_t, factor_2, raised_decay_value) * sigmoid_power_value * plain_sum_2 * 5.421010862427522e-20)
             doubt_block[row] = _cancels(plain_sum, size, near) | _cancels(plain_sum_2, size_2, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -1493,9 +1534,9 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     term_2 = 1.0 + decay
                     factor_3 = decay / term_2
-                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / term_2))  # sigmoid(-logit*(2*target - 1))
                     alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), factor_3)  # sigmoid(logit*(2*target - 1))
                     term_4 = -alpha_t - epsilon * p_t
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
                     factor_4 = softplus_minus * alpha_t
@@ -1507,7 +1548,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
                     term_9 = factor_5 + gamma * term_8 * p_t
                     plain_sum = term_6
                     size = term_9
-                    case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor_2 < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
+                    case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), (1.0 / ((term_2 * term_2))))
                     plain_sum_2 = -epsilon * case - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
                     size_2 = gamma * term_9 + factor_5 + case * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus
                     gradient_logit[i] = seed * term * sigmoid_power_value * _careful_260772(plain_sum, size, near, alpha, y, alpha_given, epsilon, z, gamma)
@@ -1535,11 +1576,13 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             term = -1.0 + 2.0 * y
             factor_2 = z * term
             raised_decay_value_block[row] = _raised_decay(factor_2)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1548,6 +1591,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             factor = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1565,9 +1609,9 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             v_z = np.float64(direction_logit[i])
             term_2 = 1.0 + decay
             factor_3 = decay / term_2
-            p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
-            case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor_2 < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
-            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+            p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), factor_3)  # sigmoid(logit*(2*target - 1))
+            case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), (1.0 / ((term_2 * term_2))))
+            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / term_2))  # sigmoid(-logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
@@ -1581,6 +1625,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             product_logit[i] = seed * sigmoid_power_value * (v_z * _magnified(p_t, factor_2, raised_decay_value) * plain_sum * 5.421010862427522e-20)
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -1599,9 +1644,9 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
                     v_z = np.float64(direction_logit[i])
                     term_2 = 1.0 + decay
                     factor_3 = decay / term_2
-                    p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
-                    case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor_2 < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
-                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), factor_3)  # sigmoid(logit*(2*target - 1))
+                    case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), (1.0 / ((term_2 * term_2))))
+                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / term_2))  # sigmoid(-logit*(2*target - 1))
                     alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     term_4 = -alpha_t - epsilon * p_t
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
@@ -1645,11 +1690,13 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             term = -1.0 + 2.0 * y
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1658,6 +1705,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
@@ -1674,7 +1722,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = seed * softplus_minus * _choose(alpha_given, term, 0.0) * sigmoid_power_value
             sum_alpha_block[row] = factor_3
-            sigmoid_minus = _choose(factor >= 0.0, decay / (1.0 + decay), _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, decay / (1.0 + decay), (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
             factor_4 = seed * sigmoid_minus * sigmoid_power_value
             sum_epsilon_block[row] = factor_4
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
@@ -1684,6 +1732,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             sum_gamma_block[row] = factor_5
             factor_6 = -seed * (softplus_plus * softplus_plus) * term_3 * sigmoid_power_value
             sum_gamma_sensitivity_block[row] = factor_6
+        _interleave(2)
         sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, _block_sum(sum_alpha_block, stop - start))
         sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, _block_sum(sum_epsilon_block, stop - start))
         sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, _block_sum(sum_gamma_block, stop - start))
@@ -1732,11 +1781,13 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             z = np.float64(logit[i])
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -1745,6 +1796,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        _interleave(4)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1759,11 +1811,11 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             decay = (raised_decay_value * 5.421010862427522e-20)
             term_2 = 1.0 + decay
             factor_2 = decay / term_2
-            sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / term_2))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = _choose(factor >= 0.0, (1.0 / term_2), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= 0.0, (1.0 / term_2), factor_2)  # sigmoid(logit*(2*target - 1))
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             case = _choose(alpha_given, term, 0.0)
             sigmoid_power_value = sigmoid_power_value_block[row]
@@ -1784,7 +1836,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             term_9 = factor_6 + sigmoid_minus * magnitude_value
             term_10 = factor_9 + gamma * term_9 * p_t
             magnified_value = _magnified(p_t, factor, raised_decay_value)
-            case_2 = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
+            case_2 = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), (1.0 / ((term_2 * term_2))))
             plain_sum = factor_7 - softplus_plus * term_7
             size = term_10 * softplus_plus + term_9 * p_t
             plain_sum_2 = -epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus
@@ -1792,6 +1844,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * plain_sum + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * plain_sum_2 * 5.421010862427522e-20) + (factor_10 * term * _magnified(p_t * sigmoid_minus, -abs(factor), raised_decay_value) * 5.421010862427522e-20))
             doubt_block[row] = _cancels(plain_sum, size, near) | _cancels(plain_sum_2, size_2, near)
             doubtful += doubt_block[row]
+        _interleave(2)
         if doubtful > 0:
             for i in range(start, stop):
                 row = i - start
@@ -1807,11 +1860,11 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     term_2 = 1.0 + decay
                     factor_2 = decay / term_2
-                    sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / term_2))  # sigmoid(-logit*(2*target - 1))
                     log1p_value = log1p_value_block[row]
                     factor_3 = -z * term
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = _choose(factor >= 0.0, (1.0 / term_2), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor >= 0.0, (1.0 / term_2), factor_2)  # sigmoid(logit*(2*target - 1))
                     softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
                     case = _choose(alpha_given, term, 0.0)
                     sigmoid_power_value = sigmoid_power_value_block[row]
@@ -1826,7 +1879,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
                     term_9 = factor_6 + sigmoid_minus * magnitude_value
                     term_10 = factor_9 + gamma * term_9 * p_t
                     magnified_value = _magnified(p_t, factor, raised_decay_value)
-                    case_2 = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
+                    case_2 = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), (1.0 / ((term_2 * term_2))))
                     plain_sum = factor_7 - softplus_plus * term_7
                     size = term_10 * softplus_plus + term_9 * p_t
                     plain_sum_2 = -epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus

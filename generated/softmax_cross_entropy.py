@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -197,13 +197,36 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp(x):
-    """Return exp(x)."""
-    x = 710.0 if x > 710.0 else x
+def _exp_down(x):
+    """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
-    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = shifted - 6755399441055744.0
+    start = 6755399441056895.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
     far = _fma(k, -0.6931471805598903, x)
     r = _fma(k, -5.497923018708371e-14, far)
     lost = _fma(k, -5.497923018708371e-14, far - r)
@@ -218,10 +241,8 @@ def _exp(x):
     p = _fma(p, r, 0.16666666666666413)
     p = _fma(p, r, 0.5000000000000011)
     p = _fma(p * r, r, lost) + r + 1.0
-    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
-    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    first = np.int64((half + 1023) << 52).view(np.float64)
-    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -291,22 +312,37 @@ def _largest(row, count: int) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    place = count
-    for k in range(count):
-        here = k if row[k] == x else count
-        place = min(place, here)
-    return place if place < count else 0
+    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
+    for start in range(0, count, 256):
+        end = min(start + 256, count)
+        found = 0
+        for k in range(start, end):
+            found |= row[k] == x
+        if found:
+            for k in range(start, end):
+                if row[k] == x:
+                    return k
+    return 0
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
-    """exp(a - b), multiplied by what rounding took from the difference."""
-    d = a - b
-    back = d - a
-    lost = (a - (d - back)) - (b + back)
-    e = _exp(d)
-    return e + e * lost if not d < -746.0 else 0.0
+    """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
+    return _exp_down(a - b)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -336,6 +372,7 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
                 z_2 = np.float64(logits[i, k_5])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
                 strips[0, place] = exp_logits
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -382,6 +419,7 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -431,6 +469,7 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -482,6 +521,7 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -491,12 +531,13 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         logsumexp_logits_tangent_centred_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
+        per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_4 = strip + place
                 v_z = np.float64(direction_logits[i, k_4])
-                factor = exp_logits[k_4] * (v_z - v_z_2) / term
+                factor = _quotient(exp_logits[k_4] * (v_z - v_z_2), per_term_unit, per_term)
                 strips[0, place] = factor
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
@@ -549,6 +590,7 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -558,12 +600,13 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
         logsumexp_logits_tangent_centred_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
+        per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_4 = strip + place
                 v_z = np.float64(direction_logits[i, k_4])
-                factor = exp_logits[k_4] * (v_z - v_z_2) / term
+                factor = _quotient(exp_logits[k_4] * (v_z - v_z_2), per_term_unit, per_term)
                 strips[0, place] = factor
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
@@ -635,6 +678,7 @@ def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore
                 z_2 = logits_lanes[k_5, row]
                 exp_logits = _exp_difference(z_2, max_logits_lanes[row])  # exp_difference(logits, max_logits)
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits) if np.int32(k_5) != argmax_logits_lanes[row] else 0.0))
+            _interleave(4)
         for row in range(length):
             rest_logits_lanes[row] = _completed(rest_logits_lanes[row], rest_logits_lanes_lost[row])
         for row in range(length):
@@ -648,6 +692,7 @@ def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore
             loss_lanes[row] = loss
             factor = loss * sample_weight_lanes[row]
             factor_lanes[row] = factor
+        _interleave(4)
         for row in range(length):
             i = start + row
             total += ((0.0) if counted[row] == 0 else factor_lanes[row])
@@ -720,6 +765,7 @@ def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_
                 exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
                 exp_logits[k_5, row] = exp_logits_now
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits_now) if np.int32(k_5) != argmax_logits_lanes[row] else 0.0))
+            _interleave(4)
         for row in range(length):
             rest_logits_lanes[row] = _completed(rest_logits_lanes[row], rest_logits_lanes_lost[row])
         for row in range(length):
@@ -737,6 +783,7 @@ def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_
             factor_2_lanes[row] = factor_2
             factor_3 = seed_lanes[row] * w_y_lanes[row] / (1.0 + rest_logits_lanes[row])
             factor_3_lanes[row] = factor_3
+        _interleave(4)
         for row in range(length):
             i = start + row
             total += ((0.0) if counted[row] == 0 else factor_lanes[row])
@@ -819,6 +866,7 @@ def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignor
                 exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
                 exp_logits[k_5, row] = exp_logits_now
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits_now) if np.int32(k_5) != argmax_logits_lanes[row] else 0.0))
+            _interleave(4)
         for row in range(length):
             rest_logits_lanes[row] = _completed(rest_logits_lanes[row], rest_logits_lanes_lost[row])
             term = 1.0 + rest_logits_lanes[row]
@@ -842,6 +890,7 @@ def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignor
             factor_3_lanes[row] = factor_3
             factor_4 = seed_lanes[row] * w_y_lanes[row] / (term_lanes[row] * term_lanes[row])
             factor_4_lanes[row] = factor_4
+        _interleave(4)
         for c_2 in range(c):
             for row in range(length):
                 i = start + row
@@ -904,6 +953,7 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
                 z_2 = np.float64(logits[i, k_19])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
                 strips[0, place] = exp_logits
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -977,6 +1027,7 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -1054,6 +1105,7 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -1120,6 +1172,7 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -1129,12 +1182,13 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
         logsumexp_logits_tangent_centred_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
+        per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_18 = strip + place
                 v_z = np.float64(direction_logits[i, k_18])
-                factor = exp_logits[k_18] * (v_z - v_z_2) / term
+                factor = _quotient(exp_logits[k_18] * (v_z - v_z_2), per_term_unit, per_term)
                 strips[0, place] = factor
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
@@ -1180,6 +1234,7 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
                 z_2 = np.float64(logits[i, k_19])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
                 strips[0, place] = exp_logits
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -1249,6 +1304,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -1260,12 +1316,13 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         logsumexp_logits_tangent_centred_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
+        per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_14 = strip + place
                 v_z = np.float64(direction_logits[i, k_14])
-                factor = exp_logits[k_14] * (v_z - v_z_2) / term
+                factor = _quotient(exp_logits[k_14] * (v_z - v_z_2), per_term_unit, per_term)
                 strips[0, place] = factor
                 strips[1, place] = factor
             apart = np.uint64(argmax_logits) - strip
@@ -1288,6 +1345,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         factor_6 = seed * (direction_parameters[0] * ((w_y + exp_difference_value * term_2 / term + factor_4) if exp_difference_value / term <= 0.5 else (factor_3 + factor_4 - ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) * term_2 / term) if exp_difference_value / term > 0.5 else np.nan) + term_4 * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + difference_value_2) if argmax_logits == argmax_logits else np.nan) * exp_difference_value / term)
         factor_7 = term_2 / term
         factor_8 = term_4 / term
+        per_c_unit, per_c = _inverse(c)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
@@ -1298,7 +1356,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
                 factor_2 = w_2 * (-logsumexp_logits_tangent + difference_value)
                 strips[0, place] = factor_2
                 exp_logits_2 = exp_logits[k_15]
-                product_logits[i, k_15] = seed * (direction_parameters[0] * (factor_7 * exp_logits_2 - w_2 / c) + factor_8 * exp_logits_2 * ((-logsumexp_logits_tangent_centred) if k_15 == argmax_logits else (-logsumexp_logits_tangent_centred + difference_value)))
+                product_logits[i, k_15] = seed * (direction_parameters[0] * (factor_7 * exp_logits_2 + _quotient(-w_2, per_c_unit, per_c)) + factor_8 * exp_logits_2 * ((-logsumexp_logits_tangent_centred) if k_15 == argmax_logits else (-logsumexp_logits_tangent_centred + difference_value)))
             sum_logits_tangent_sum, sum_logits_tangent_lost = _plus(sum_logits_tangent_sum, sum_logits_tangent_lost, _block_sum(strips[0], length))
         sum_logits_tangent = _completed(sum_logits_tangent_sum, sum_logits_tangent_lost)
         if y >= 0:
@@ -1366,12 +1424,14 @@ def value_few_label_smoothing_general(logits, label, label_smoothing, class_weig
                 z_2 = logits_lanes[k_19, row]
                 exp_logits = _exp_difference(z_2, max_logits_lanes[row])  # exp_difference(logits, max_logits)
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits) if np.int32(k_19) != argmax_logits_lanes[row] else 0.0))
+            _interleave(4)
         for row in range(length):
             rest_logits_lanes[row] = _completed(rest_logits_lanes[row], rest_logits_lanes_lost[row])
             sum_logits_lanes[row] = 0.0
             sum_logits_lanes_lost[row] = 0.0
             log1p_value = _log1p(rest_logits_lanes[row])
             log1p_value_lanes[row] = log1p_value
+        _interleave(4)
         for k_2 in range(c):
             for row in range(length):
                 w = class_weight[k_2]
@@ -1484,12 +1544,14 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
                 exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
                 exp_logits[k_19, row] = exp_logits_now
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits_now) if np.int32(k_19) != argmax_logits_lanes[row] else 0.0))
+            _interleave(4)
         for row in range(length):
             rest_logits_lanes[row] = _completed(rest_logits_lanes[row], rest_logits_lanes_lost[row])
             sum_logits_lanes[row] = 0.0
             sum_logits_lanes_lost[row] = 0.0
             log1p_value = _log1p(rest_logits_lanes[row])
             log1p_value_lanes[row] = log1p_value
+        _interleave(4)
         for row in range(length):
             i = start + row
             w_y = class_weight[y_lanes[row]]
@@ -1507,6 +1569,7 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
             factor_5_lanes[row] = factor_5
             factor_6 = term_2 / (1.0 + rest_logits_lanes[row])
             factor_6_lanes[row] = factor_6
+        _interleave(4)
         for k_2 in range(c):
             for row in range(length):
                 i = start + row
@@ -1615,6 +1678,7 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
                 exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
                 exp_logits[k_19, row] = exp_logits_now
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits_now) if np.int32(k_19) != argmax_logits_lanes[row] else 0.0))
+            _interleave(4)
         for row in range(length):
             rest_logits_lanes[row] = _completed(rest_logits_lanes[row], rest_logits_lanes_lost[row])
             term = 1.0 + rest_logits_lanes[row]
@@ -1642,6 +1706,7 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
             factor_6_lanes[row] = factor_6
             factor_7 = seed_lanes[row] * term_3 / (term_lanes[row] * term_lanes[row])
             factor_7_lanes[row] = factor_7
+        _interleave(4)
         for c_3 in range(c):
             for row in range(length):
                 i = start + row

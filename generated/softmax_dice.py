@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -118,13 +118,36 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp(x):
-    """Return exp(x)."""
-    x = 710.0 if x > 710.0 else x
+def _exp_down(x):
+    """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
-    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
-    k = shifted - 6755399441055744.0
+    start = 6755399441056895.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
     far = _fma(k, -0.6931471805598903, x)
     r = _fma(k, -5.497923018708371e-14, far)
     lost = _fma(k, -5.497923018708371e-14, far - r)
@@ -139,10 +162,8 @@ def _exp(x):
     p = _fma(p, r, 0.16666666666666413)
     p = _fma(p, r, 0.5000000000000011)
     p = _fma(p * r, r, lost) + r + 1.0
-    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
-    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    first = np.int64((half + 1023) << 52).view(np.float64)
-    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -184,22 +205,23 @@ def _largest(row, count: int) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    place = count
-    for k in range(count):
-        here = k if row[k] == x else count
-        place = min(place, here)
-    return place if place < count else 0
+    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
+    for start in range(0, count, 256):
+        end = min(start + 256, count)
+        found = 0
+        for k in range(start, end):
+            found |= row[k] == x
+        if found:
+            for k in range(start, end):
+                if row[k] == x:
+                    return k
+    return 0
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
-    """exp(a - b), multiplied by what rounding took from the difference."""
-    d = a - b
-    back = d - a
-    lost = (a - (d - back)) - (b + back)
-    e = _exp(d)
-    return e + e * lost if not d < -746.0 else 0.0
+    """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
+    return _exp_down(a - b)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -251,6 +273,7 @@ def value(logits, label, smooth, sample_weights, value_out):
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
+            _interleave(4)
         for k in range(c):
             sum_logsumexp_logits_2_now_sum = 0.0
             sum_logsumexp_logits_2_now_lost = 0.0
@@ -340,6 +363,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
                 argmax_logits_2 = argmax_logits[q_1]
                 if a_75 != argmax_logits_2:
                     rest_logits[q_1] += exp_logits_now
+            _interleave(4)
         sum_logsumexp_logits[:] = 0.0
         lack_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
@@ -395,6 +419,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             gradient_logits_part_1[m_5] = gradient_logits_part_1_now
             gradient_logits_part_2_now = 2.0 * loss_scale * case * exp_difference_value * ratio_value / (1.0 + rest_logits_4)
             gradient_logits_part_2[m_5] = gradient_logits_part_2_now
+        _interleave(4)
         for k in range(c):
             for m_5 in range(m):
                 y_5 = label[i, m_5]
@@ -423,6 +448,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     sum_logsumexp_logits_2 = np.empty((c,))
     sum_logsumexp_logits_3 = np.empty((m,))
     sum_logsumexp_logits_2_slope = np.empty((c, m,))
+    sum_logsumexp_logits_3_sensitivity_term = np.empty((c, m,))
     sum_logsumexp_logits_3_sensitivity = np.empty((c, m,))
     sum_logsumexp_logits_2_slope_3 = np.empty((c, m,))
     softmax_logits_slope_2_part_1 = np.empty((m,))
@@ -458,6 +484,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
+            _interleave(4)
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
             y_2 = label[i, q_1]
@@ -480,76 +507,76 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             ratio_value = _ratio(1.0, term)
             ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
             factor_2 = seed_2 * ratio_value * ratio_value_2
-            factor_3 = seed_2 * (ratio_value * ratio_value) * ratio_value_2
+            factor_4 = seed_2 * (ratio_value * ratio_value) * ratio_value_2
             for q_1 in range(m):
                 exp_logits_2 = exp_logits[k, q_1]
-                sum_logsumexp_logits_3[q_1] += factor_2 * exp_logits_2 / (1.0 + rest_logits[q_1])
-                factor_4 = factor_3 * (-2.0) * exp_logits_2 / (1.0 + rest_logits[q_1])
-                sum_logsumexp_logits_2_slope[k, q_1] = factor_4
-                sum_logsumexp_logits_2_slope_3[k, q_1] = factor_4
+                factor_3 = factor_2 * exp_logits_2 / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3[q_1] += factor_3
+                factor_5 = factor_4 * (-2.0) * exp_logits_2 / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_2_slope[k, q_1] = factor_5
+                sum_logsumexp_logits_3_sensitivity_term[k, q_1] = factor_3
+                sum_logsumexp_logits_2_slope_3[k, q_1] = factor_5
             sum_logsumexp_logits_3_weighed[k] = factor_2
         sum_logsumexp_logits_3_centred[:] = 0.0
         for k_30 in range(c):
             sum_logsumexp_logits_3_sensitivity[k_30, :] = 0.0
             sum_logsumexp_logits_3_sensitivity_2_own[k_30, :] = 0.0
             for a_32 in range(c):
-                term_2 = smooth + sum_logsumexp_logits_2[a_32] + sum_mask[a_32]
-                factor_5 = seed[a_32] * _ratio(1.0, term_2) * _ratio(smooth + 2.0 * sum_logsumexp_logits[a_32], term_2)
                 for q_1 in range(m):
-                    exp_logits_3 = exp_logits[a_32, q_1]
                     if a_32 != k_30:
-                        sum_logsumexp_logits_3_sensitivity[k_30, q_1] += factor_5 * exp_logits_3 / (1.0 + rest_logits[q_1])
+                        sum_logsumexp_logits_3_sensitivity[k_30, q_1] += sum_logsumexp_logits_3_sensitivity_term[a_32, q_1]
                     if a_32 != k_30:
-                        sum_logsumexp_logits_3_sensitivity_2_own[k_30, q_1] += exp_logits_3 * sum_logsumexp_logits_2_slope[a_32, q_1] / (1.0 + rest_logits[q_1])
+                        sum_logsumexp_logits_3_sensitivity_2_own[k_30, q_1] += exp_logits[a_32, q_1] * sum_logsumexp_logits_2_slope[a_32, q_1] / (1.0 + rest_logits[q_1])
             for q_1 in range(m):
                 if k_30 != argmax_logits[q_1]:
                     sum_logsumexp_logits_3_centred[q_1] += exp_logits[k_30, q_1] * (sum_logsumexp_logits_3_weighed[k_30] - sum_logsumexp_logits_3_weighed[argmax_logits[q_1]]) / (1.0 + rest_logits[q_1])
         for m_5 in range(m):
             rest_logits_2 = rest_logits[m_5]
-            term_3 = 1.0 + rest_logits_2
+            term_2 = 1.0 + rest_logits_2
             y_3 = label[i, m_5]
-            term_4 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
-            ratio_value_3 = _ratio(1.0, term_4)
+            term_3 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
+            ratio_value_3 = _ratio(1.0, term_3)
             square = (ratio_value_3 * ratio_value_3)
             case = ((sample_weights[i, y_3]) if weighted else 1.0)
             z_y = np.float64(logits[i, y_3, m_5])
             exp_difference_value = _exp_difference(z_y, max_logits[m_5])
             argmax_logits_2 = argmax_logits[m_5]
-            term_5 = 1.0 + rest_logits_2 - exp_difference_value
-            case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else term_5 if argmax_logits_2 == argmax_logits_2 else np.nan)
-            ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_4)
-            sum_logsumexp_logits_2_slope_2 = loss_scale * square * case * exp_difference_value * (2.0 * case_2 / term_3 + (-2.0) * ratio_value_4) / term_3  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
+            term_4 = 1.0 + rest_logits_2 - exp_difference_value
+            case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else term_4 if argmax_logits_2 == argmax_logits_2 else np.nan)
+            ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_3)
+            sum_logsumexp_logits_2_slope_2 = loss_scale * square * case * exp_difference_value * (2.0 * case_2 / term_2 + (-2.0) * ratio_value_4) / term_2  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
             factor_6 = loss_scale * case * ratio_value_3 * ratio_value_4
-            softmax_logits_slope = ((-sum_logsumexp_logits_3[m_5] + factor_6 + 4.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_3 + (-2.0) * loss_scale * case * ratio_value_3) if exp_difference_value / term_3 <= 0.5 else (-sum_logsumexp_logits_3[m_5] + 2.0 * loss_scale * case * ratio_value_3 + factor_6 + (-4.0) * loss_scale * case_2 * case * ratio_value_3 / term_3) if exp_difference_value / term_3 > 0.5 else np.nan)  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
-            factor_7 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_3
+            softmax_logits_slope = ((-sum_logsumexp_logits_3[m_5] + factor_6 + 4.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_2 + (-2.0) * loss_scale * case * ratio_value_3) if exp_difference_value / term_2 <= 0.5 else (-sum_logsumexp_logits_3[m_5] + 2.0 * loss_scale * case * ratio_value_3 + factor_6 + (-4.0) * loss_scale * case_2 * case * ratio_value_3 / term_2) if exp_difference_value / term_2 > 0.5 else np.nan)  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
+            factor_7 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
             softmax_logits_slope_2_part_1[m_5] = factor_7
-            gradient_logits_part_1_now = exp_difference_value * (((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_2 == y_3 else (sum_logsumexp_logits_3_weighed[y_3] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_2]) if argmax_logits_2 == argmax_logits_2 else np.nan) + (-2.0) * loss_scale * case_2 * case * ratio_value_3 / term_3) / term_3
+            gradient_logits_part_1_now = exp_difference_value * (((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_2 == y_3 else (sum_logsumexp_logits_3_weighed[y_3] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_2]) if argmax_logits_2 == argmax_logits_2 else np.nan) + (-2.0) * loss_scale * case_2 * case * ratio_value_3 / term_2) / term_2
             gradient_logits_part_1[m_5] = gradient_logits_part_1_now
             gradient_logits_part_2[m_5] = factor_7
             square_2 = (exp_difference_value * exp_difference_value)
-            hessian_logits_part_1_now = sum_logsumexp_logits_3_sensitivity[y_3, m_5] * square_2 / (term_3 * term_3) + sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5] * square_2 / (term_3 * term_3) + softmax_logits_slope * case_2 * exp_difference_value / (term_3 * term_3) + sum_logsumexp_logits_2_slope_2 * case_2 * exp_difference_value / (term_3 * term_3) + 2.0 * loss_scale * square_2 * square * (((rest_logits_2 * rest_logits_2)) if argmax_logits_2 == y_3 else ((term_5 * term_5)) if argmax_logits_2 == argmax_logits_2 else np.nan) * case / (term_3 * term_3 * term_3 * term_3) - sum_logsumexp_logits_2_slope[y_3, m_5] * square_2 * case_2 / (term_3 * term_3 * term_3) - loss_scale * square_2 * case_2 * case * ratio_value_3 * ratio_value_4 / (term_3 * term_3 * term_3)
+            hessian_logits_part_1_now = sum_logsumexp_logits_3_sensitivity[y_3, m_5] * square_2 / (term_2 * term_2) + sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5] * square_2 / (term_2 * term_2) + softmax_logits_slope * case_2 * exp_difference_value / (term_2 * term_2) + sum_logsumexp_logits_2_slope_2 * case_2 * exp_difference_value / (term_2 * term_2) + 2.0 * loss_scale * square_2 * square * (((rest_logits_2 * rest_logits_2)) if argmax_logits_2 == y_3 else ((term_4 * term_4)) if argmax_logits_2 == argmax_logits_2 else np.nan) * case / (term_2 * term_2 * term_2 * term_2) - sum_logsumexp_logits_2_slope[y_3, m_5] * square_2 * case_2 / (term_2 * term_2 * term_2) - loss_scale * square_2 * case_2 * case * ratio_value_3 * ratio_value_4 / (term_2 * term_2 * term_2)
             hessian_logits_part_1[m_5] = hessian_logits_part_1_now
-            hessian_logits_part_2_now = (-2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / (term_3 * term_3 * term_3)
+            hessian_logits_part_2_now = (-2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / (term_2 * term_2 * term_2)
             hessian_logits_part_2[m_5] = hessian_logits_part_2_now
-            hessian_logits_part_3_now = 4.0 * loss_scale * square_2 * square * case / (term_3 * term_3 * term_3 * term_3)
+            hessian_logits_part_3_now = 4.0 * loss_scale * square_2 * square * case / (term_2 * term_2 * term_2 * term_2)
             hessian_logits_part_3[m_5] = hessian_logits_part_3_now
+        _interleave(4)
         for k in range(c):
             seed_3 = seed[k]
-            term_6 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_5 = _ratio(1.0, term_6)
-            ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_6)
+            term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_5 = _ratio(1.0, term_5)
+            ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_5)
             factor_8 = seed_3 * ratio_value_5 * ratio_value_6
             for m_5 in range(m):
                 softmax_logits_slope_2 = softmax_logits_slope_2_part_1[m_5] - sum_logsumexp_logits_3[m_5] + factor_8  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
                 y_4 = label[i, m_5]
-                exp_logits_4 = exp_logits[k, m_5]
+                exp_logits_3 = exp_logits[k, m_5]
                 rest_logits_3 = rest_logits[m_5]
-                term_7 = 1.0 + rest_logits_3
+                term_6 = 1.0 + rest_logits_3
                 argmax_logits_3 = argmax_logits[m_5]
-                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_4 else (exp_logits_4 * (gradient_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_3 else (sum_logsumexp_logits_3_weighed[k] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_3]))) / term_7))
-                square_3 = (exp_logits_4 * exp_logits_4)
-                case_3 = ((rest_logits_3) if k == argmax_logits_3 else (1.0 + rest_logits_3 - exp_logits_4))
-                hessian_logits[i, k, m_5] = ((hessian_logits_part_1[m_5]) if k == y_4 else (hessian_logits_part_2[m_5] * square_3 + hessian_logits_part_3[m_5] * square_3 + softmax_logits_slope_2 * exp_logits_4 * case_3 / (term_7 * term_7) + exp_logits_4 * sum_logsumexp_logits_2_slope_3[k, m_5] * case_3 / (term_7 * term_7) - square_3 * (-sum_logsumexp_logits_3_sensitivity[k, m_5] + factor_8 * case_3 / term_7) / (term_7 * term_7) - square_3 * (-sum_logsumexp_logits_3_sensitivity_2_own[k, m_5] + sum_logsumexp_logits_2_slope[k, m_5] * case_3 / term_7) / (term_7 * term_7)))
+                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_4 else (exp_logits_3 * (gradient_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_3 else (sum_logsumexp_logits_3_weighed[k] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_3]))) / term_6))
+                square_3 = (exp_logits_3 * exp_logits_3)
+                case_3 = ((rest_logits_3) if k == argmax_logits_3 else (1.0 + rest_logits_3 - exp_logits_3))
+                hessian_logits[i, k, m_5] = ((hessian_logits_part_1[m_5]) if k == y_4 else (hessian_logits_part_2[m_5] * square_3 + hessian_logits_part_3[m_5] * square_3 + softmax_logits_slope_2 * exp_logits_3 * case_3 / (term_6 * term_6) + exp_logits_3 * sum_logsumexp_logits_2_slope_3[k, m_5] * case_3 / (term_6 * term_6) - square_3 * (-sum_logsumexp_logits_3_sensitivity[k, m_5] + factor_8 * case_3 / term_6) / (term_6 * term_6) - square_3 * (-sum_logsumexp_logits_3_sensitivity_2_own[k, m_5] + sum_logsumexp_logits_2_slope[k, m_5] * case_3 / term_6) / (term_6 * term_6)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -608,6 +635,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
+            _interleave(4)
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
             y_2 = label[i, q_1]
@@ -653,6 +681,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             ratio_value_3 = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
             product_logits_part_3[q_41] = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
             product_logits_part_5[q_41] = 2.0 * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan) * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
+        _interleave(4)
         sum_logsumexp_logits_3_tangent[:] = 0.0
         sum_logsumexp_logits_3_centred[:] = 0.0
         sum_logsumexp_logits_3_tangent_3_centred[:] = 0.0
@@ -719,6 +748,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             product_logits_part_2[m_5] = factor_5
             product_logits_part_4_now = (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * exp_difference_value_2 / (1.0 + rest_logits_2)
             product_logits_part_4[m_5] = product_logits_part_4_now
+        _interleave(4)
         for k in range(c):
             seed_4 = seed[k]
             term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
@@ -779,6 +809,7 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
+            _interleave(4)
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
             y_2 = label[i, q_1]
@@ -873,6 +904,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
+            _interleave(4)
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
             y_2 = label[i, q_1]
@@ -930,6 +962,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             product_logits_part_3[q_41] = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
             product_logits_part_4[q_41] = (-2.0) * loss_scale * (ratio_value_3 * ratio_value_3) * case * exp_difference_value / (1.0 + rest_logits[q_41])
             product_logits_part_6[q_41] = 2.0 * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan) * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
+        _interleave(4)
         sum_logsumexp_logits_3_tangent[:] = 0.0
         sum_logsumexp_logits_3_centred[:] = 0.0
         sum_logsumexp_logits_3_tangent_3_centred[:] = 0.0
@@ -1014,6 +1047,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             product_logits_part_2[m_5] = factor_10
             product_logits_part_5_now = (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_4 * case_3 * exp_difference_value_2 / (1.0 + rest_logits_2)
             product_logits_part_5[m_5] = product_logits_part_5_now
+        _interleave(4)
         for k in range(c):
             seed_4 = seed[k]
             sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]

@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -109,6 +109,29 @@ def _choose(typing_context, condition, a, b):
     return a(condition, a, a), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
@@ -167,6 +190,7 @@ def value(score, target, margin, sample_weights, value_out):
             loss = (positive_part_value * positive_part_value)
             factor = loss * sample_weight
             total_block[row] = factor
+        _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -209,6 +233,7 @@ def value_and_gradient(score, target, margin, sample_weights, loss_scale, value_
             factor = loss * sample_weight
             total_block[row] = factor
             gradient_score[i] = (-2.0) * seed * y * positive_part_value * _step(term)
+        _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -284,6 +309,7 @@ def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_s
             sum_margin_block[row] = factor
             factor_2 = seed * (step_value * step_value)
             sum_margin_sensitivity_block[row] = factor_2
+        _interleave(2)
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, _block_sum(sum_margin_block, stop - start))
         sum_margin_sensitivity, sum_margin_sensitivity_lost = _plus(sum_margin_sensitivity, sum_margin_sensitivity_lost, _block_sum(sum_margin_sensitivity_block, stop - start))
     sum_margin = _completed(sum_margin, sum_margin_lost)
@@ -314,6 +340,7 @@ def full_hessian_product(score, target, margin, sample_weights, loss_scale, dire
             factor = seed * square * (direction_parameters[0] - v_s * y)
             sum_margin_tangent_block[row] = factor
             product_score[i] = seed * square * (2.0 * v_s + (-2.0) * direction_parameters[0] * y)
+        _interleave(2)
         sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, _block_sum(sum_margin_tangent_block, stop - start))
     sum_margin_tangent = _completed(sum_margin_tangent, sum_margin_tangent_lost)
     parameter_product[0] += 2.0 * sum_margin_tangent

@@ -69,6 +69,7 @@ def run(module: ModuleType, name: str, x: Array) -> Array:
 
 TRUTHS: dict[str, Callable[[arb], arb]] = {
     "_exp": lambda x: x.exp(),
+    "_exp_down": lambda x: x.exp(),
     "_raised_decay": lambda x: (-abs(x)).exp() * arb(2) ** RAISED,
     "_log1p_unit": lambda x: x.log1p(),
     "_log": lambda x: x.log(),
@@ -86,6 +87,7 @@ def points(name: str, real: Format) -> Array:
     halves = (np.arange(-60, 60) + 0.5) * math.log(2)
     found: dict[str, list[Any]] = {
         "_exp": [rng.uniform(low, high, 4000), rng.normal(size=2000), 10.0 ** rng.uniform(least, 0, 500), halves],
+        "_exp_down": [rng.uniform(low, 0, 6000), -abs(rng.normal(size=2000)), -(10.0 ** rng.uniform(least, 0, 500))],
         "_raised_decay": [rng.uniform(low, -low, 4000), rng.normal(size=2000), halves],
         "_log1p_unit": [rng.uniform(0, 1, 6000), wide[wide < 1], [0.5625, 1.0]],
         "_log": [rng.uniform(0.4, 2.2, 6000), wide, 1 + rng.normal(size=500) * 1e-6, 2.0 ** np.arange(-120, 120)],
@@ -113,6 +115,7 @@ def test_a_function_is_as_near_as_its_bar_says(compiled: tuple[Format, ModuleTyp
 
 LIMITS = {
     "_exp": [(0.0, 1.0), (-0.0, 1.0), (math.inf, math.inf), (-math.inf, 0.0), (1e4, math.inf), (-1e4, 0.0)],
+    "_exp_down": [(0.0, 1.0), (-0.0, 1.0), (-math.inf, 0.0), (-1e4, 0.0)],
     "_raised_decay": [(0.0, 2.0**64), (math.inf, 0.0), (-math.inf, 0.0), (1e4, 0.0)],
     "_log1p_unit": [(0.0, 0.0)],
     "_log": [(1.0, 0.0), (0.0, -math.inf), (-0.0, -math.inf), (math.inf, math.inf), (-1.0, math.nan)],

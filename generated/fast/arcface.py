@@ -147,27 +147,47 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp(x):
-    """Return exp(x)."""
+def _exp_down(x):
+    """Return exp(x) for x up to 0."""
     x = f32(x)
-    x = f32(89.0) if x > f32(89.0) else x
     x = f32(-104.0) if x < f32(-104.0) else x
-    shifted = _fma(x, f32(1.4426950216293335), f32(12582912.0))
-    k = shifted - f32(12582912.0)
+    start = f32(12583103.0)
+    shifted = _fma(x, f32(1.4426950216293335), start)
+    k = shifted - start
     far = _fma(k, f32(-0.693145751953125), x)
     r = _fma(k, f32(-1.428606765330187e-06), far)
-    lost = _fma(k, f32(-1.428606765330187e-06), far - r)
     p = f32(0.0013814793201163411)
     p = _fma(p, r, f32(0.008368708193302155))
     p = _fma(p, r, f32(0.04166838526725769))
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
-    p = _fma(p * r, r, lost) + r + f32(1.0)
-    bits = np.int32(np.float32(shifted).view(np.int32) - 1262485504)
-    half = np.int32(bits >> 1)  # in two steps: 2**k may be subnormal, or too large
-    first = np.int32((half + 127) << 23).view(np.float32)
-    return p * first * np.int32((bits - half + 127) << 23).view(np.float32)
+    p = _fma(p * r, r, r) + f32(1.0)
+    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    return p * power * f32(5.421010862427522e-20)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -235,12 +255,17 @@ def _largest(row, count: int) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    place = count
-    for k in range(count):
-        here = k if row[k] == x else count
-        place = min(place, here)
-    return place if place < count else 0
+    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
+    for start in range(0, count, 256):
+        end = min(start + 256, count)
+        found = 0
+        for k in range(start, end):
+            found |= row[k] == x
+        if found:
+            for k in range(start, end):
+                if row[k] == x:
+                    return k
+    return 0
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -251,18 +276,35 @@ def _positive_part(x: float) -> float:
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
-    """exp(a - b), multiplied by what rounding took from the difference."""
-    d = a - b
-    back = d - a
-    lost = (a - (d - back)) - (b + back)
-    e = _exp(d)
-    return e + e * lost if not d < -f32(746.0) else f32(0.0)
+    """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
+    return _exp_down(a - b)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return f32(0.0) if b == f32(0.0) else a / b
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = f32(1.8446744073709552e19) if size < f32(1e-19) else f32(5.421010862427522e-20) if size > f32(1e19) else f32(1.0)
+    return unit, f32(1.0) / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _divisor(b: float):
+    """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
+    unit, inverse = _inverse(b)
+    return unit, f32(0.0) if b == f32(0.0) else inverse
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -312,21 +354,23 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now_sum = 0.0
+        over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_350 = strip + place
                 W_2 = f32(weight[k_4, f_350])
-                ratio_value = _ratio(W_2, peak_weight_now)
+                ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
             scaled_weight_now_sum += _block_sum(strips[0], length)
         scaled_weight_now = f32(scaled_weight_now_sum)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
+        over_factor_unit, over_factor = _divisor(factor)
         for f_5 in range(d):
             W_3 = f32(weight[k_4, f_5])
-            w_unit[k_4, f_5] = _ratio(W_3, factor)
+            w_unit[k_4, f_5] = _quotient(W_3, over_factor_unit, over_factor)
     total = 0.0
     factor_4 = f32(0.5) * f32(3.141592653589793)
     term = f32(3.141592653589793) - margin
@@ -343,12 +387,13 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                 magnitude_value_2 = abs(x)
                 peak_embedding = _larger(peak_embedding, magnitude_value_2)
             scaled_embedding_sum = 0.0
+            over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = f32(embedding[i, f_351])
-                    ratio_value_2 = _ratio(x_2, peak_embedding)
+                    ratio_value_2 = _quotient(x_2, over_peak_embedding_unit, over_peak_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     strips[0, place] = square_2
                 scaled_embedding_sum += _block_sum(strips[0], length)
@@ -358,29 +403,33 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             factor_2 = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             y = label[i]
             factor_3 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
+            over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+            over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             for f_8 in range(d):
                 x_3 = f32(embedding[i, f_8])
-                x_unit_now = _ratio(x_3, factor_2)
+                x_unit_now = _quotient(x_3, over_factor_2_unit, over_factor_2)
                 x_unit[row, f_8] = x_unit_now
                 W_y = f32(weight[y, f_8])
-                ratio_value_3 = _ratio(W_y, factor_3)
+                ratio_value_3 = _quotient(W_y, over_factor_3_unit, over_factor_3)
                 magnitude_value_3 = abs(x_unit_now - ratio_value_3)
                 peak_label = _larger(peak_label, magnitude_value_3)
                 magnitude_value_4 = abs(x_unit_now + ratio_value_3)
                 peak_label_2 = _larger(peak_label_2, magnitude_value_4)
             scaled_label_sum = 0.0
             scaled_label_2_sum = 0.0
+            over_peak_label_unit, over_peak_label = _divisor(peak_label)
+            over_peak_label_2_unit, over_peak_label_2 = _divisor(peak_label_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = f32(x_unit[row, f_352])
                     W_y_2 = f32(weight[y, f_352])
-                    ratio_value_4 = _ratio(W_y_2, factor_3)
-                    ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label)
+                    ratio_value_4 = _quotient(W_y_2, over_factor_3_unit, over_factor_3)
+                    ratio_value_5 = _quotient(x_unit_2 - ratio_value_4, over_peak_label_unit, over_peak_label)
                     square_3 = (ratio_value_5 * ratio_value_5)
                     strips[0, place] = square_3
-                    ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2)
+                    ratio_value_6 = _quotient(x_unit_2 + ratio_value_4, over_peak_label_2_unit, over_peak_label_2)
                     square_4 = (ratio_value_6 * ratio_value_6)
                     strips[1, place] = square_4
                 scaled_label_sum += _block_sum(strips[0], length)
@@ -409,6 +458,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                     k_354 = strip + place
                     exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
                     strips[0, place] = exp_target
+                _interleave(4)
                 apart = np.uint64(argmax_target) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -469,21 +519,23 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now_sum = 0.0
+        over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_350 = strip + place
                 W_2 = f32(weight[k_4, f_350])
-                ratio_value = _ratio(W_2, peak_weight_now)
+                ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
             scaled_weight_now_sum += _block_sum(strips[0], length)
         scaled_weight_now = f32(scaled_weight_now_sum)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
+        over_factor_unit, over_factor = _divisor(factor)
         for f_5 in range(d):
             W_3 = f32(weight[k_4, f_5])
-            w_unit[k_4, f_5] = _ratio(W_3, factor)
+            w_unit[k_4, f_5] = _quotient(W_3, over_factor_unit, over_factor)
     sum_w_unit_2[:, :] = f32(0.0)
     sum_w_unit_3[:, :] = f32(0.0)
     sum_w_unit_4[:, :] = f32(0.0)
@@ -506,12 +558,13 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
             peak_embedding[row] = peak_embedding_now
             scaled_embedding_now_sum = 0.0
+            over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = f32(embedding[i, f_351])
-                    ratio_value_2 = _ratio(x_2, peak_embedding_now)
+                    ratio_value_2 = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     strips[0, place] = square_2
                 scaled_embedding_now_sum += _block_sum(strips[0], length)
@@ -522,12 +575,14 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             factor_2 = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             y = label[i]
             factor_3 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
+            over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+            over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             for f_8 in range(d):
                 x_3 = f32(embedding[i, f_8])
-                x_unit_now = _ratio(x_3, factor_2)
+                x_unit_now = _quotient(x_3, over_factor_2_unit, over_factor_2)
                 x_unit[row, f_8] = x_unit_now
                 W_y = f32(weight[y, f_8])
-                ratio_value_3 = _ratio(W_y, factor_3)
+                ratio_value_3 = _quotient(W_y, over_factor_3_unit, over_factor_3)
                 term = x_unit_now - ratio_value_3
                 magnitude_value_3 = abs(term)
                 peak_label_now = _larger(peak_label_now, magnitude_value_3)
@@ -538,17 +593,19 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             peak_label_2[row] = peak_label_2_now
             scaled_label_now_sum = 0.0
             scaled_label_2_now_sum = 0.0
+            over_peak_label_now_unit, over_peak_label_now = _divisor(peak_label_now)
+            over_peak_label_2_now_unit, over_peak_label_2_now = _divisor(peak_label_2_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = f32(x_unit[row, f_352])
                     W_y_2 = f32(weight[y, f_352])
-                    ratio_value_4 = _ratio(W_y_2, factor_3)
-                    ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label_now)
+                    ratio_value_4 = _quotient(W_y_2, over_factor_3_unit, over_factor_3)
+                    ratio_value_5 = _quotient(x_unit_2 - ratio_value_4, over_peak_label_now_unit, over_peak_label_now)
                     square_3 = (ratio_value_5 * ratio_value_5)
                     strips[0, place] = square_3
-                    ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2_now)
+                    ratio_value_6 = _quotient(x_unit_2 + ratio_value_4, over_peak_label_2_now_unit, over_peak_label_2_now)
                     square_4 = (ratio_value_6 * ratio_value_6)
                     strips[1, place] = square_4
                 scaled_label_now_sum += _block_sum(strips[0], length)
@@ -588,6 +645,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                     exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target_now)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
                     strips[0, place] = exp_target
                     sum_w_unit_2_left[row, k_354] = ((exp_target) if k_354 != y_2 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_target_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -616,13 +674,16 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             factor_15 = -scale * seed_2 * case * case_2 * ratio_value_8 / (f32(1.0) + rest_target_now)
             ratio_value_9 = _ratio(factor_11, term_6)
             factor_16 = -scale * seed_2 * case * case_2 * ratio_value_9 / (f32(1.0) + rest_target_now)
+            over_factor_10_unit, over_factor_10 = _divisor(factor_10)
+            over_factor_11_unit, over_factor_11 = _divisor(factor_11)
+            over_factor_14_unit, over_factor_14 = _divisor(factor_14)
             for f_5 in range(d):
                 x_unit_3 = f32(x_unit[row, f_5])
                 sum_w_unit_2_right[row, f_5] = factor_9 * x_unit_3
                 W_y_3 = f32(weight[y_2, f_5])
-                ratio_value_7 = _ratio(W_y_3, factor_10)
-                sum_w_unit_3[y_2, f_5] += factor_15 * _ratio(x_unit_3 + ratio_value_7, factor_11)
-                sum_w_unit_4[y_2, f_5] += factor_16 * _ratio(x_unit_3 - ratio_value_7, factor_14)
+                ratio_value_7 = _quotient(W_y_3, over_factor_10_unit, over_factor_10)
+                sum_w_unit_3[y_2, f_5] += factor_15 * _quotient(x_unit_3 + ratio_value_7, over_factor_11_unit, over_factor_11)
+                sum_w_unit_4[y_2, f_5] += factor_16 * _quotient(x_unit_3 - ratio_value_7, over_factor_14_unit, over_factor_14)
             loss = (max_target_now - factor_12) + _log1p(rest_target_now)
             sample_weight_2 = sample_weight[row]
             factor_17 = loss * sample_weight_2
@@ -662,17 +723,21 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             factor_24 = case_3 * case_4 * ratio_value_12 / term_7
             seed_3 = seed[row]
             factor_25 = scale * seed_3
+            per_term_7_unit, per_term_7 = _inverse(term_7)
+            over_factor_18_unit, over_factor_18 = _divisor(factor_18)
+            over_factor_19_unit, over_factor_19 = _divisor(factor_19)
+            over_factor_22_unit, over_factor_22 = _divisor(factor_22)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
-                    sum_x_unit = f32(sum_x_unit_product[row, f_8]) / term_7  # exp_target*w_unit/(rest_target + 1)
+                    sum_x_unit = _quotient(f32(sum_x_unit_product[row, f_8]), per_term_7_unit, per_term_7)  # exp_target*w_unit/(rest_target + 1)
                     x_unit_4 = f32(x_unit[row, f_8])
                     W_y_4 = f32(weight[y_3, f_8])
-                    ratio_value_10 = _ratio(W_y_4, factor_18)
+                    ratio_value_10 = _quotient(W_y_4, over_factor_18_unit, over_factor_18)
                     term_8 = x_unit_4 + ratio_value_10
                     term_11 = x_unit_4 - ratio_value_10
-                    adjoint_x_unit_now = factor_25 * (sum_x_unit + factor_23 * f32(2.0) * _ratio(term_8, factor_19) + factor_24 * (-f32(2.0)) * _ratio(term_11, factor_22))
+                    adjoint_x_unit_now = factor_25 * (sum_x_unit + factor_23 * f32(2.0) * _quotient(term_8, over_factor_19_unit, over_factor_19) + factor_24 * (-f32(2.0)) * _quotient(term_11, over_factor_22_unit, over_factor_22))
                     adjoint_x_unit[f_8] = adjoint_x_unit_now
                     factor_26 = adjoint_x_unit_now * x_unit_4
                     strips[0, place] = factor_26
@@ -799,21 +864,23 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now_sum = 0.0
+        over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_350 = strip + place
                 W_2 = f32(weight[k_4, f_350])
-                ratio_value = _ratio(W_2, peak_weight_now)
+                ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
             scaled_weight_now_sum += _block_sum(strips[0], length)
         scaled_weight_now = f32(scaled_weight_now_sum)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
+        over_factor_unit, over_factor = _divisor(factor)
         for f_5 in range(d):
             W_3 = f32(weight[k_4, f_5])
-            w_unit[k_4, f_5] = _ratio(W_3, factor)
+            w_unit[k_4, f_5] = _quotient(W_3, over_factor_unit, over_factor)
     sum_w_unit_2[:, :] = f32(0.0)
     sum_w_unit_3[:, :] = f32(0.0)
     sum_w_unit_4[:, :] = f32(0.0)
@@ -851,20 +918,22 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             peak_embedding_now = f32(-np.inf)
             y = label[i]
             factor_2 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
+            over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for f_9 in range(d):
                 x = f32(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
                 peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
                 W_y = f32(weight[y, f_9])
-                sum_norm_weight_sensitivity_4_left[row, f_9] = _ratio(W_y, factor_2)
+                sum_norm_weight_sensitivity_4_left[row, f_9] = _quotient(W_y, over_factor_2_unit, over_factor_2)
             peak_embedding[row] = peak_embedding_now
             scaled_embedding_now_sum = 0.0
+            over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = f32(embedding[i, f_351])
-                    ratio_value_2 = _ratio(x_2, peak_embedding_now)
+                    ratio_value_2 = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     strips[0, place] = square_2
                 scaled_embedding_now_sum += _block_sum(strips[0], length)
@@ -874,15 +943,16 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             peak_label_2_now = f32(-np.inf)
             sum_norm_embedding_sensitivity_3_now_sum = 0.0
             factor_3 = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
+            over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
                     x_3 = f32(embedding[i, f_8])
-                    x_unit_now = _ratio(x_3, factor_3)
+                    x_unit_now = _quotient(x_3, over_factor_3_unit, over_factor_3)
                     x_unit[row, f_8] = x_unit_now
                     W_y_2 = f32(weight[y, f_8])
-                    ratio_value_3 = _ratio(W_y_2, factor_2)
+                    ratio_value_3 = _quotient(W_y_2, over_factor_2_unit, over_factor_2)
                     term = x_unit_now - ratio_value_3
                     magnitude_value_3 = abs(term)
                     peak_label_now = _larger(peak_label_now, magnitude_value_3)
@@ -898,17 +968,19 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             sum_norm_embedding_sensitivity_3[row] = sum_norm_embedding_sensitivity_3_now
             scaled_label_now_sum = 0.0
             scaled_label_2_now_sum = 0.0
+            over_peak_label_now_unit, over_peak_label_now = _divisor(peak_label_now)
+            over_peak_label_2_now_unit, over_peak_label_2_now = _divisor(peak_label_2_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = f32(x_unit[row, f_352])
                     W_y_3 = f32(weight[y, f_352])
-                    ratio_value_4 = _ratio(W_y_3, factor_2)
-                    ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label_now)
+                    ratio_value_4 = _quotient(W_y_3, over_factor_2_unit, over_factor_2)
+                    ratio_value_5 = _quotient(x_unit_2 - ratio_value_4, over_peak_label_now_unit, over_peak_label_now)
                     square_4 = (ratio_value_5 * ratio_value_5)
                     strips[0, place] = square_4
-                    ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2_now)
+                    ratio_value_6 = _quotient(x_unit_2 + ratio_value_4, over_peak_label_2_now_unit, over_peak_label_2_now)
                     square_5 = (ratio_value_6 * ratio_value_6)
                     strips[1, place] = square_5
                 scaled_label_now_sum += _block_sum(strips[0], length)
@@ -941,17 +1013,19 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_13 = scale * seed_now * case * ratio_value_10
             ratio_value_11 = _ratio(factor_5, term_5)
             factor_14 = scale * seed_now * case * ratio_value_11
+            over_factor_4_unit, over_factor_4 = _divisor(factor_4)
+            over_factor_5_unit, over_factor_5 = _divisor(factor_5)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_240 = strip + place
                     x_unit_3 = f32(x_unit[row, f_240])
                     W_y_4 = f32(weight[y, f_240])
-                    ratio_value_7 = _ratio(W_y_4, factor_2)
-                    ratio_value_8 = _ratio(x_unit_3 - ratio_value_7, factor_4)
+                    ratio_value_7 = _quotient(W_y_4, over_factor_2_unit, over_factor_2)
+                    ratio_value_8 = _quotient(x_unit_3 - ratio_value_7, over_factor_4_unit, over_factor_4)
                     factor_8 = x_unit_3 * ratio_value_8
                     strips[0, place] = factor_8
-                    ratio_value_9 = _ratio(x_unit_3 + ratio_value_7, factor_5)
+                    ratio_value_9 = _quotient(x_unit_3 + ratio_value_7, over_factor_5_unit, over_factor_5)
                     factor_9 = x_unit_3 * ratio_value_9
                     strips[1, place] = factor_9
                     factor_10 = ratio_value_8 * ratio_value_7
@@ -979,10 +1053,10 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             for d_239 in range(d):
                 x_unit_4 = f32(x_unit[row, d_239])
                 W_y_5 = f32(weight[y, d_239])
-                ratio_value_12 = _ratio(W_y_5, factor_2)
-                ratio_value_13 = _ratio(x_unit_4 - ratio_value_12, factor_4)
+                ratio_value_12 = _quotient(W_y_5, over_factor_2_unit, over_factor_2)
+                ratio_value_13 = _quotient(x_unit_4 - ratio_value_12, over_factor_4_unit, over_factor_4)
                 term_6 = ratio_value_13 - norm_label_sensitivity_now * x_unit_4
-                ratio_value_14 = _ratio(x_unit_4 + ratio_value_12, factor_5)
+                ratio_value_14 = _quotient(x_unit_4 + ratio_value_12, over_factor_5_unit, over_factor_5)
                 term_7 = ratio_value_14 - norm_label_2_sensitivity_now * x_unit_4
                 theta_change_now = (f32(2.0) * term_6 * ratio_value_11 + (-f32(2.0)) * term_7 * ratio_value_10) * ratio_value_15
                 theta_change[row, d_239] = theta_change_now
@@ -1012,6 +1086,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                     exp_target[k_354] = exp_target_now
                     strips[0, place] = exp_target_now
                     sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_target_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1064,14 +1139,17 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_29 = -scale * seed_2 * case_2 * case_3 * ratio_value_24 * ratio_value_22 * term_15 / term_8
             term_16 = f32(1.0) + (-f32(2.0)) * power_3 * positive_part_value_3 * ratio_value_21
             factor_30 = -scale * seed_2 * case_2 * case_3 * ratio_value_24 * ratio_value_22 * term_16 / term_8
+            over_factor_17_unit, over_factor_17 = _divisor(factor_17)
+            over_factor_18_unit, over_factor_18 = _divisor(factor_18)
+            over_factor_20_unit, over_factor_20 = _divisor(factor_20)
             for f_5 in range(d):
                 x_unit_5 = f32(x_unit[row, f_5])
                 sum_w_unit_2_right[row, f_5] = factor_16 * x_unit_5
                 W_y_6 = f32(weight[y_2, f_5])
-                ratio_value_17 = _ratio(W_y_6, factor_17)
-                ratio_value_18 = _ratio(x_unit_5 + ratio_value_17, factor_18)
+                ratio_value_17 = _quotient(W_y_6, over_factor_17_unit, over_factor_17)
+                ratio_value_18 = _quotient(x_unit_5 + ratio_value_17, over_factor_18_unit, over_factor_18)
                 sum_w_unit_3[y_2, f_5] += factor_21 * ratio_value_18
-                ratio_value_20 = _ratio(x_unit_5 - ratio_value_17, factor_20)
+                ratio_value_20 = _quotient(x_unit_5 - ratio_value_17, over_factor_20_unit, over_factor_20)
                 sum_w_unit_4[y_2, f_5] += factor_22 * ratio_value_20
                 target_change_2_2 = target_change_2[row, f_5]
                 sum_w_unit_3_sensitivity_own_joint_part3[y_2, f_5] += factor_23 * f32(softmax_target_slope[row, f_5]) * target_change_2_2
@@ -1138,7 +1216,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_42 = -w_unit_slope_2_now * ratio_value_24
             for d_187 in range(d):
                 W_y_7 = f32(weight[y_2, d_187])
-                ratio_value_28 = _ratio(W_y_7, factor_17)
+                ratio_value_28 = _quotient(W_y_7, over_factor_17_unit, over_factor_17)
                 square_6 = (ratio_value_28 * ratio_value_28)
                 sum_w_unit_3_sensitivity_own_joint_part1[y_2, d_187] += factor_41 * square_6
                 sum_w_unit_3_sensitivity_own_joint_part2[y_2, d_187] += factor_42 * square_6
@@ -1177,17 +1255,21 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_48 = case_6 * case_7 * ratio_value_31 / term_19
             seed_3 = seed[row]
             factor_49 = scale * seed_3
+            per_term_19_unit, per_term_19 = _inverse(term_19)
+            over_factor_43_unit, over_factor_43 = _divisor(factor_43)
+            over_factor_44_unit, over_factor_44 = _divisor(factor_44)
+            over_factor_46_unit, over_factor_46 = _divisor(factor_46)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
-                    sum_x_unit = f32(sum_x_unit_product[row, f_8]) / term_19  # exp_target*w_unit/(rest_target + 1)
+                    sum_x_unit = _quotient(f32(sum_x_unit_product[row, f_8]), per_term_19_unit, per_term_19)  # exp_target*w_unit/(rest_target + 1)
                     x_unit_7 = f32(x_unit[row, f_8])
                     W_y_8 = f32(weight[y_3, f_8])
-                    ratio_value_29 = _ratio(W_y_8, factor_43)
+                    ratio_value_29 = _quotient(W_y_8, over_factor_43_unit, over_factor_43)
                     term_20 = x_unit_7 + ratio_value_29
                     term_23 = x_unit_7 - ratio_value_29
-                    adjoint_x_unit_now = factor_49 * (sum_x_unit + factor_47 * f32(2.0) * _ratio(term_20, factor_44) + factor_48 * (-f32(2.0)) * _ratio(term_23, factor_46))
+                    adjoint_x_unit_now = factor_49 * (sum_x_unit + factor_47 * f32(2.0) * _quotient(term_20, over_factor_44_unit, over_factor_44) + factor_48 * (-f32(2.0)) * _quotient(term_23, over_factor_46_unit, over_factor_46))
                     adjoint_x_unit[row, f_8] = adjoint_x_unit_now
                     factor_50 = adjoint_x_unit_now * x_unit_7
                     strips[0, place] = factor_50
@@ -1228,10 +1310,10 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 term_24 = -logsumexp_target_sensitivity[row, d_239] + factor_53 * target_change_4
                 x_unit_8 = f32(x_unit[row, d_239])
                 W_y_9 = f32(weight[y_3, d_239])
-                ratio_value_33 = _ratio(W_y_9, factor_43)
-                ratio_value_34 = _ratio(x_unit_8 + ratio_value_33, factor_44)
+                ratio_value_33 = _quotient(W_y_9, over_factor_43_unit, over_factor_43)
+                ratio_value_34 = _quotient(x_unit_8 + ratio_value_33, over_factor_44_unit, over_factor_44)
                 term_25 = ratio_value_34 - norm_label_2_sensitivity_3 * x_unit_8
-                ratio_value_36 = _ratio(x_unit_8 - ratio_value_33, factor_46)
+                ratio_value_36 = _quotient(x_unit_8 - ratio_value_33, over_factor_46_unit, over_factor_46)
                 term_26 = ratio_value_36 - norm_label_sensitivity_3 * x_unit_8
                 theta_change_3 = theta_change[row, d_239]
                 sum_norm_embedding_change[row, d_239] = adjoint_x_unit_2 * ratio_value_32 + factor_49 * sum_norm_embedding_sensitivity_2[row, d_239] + factor_52 * sum_norm_embedding_sensitivity[row, d_239] + factor_59 * (factor_54 * f32(2.0) * term_24 + factor_55 * term_25 + factor_56 * term_26 + factor_58 * (-f32(2.0)) * theta_change_3) + factor_64 * (factor_60 * f32(2.0) * theta_change_3 + factor_61 * term_26 + factor_62 * term_25 + factor_63 * (-f32(2.0)) * term_24) + factor_65 * x_unit_8 + factor_66 * x_unit_8 + factor_67 * x_unit_8
@@ -1299,14 +1381,17 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             square_9 = (ratio_value_46 * ratio_value_46)
             factor_88 = sum_norm_embedding_2 * square_9
             term_32 = x_unit_slope_3 * square_9 - sum_norm_embedding_2 * square_9
+            over_factor_72_unit, over_factor_72 = _divisor(factor_72)
+            over_factor_73_unit, over_factor_73 = _divisor(factor_73)
+            over_factor_71_unit, over_factor_71 = _divisor(factor_71)
             for d_185 in range(d):
                 target_change_5 = target_change[row, d_185]
                 sum_x_unit_sensitivity_2_own = factor_69 * f32(sum_x_unit_sensitivity_2_own_product[row, d_185]) * (-logsumexp_target_sensitivity[row, d_185] + factor_68 * target_change_5)  # exp_target*scale*w_unit*(-exp_target*target_change/(rest_target + 1) - logsumexp_target_sensitivity)/(rest_target + 1)
                 x_unit_9 = f32(x_unit[row, d_185])
                 W_y_10 = f32(weight[y_4, d_185])
-                ratio_value_40 = _ratio(W_y_10, factor_72)
-                ratio_value_41 = _ratio(x_unit_9 + ratio_value_40, factor_73)
-                ratio_value_43 = _ratio(x_unit_9 - ratio_value_40, factor_71)
+                ratio_value_40 = _quotient(W_y_10, over_factor_72_unit, over_factor_72)
+                ratio_value_41 = _quotient(x_unit_9 + ratio_value_40, over_factor_73_unit, over_factor_73)
+                ratio_value_43 = _quotient(x_unit_9 - ratio_value_40, over_factor_71_unit, over_factor_71)
                 square_8 = (x_unit_9 * x_unit_9)
                 hessian_embedding[i, d_185] = term_32 + (factor_70 * (sum_x_unit_sensitivity_2_own + scale * sum_x_unit_sensitivity_own[row, d_185]) + factor_75 * theta_change[row, d_185] * (f32(2.0) * ratio_value_39 * ratio_value_41 + (-f32(2.0)) * ratio_value_42 * ratio_value_43) + factor_78 * (-logsumexp_target_sensitivity[row, d_185] + factor_76 * target_change_5) * (f32(2.0) * ratio_value_42 * ratio_value_43 + (-f32(2.0)) * ratio_value_39 * ratio_value_41) + factor_83 * (ratio_value_41 - norm_label_2_sensitivity_4 * x_unit_9) * (factor_79 * (-f32(2.0)) * ratio_value_43 + factor_80 * (-f32(2.0)) * ratio_value_41 + factor_81 * (-f32(4.0)) * ratio_value_41) + factor_83 * (ratio_value_43 - norm_label_sensitivity_4 * x_unit_9) * (factor_84 * f32(2.0) * ratio_value_41 + factor_85 * f32(2.0) * ratio_value_43 + factor_86 * f32(4.0) * ratio_value_43) + factor_87 * square_8) * ratio_value_46 + factor_88 * square_8 - x_unit_9 * square_9 * (adjoint_x_unit[row, d_185] - sum_norm_embedding_2 * x_unit_9) - sum_norm_embedding_change[row, d_185] * x_unit_9 * ratio_value_46
         _multiply(softmax_target_slope[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity[: stop - start], False)
@@ -1372,14 +1457,17 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_103 = term_41 * case_13 * ratio_value_49 * ratio_value_53
             factor_104 = scale * seed_5 * f32(sum_norm_weight_sensitivity_8[row, y_5]) * case_14 / term_39
             factor_105 = scale * f32(sum_norm_weight_sensitivity_6[row, y_5]) * case_14 * exp_difference_value_4 / (term_39 * term_39)
+            over_factor_89_unit, over_factor_89 = _divisor(factor_89)
+            over_factor_92_unit, over_factor_92 = _divisor(factor_92)
+            over_factor_96_unit, over_factor_96 = _divisor(factor_96)
             for d_187 in range(d):
                 W_y_11 = f32(weight[y_5, d_187])
-                ratio_value_48 = _ratio(W_y_11, factor_89)
+                ratio_value_48 = _quotient(W_y_11, over_factor_89_unit, over_factor_89)
                 sum_norm_weight_sensitivity_5_own_part1[y_5, d_187] += factor_90 * f32(2.0) * ratio_value_48
                 theta_change_2_3 = theta_change_2[row, d_187]
                 x_unit_10 = f32(x_unit[row, d_187])
-                term_35 = norm_label_sensitivity_2_3 * ratio_value_48 - _ratio(x_unit_10 - ratio_value_48, factor_92)
-                term_37 = _ratio(x_unit_10 + ratio_value_48, factor_96) - norm_label_2_sensitivity_2_3 * ratio_value_48
+                term_35 = norm_label_sensitivity_2_3 * ratio_value_48 - _quotient(x_unit_10 - ratio_value_48, over_factor_92_unit, over_factor_92)
+                term_37 = _quotient(x_unit_10 + ratio_value_48, over_factor_96_unit, over_factor_96) - norm_label_2_sensitivity_2_3 * ratio_value_48
                 sum_norm_weight_sensitivity_5_own_part2[y_5, d_187] += factor_98 * (factor_93 * f32(2.0) * theta_change_2_3 + factor_95 * f32(2.0) * term_35 + factor_97 * (-f32(2.0)) * term_37)
                 target_change_2_3 = target_change_2[row, d_187]
                 sum_norm_weight_sensitivity_5_own_part3[y_5, d_187] += factor_99 * (-f32(2.0)) * target_change_2_3
@@ -1472,21 +1560,23 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now_sum = 0.0
+        over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_350 = strip + place
                 W_2 = f32(weight[k_4, f_350])
-                ratio_value = _ratio(W_2, peak_weight_now)
+                ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
             scaled_weight_now_sum += _block_sum(strips[0], length)
         scaled_weight_now = f32(scaled_weight_now_sum)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
+        over_factor_unit, over_factor = _divisor(factor)
         for f_5 in range(d):
             W_3 = f32(weight[k_4, f_5])
-            w_unit[k_4, f_5] = _ratio(W_3, factor)
+            w_unit[k_4, f_5] = _quotient(W_3, over_factor_unit, over_factor)
     sum_scale = 0.0
     sum_scale_lost = 0.0
     sum_scale_2 = 0.0
@@ -1522,12 +1612,13 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 magnitude_value_2 = abs(x)
                 peak_embedding = _larger(peak_embedding, magnitude_value_2)
             scaled_embedding_sum = 0.0
+            over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = f32(embedding[i, f_351])
-                    ratio_value_2 = _ratio(x_2, peak_embedding)
+                    ratio_value_2 = _quotient(x_2, over_peak_embedding_unit, over_peak_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     strips[0, place] = square_2
                 scaled_embedding_sum += _block_sum(strips[0], length)
@@ -1537,29 +1628,33 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             factor_2 = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             y = label[i]
             factor_3 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
+            over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+            over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             for f_8 in range(d):
                 x_3 = f32(embedding[i, f_8])
-                x_unit_now = _ratio(x_3, factor_2)
+                x_unit_now = _quotient(x_3, over_factor_2_unit, over_factor_2)
                 x_unit[row, f_8] = x_unit_now
                 W_y = f32(weight[y, f_8])
-                ratio_value_3 = _ratio(W_y, factor_3)
+                ratio_value_3 = _quotient(W_y, over_factor_3_unit, over_factor_3)
                 magnitude_value_3 = abs(x_unit_now - ratio_value_3)
                 peak_label = _larger(peak_label, magnitude_value_3)
                 magnitude_value_4 = abs(x_unit_now + ratio_value_3)
                 peak_label_2 = _larger(peak_label_2, magnitude_value_4)
             scaled_label_sum = 0.0
             scaled_label_2_sum = 0.0
+            over_peak_label_unit, over_peak_label = _divisor(peak_label)
+            over_peak_label_2_unit, over_peak_label_2 = _divisor(peak_label_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = f32(x_unit[row, f_352])
                     W_y_2 = f32(weight[y, f_352])
-                    ratio_value_4 = _ratio(W_y_2, factor_3)
-                    ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label)
+                    ratio_value_4 = _quotient(W_y_2, over_factor_3_unit, over_factor_3)
+                    ratio_value_5 = _quotient(x_unit_2 - ratio_value_4, over_peak_label_unit, over_peak_label)
                     square_3 = (ratio_value_5 * ratio_value_5)
                     strips[0, place] = square_3
-                    ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2)
+                    ratio_value_6 = _quotient(x_unit_2 + ratio_value_4, over_peak_label_2_unit, over_peak_label_2)
                     square_4 = (ratio_value_6 * ratio_value_6)
                     strips[1, place] = square_4
                 scaled_label_sum += _block_sum(strips[0], length)
@@ -1596,6 +1691,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target)
                     exp_target[k_354] = exp_target_now
                     strips[0, place] = exp_target_now
+                _interleave(4)
                 apart = np.uint64(argmax_target) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1619,6 +1715,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             logsumexp_target_sensitivity_2_sum = 0.0
             factor_14 = seed_2 / (f32(1.0) + rest_target)
             term_6 = f32(1.0) + rest_target
+            per_term_6_unit, per_term_6 = _inverse(term_6)
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
@@ -1627,7 +1724,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     sum_w_unit_2 = f32(sum_w_unit[row, k_202])
                     factor_15 = factor_14 * exp_target_2 * sum_w_unit_2
                     strips[0, place] = factor_15
-                    factor_16 = exp_target_2 * sum_w_unit_2 / term_6
+                    factor_16 = _quotient(exp_target_2 * sum_w_unit_2, per_term_6_unit, per_term_6)
                     strips[1, place] = factor_16
                 apart = np.uint64(y_2) - strip
                 if apart < length:
@@ -1732,12 +1829,13 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now_sum = 0.0
+        over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_350 = strip + place
                 W_2 = f32(weight[k_4, f_350])
-                ratio_value = _ratio(W_2, peak_weight_now)
+                ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
             scaled_weight_now_sum += _block_sum(strips[0], length)
@@ -1745,12 +1843,13 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         scaled_weight[k_4] = scaled_weight_now
         norm_weight_tangent_now_sum = 0.0
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
+        over_factor_unit, over_factor = _divisor(factor)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_5 = strip + place
                 W_3 = f32(weight[k_4, f_5])
-                w_unit_now = _ratio(W_3, factor)
+                w_unit_now = _quotient(W_3, over_factor_unit, over_factor)
                 w_unit[k_4, f_5] = w_unit_now
                 v_W = f32(direction_weight[k_4, f_5])
                 factor_2 = v_W * w_unit_now
@@ -1800,12 +1899,13 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
             peak_embedding[row] = peak_embedding_now
             scaled_embedding_now_sum = 0.0
+            over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = f32(embedding[i, f_351])
-                    ratio_value_3 = _ratio(x_2, peak_embedding_now)
+                    ratio_value_3 = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square_2 = (ratio_value_3 * ratio_value_3)
                     strips[0, place] = square_2
                 scaled_embedding_now_sum += _block_sum(strips[0], length)
@@ -1817,15 +1917,17 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_3 = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             y = label[i]
             factor_4 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
+            over_factor_3_unit, over_factor_3 = _divisor(factor_3)
+            over_factor_4_unit, over_factor_4 = _divisor(factor_4)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
                     x_3 = f32(embedding[i, f_8])
-                    x_unit_now = _ratio(x_3, factor_3)
+                    x_unit_now = _quotient(x_3, over_factor_3_unit, over_factor_3)
                     x_unit[row, f_8] = x_unit_now
                     W_y = f32(weight[y, f_8])
-                    ratio_value_4 = _ratio(W_y, factor_4)
+                    ratio_value_4 = _quotient(W_y, over_factor_4_unit, over_factor_4)
                     term = x_unit_now - ratio_value_4
                     magnitude_value_3 = abs(term)
                     peak_label_now = _larger(peak_label_now, magnitude_value_3)
@@ -1843,17 +1945,19 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             scaled_label_now_sum = 0.0
             scaled_label_2_now_sum = 0.0
             ratio_value_8 = _ratio(f32(1.0), factor_3)
+            over_peak_label_now_unit, over_peak_label_now = _divisor(peak_label_now)
+            over_peak_label_2_now_unit, over_peak_label_2_now = _divisor(peak_label_2_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = f32(x_unit[row, f_352])
                     W_y_2 = f32(weight[y, f_352])
-                    ratio_value_5 = _ratio(W_y_2, factor_4)
-                    ratio_value_6 = _ratio(x_unit_2 - ratio_value_5, peak_label_now)
+                    ratio_value_5 = _quotient(W_y_2, over_factor_4_unit, over_factor_4)
+                    ratio_value_6 = _quotient(x_unit_2 - ratio_value_5, over_peak_label_now_unit, over_peak_label_now)
                     square_3 = (ratio_value_6 * ratio_value_6)
                     strips[0, place] = square_3
-                    ratio_value_7 = _ratio(x_unit_2 + ratio_value_5, peak_label_2_now)
+                    ratio_value_7 = _quotient(x_unit_2 + ratio_value_5, over_peak_label_2_now_unit, over_peak_label_2_now)
                     square_4 = (ratio_value_7 * ratio_value_7)
                     strips[1, place] = square_4
                     v_x_2 = f32(direction_embedding[i, f_352])
@@ -1881,19 +1985,21 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             norm_label_2_tangent_now_sum = 0.0
             ratio_value_10 = _ratio(f32(1.0), factor_4)
             norm_weight_tangent_y = norm_weight_tangent[y]
+            over_factor_6_unit, over_factor_6 = _divisor(factor_6)
+            over_factor_7_unit, over_factor_7 = _divisor(factor_7)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_335 = strip + place
                     x_unit_3 = f32(x_unit[row, f_335])
                     W_y_3 = f32(weight[y, f_335])
-                    ratio_value_9 = _ratio(W_y_3, factor_4)
+                    ratio_value_9 = _quotient(W_y_3, over_factor_4_unit, over_factor_4)
                     x_unit_tangent_2 = f32(x_unit_tangent[row, f_335])
                     v_W_y = f32(direction_weight[y, f_335])
                     term_5 = v_W_y - norm_weight_tangent_y * ratio_value_9
-                    factor_10 = _ratio(x_unit_3 - ratio_value_9, factor_6) * (x_unit_tangent_2 - ratio_value_10 * term_5)
+                    factor_10 = _quotient(x_unit_3 - ratio_value_9, over_factor_6_unit, over_factor_6) * (x_unit_tangent_2 - ratio_value_10 * term_5)
                     strips[0, place] = factor_10
-                    factor_11 = (x_unit_tangent_2 + ratio_value_10 * term_5) * _ratio(x_unit_3 + ratio_value_9, factor_7)
+                    factor_11 = (x_unit_tangent_2 + ratio_value_10 * term_5) * _quotient(x_unit_3 + ratio_value_9, over_factor_7_unit, over_factor_7)
                     strips[1, place] = factor_11
                 norm_label_tangent_now_sum += _block_sum(strips[0], length)
                 norm_label_2_tangent_now_sum += _block_sum(strips[1], length)
@@ -1936,6 +2042,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     exp_target[row, k_354] = exp_target_now
                     strips[0, place] = exp_target_now
                     sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_target_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1966,14 +2073,17 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_20 = -scale * seed_2 * case_4 * case_5 * ratio_value_15 / (f32(1.0) + rest_target_now)
             ratio_value_17 = _ratio(factor_17, term_9)
             factor_21 = -scale * seed_2 * case_4 * case_5 * ratio_value_17 / (f32(1.0) + rest_target_now)
+            over_factor_16_unit, over_factor_16 = _divisor(factor_16)
+            over_factor_17_unit, over_factor_17 = _divisor(factor_17)
+            over_factor_19_unit, over_factor_19 = _divisor(factor_19)
             for f_5 in range(d):
                 x_unit_4 = f32(x_unit[row, f_5])
                 sum_w_unit_2_right[row, f_5] = factor_15 * x_unit_4
                 W_y_4 = f32(weight[y_2, f_5])
-                ratio_value_13 = _ratio(W_y_4, factor_16)
-                ratio_value_14 = _ratio(x_unit_4 + ratio_value_13, factor_17)
+                ratio_value_13 = _quotient(W_y_4, over_factor_16_unit, over_factor_16)
+                ratio_value_14 = _quotient(x_unit_4 + ratio_value_13, over_factor_17_unit, over_factor_17)
                 sum_w_unit_3[y_2, f_5] += factor_20 * ratio_value_14
-                ratio_value_16 = _ratio(x_unit_4 - ratio_value_13, factor_19)
+                ratio_value_16 = _quotient(x_unit_4 - ratio_value_13, over_factor_19_unit, over_factor_19)
                 sum_w_unit_4[y_2, f_5] += factor_21 * ratio_value_16
         _multiply(sum_w_unit_2_left[: stop - start], True, sum_w_unit_2_right[: stop - start], False, sum_w_unit_2, True)
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
@@ -2010,19 +2120,23 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_27 = case_6 * case_7 * ratio_value_22 / term_10
             seed_3 = seed[row]
             factor_28 = scale * seed_3
+            per_term_10_unit, per_term_10 = _inverse(term_10)
+            over_factor_22_unit, over_factor_22 = _divisor(factor_22)
+            over_factor_23_unit, over_factor_23 = _divisor(factor_23)
+            over_factor_25_unit, over_factor_25 = _divisor(factor_25)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
-                    sum_x_unit_now = f32(sum_x_unit_product[row, f_8]) / term_10
+                    sum_x_unit_now = _quotient(f32(sum_x_unit_product[row, f_8]), per_term_10_unit, per_term_10)
                     sum_x_unit[row, f_8] = sum_x_unit_now
                     x_unit_5 = f32(x_unit[row, f_8])
                     W_y_5 = f32(weight[y_3, f_8])
-                    ratio_value_18 = _ratio(W_y_5, factor_22)
+                    ratio_value_18 = _quotient(W_y_5, over_factor_22_unit, over_factor_22)
                     term_11 = x_unit_5 + ratio_value_18
-                    ratio_value_19 = _ratio(term_11, factor_23)
+                    ratio_value_19 = _quotient(term_11, over_factor_23_unit, over_factor_23)
                     term_14 = x_unit_5 - ratio_value_18
-                    ratio_value_21 = _ratio(term_14, factor_25)
+                    ratio_value_21 = _quotient(term_14, over_factor_25_unit, over_factor_25)
                     term_15 = sum_x_unit_now + factor_26 * f32(2.0) * ratio_value_19 + factor_27 * (-f32(2.0)) * ratio_value_21
                     adjoint_x_unit_now = factor_28 * term_15
                     adjoint_x_unit[row, f_8] = adjoint_x_unit_now
@@ -2047,11 +2161,12 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_30 = scale * target_tangent_2
             argmax_target_3 = argmax_target[row]
             term_17 = f32(direction_parameters[0]) * ((target_4) if argmax_target_3 == y_4 else f32(sum_w_unit[row, argmax_target_3]) if argmax_target_3 == argmax_target_3 else f32(np.nan)) + scale * sum_w_unit_tangent[argmax_target_3] * ((f32(0.0)) if argmax_target_3 == y_4 else f32(1.0) if argmax_target_3 == argmax_target_3 else f32(np.nan)) + scale * target_tangent_2 * ((f32(1.0)) if argmax_target_3 == y_4 else f32(0.0) if argmax_target_3 == argmax_target_3 else f32(np.nan))
+            per_term_16_unit, per_term_16 = _inverse(term_16)
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_338 = strip + place
-                    factor_31 = exp_target[row, k_338] * (f32(direction_parameters[0]) * ((target_4) if k_338 == y_4 else f32(sum_w_unit[row, k_338])) + scale * sum_w_unit_tangent[k_338] * ((f32(0.0)) if k_338 == y_4 else f32(1.0)) + factor_30 * ((f32(1.0)) if k_338 == y_4 else f32(0.0)) - term_17) / term_16
+                    factor_31 = _quotient(exp_target[row, k_338] * (f32(direction_parameters[0]) * ((target_4) if k_338 == y_4 else f32(sum_w_unit[row, k_338])) + scale * sum_w_unit_tangent[k_338] * ((f32(0.0)) if k_338 == y_4 else f32(1.0)) + factor_30 * ((f32(1.0)) if k_338 == y_4 else f32(0.0)) - term_17), per_term_16_unit, per_term_16)
                     strips[0, place] = factor_31
                 logsumexp_target_tangent_sum += _block_sum(strips[0], length)
             logsumexp_target_tangent = f32(logsumexp_target_tangent_sum)
@@ -2131,16 +2246,19 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_56 = -scale * case_10 * case_12 * ratio_value_31 * ratio_value_30 / term_16
             term_23 = f32(1.0) + (-f32(2.0)) * power_7 * positive_part_value_7 * ratio_value_30
             factor_57 = -scale * norm_label_2_tangent_2 * case_10 * case_12 * ratio_value_26 * term_23 / term_16
+            over_factor_39_unit, over_factor_39 = _divisor(factor_39)
+            over_factor_40_unit, over_factor_40 = _divisor(factor_40)
+            over_factor_41_unit, over_factor_41 = _divisor(factor_41)
             for f_5 in range(d):
                 x_unit_7 = f32(x_unit[row, f_5])
                 W_y_6 = f32(weight[y_4, f_5])
-                ratio_value_23 = _ratio(W_y_6, factor_39)
-                ratio_value_24 = _ratio(x_unit_7 + ratio_value_23, factor_40)
+                ratio_value_23 = _quotient(W_y_6, over_factor_39_unit, over_factor_39)
+                ratio_value_24 = _quotient(x_unit_7 + ratio_value_23, over_factor_40_unit, over_factor_40)
                 x_unit_tangent_4 = f32(x_unit_tangent[row, f_5])
                 v_W_y_2 = f32(direction_weight[y_4, f_5])
                 term_22 = v_W_y_2 - norm_weight_tangent_y_2 * ratio_value_23
                 sum_w_unit_3_tangent[y_4, f_5] += seed_4 * (factor_42 * ratio_value_24 + factor_43 * ratio_value_24 + factor_44 * ratio_value_24 + factor_45 * ratio_value_24 + factor_46 * ratio_value_24 + factor_47 * x_unit_tangent_4 + factor_48 * ratio_value_24 + factor_49 * term_22)
-                ratio_value_29 = _ratio(x_unit_7 - ratio_value_23, factor_41)
+                ratio_value_29 = _quotient(x_unit_7 - ratio_value_23, over_factor_41_unit, over_factor_41)
                 sum_w_unit_4_tangent[y_4, f_5] += seed_4 * (factor_50 * ratio_value_29 + factor_51 * term_22 + factor_52 * ratio_value_29 + factor_53 * ratio_value_29 + factor_54 * ratio_value_29 + factor_55 * ratio_value_29 + factor_56 * x_unit_tangent_4 + factor_57 * ratio_value_29)
         _multiply(sum_x_unit_tangent_part1_left[: stop - start], False, w_unit, False, sum_x_unit_tangent_part1[: stop - start], False)
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit_tangent, False, sum_x_unit_tangent_part2_product[: stop - start], False)
@@ -2206,19 +2324,23 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             norm_weight_tangent_y_3 = norm_weight_tangent[y_5]
             ratio_value_40 = _ratio(f32(1.0), factor_58)
             factor_79 = scale * (f32(2.0) * ratio_value_38 * ratio_value_36 + factor_65) * case_14 * case_15 * ratio_value_40 / term_24
+            per_term_24_unit, per_term_24 = _inverse(term_24)
+            over_factor_58_unit, over_factor_58 = _divisor(factor_58)
+            over_factor_59_unit, over_factor_59 = _divisor(factor_59)
+            over_factor_61_unit, over_factor_61 = _divisor(factor_61)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
-                    sum_x_unit_tangent_part2 = f32(sum_x_unit_tangent_part2_product[row, f_8]) / term_24  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
+                    sum_x_unit_tangent_part2 = _quotient(f32(sum_x_unit_tangent_part2_product[row, f_8]), per_term_24_unit, per_term_24)  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
                     sum_x_unit_tangent = sum_x_unit_tangent_part2 + f32(sum_x_unit_tangent_part1[row, f_8])  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
                     x_unit_8 = f32(x_unit[row, f_8])
                     W_y_7 = f32(weight[y_5, f_8])
-                    ratio_value_32 = _ratio(W_y_7, factor_58)
+                    ratio_value_32 = _quotient(W_y_7, over_factor_58_unit, over_factor_58)
                     term_25 = x_unit_8 + ratio_value_32
-                    ratio_value_33 = _ratio(term_25, factor_59)
+                    ratio_value_33 = _quotient(term_25, over_factor_59_unit, over_factor_59)
                     term_28 = x_unit_8 - ratio_value_32
-                    ratio_value_35 = _ratio(term_28, factor_61)
+                    ratio_value_35 = _quotient(term_28, over_factor_61_unit, over_factor_61)
                     term_29 = sum_x_unit[row, f_8] + factor_62 * f32(2.0) * ratio_value_33 + factor_63 * (-f32(2.0)) * ratio_value_35
                     x_unit_tangent_5 = f32(x_unit_tangent[row, f_8])
                     term_30 = f32(2.0) * ratio_value_34 * ratio_value_33 + (-f32(2.0)) * ratio_value_36 * ratio_value_35

@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -129,25 +129,48 @@ def _choose(typing_context, condition, a, b):
     return a(condition, a, a), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _raised_decay(x):
     """Return 2**64 exp(-abs(x))."""
     x = f32(x)
     x = -abs(x)
     x = f32(-104.0) if x < f32(-104.0) else x
-    shifted = _fma(x, f32(1.4426950216293335), f32(12582912.0))
-    k = shifted - f32(12582912.0)
+    start = f32(12583103.0)
+    shifted = _fma(x, f32(1.4426950216293335), start)
+    k = shifted - start
     far = _fma(k, f32(-0.693145751953125), x)
     r = _fma(k, f32(-1.428606765330187e-06), far)
-    lost = _fma(k, f32(-1.428606765330187e-06), far - r)
     p = f32(0.0013814793201163411)
     p = _fma(p, r, f32(0.008368708193302155))
     p = _fma(p, r, f32(0.04166838526725769))
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
-    p = _fma(p * r, r, lost) + r + f32(1.0)
-    bits = np.int32(np.float32(shifted).view(np.int32) - 1262485440)
-    return p * np.int32((bits + 127) << 23).view(np.float32)
+    p = _fma(p * r, r, r) + f32(1.0)
+    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    return p * power
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -219,10 +242,12 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
             row = i - start
             z = f32(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             log1p_value_block[row] = _log1p_unit((raised_decay_value * f32(5.421010862427522e-20)))
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -236,6 +261,7 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
             loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
+        _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -261,6 +287,7 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
             row = i - start
             z = f32(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -271,10 +298,11 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_2 = decay / (f32(1.0) + decay)
-            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((z < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit)
+            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_2)  # sigmoid(logit)
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = _choose(z >= f32(0.0), factor_2, _choose((z < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit)
+            sigmoid_minus = _choose(z >= f32(0.0), factor_2, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit)
             gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -297,11 +325,13 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             row = i - start
             z = f32(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -319,9 +349,10 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
             factor_3 = decay / (f32(1.0) + decay)
-            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((z < f32(0.0)), factor_3, f32(np.nan)))  # sigmoid(logit)
-            sigmoid_minus = _choose(z >= f32(0.0), factor_3, _choose((z < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit)
+            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_3)  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= f32(0.0), factor_3, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit)
             gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
+        _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -347,6 +378,7 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
             row = i - start
             z = f32(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -357,9 +389,10 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_2 = decay / (f32(1.0) + decay)
-            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((z < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit)
-            sigmoid_minus = _choose(z >= f32(0.0), factor_2, _choose((z < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit)
+            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_2)  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= f32(0.0), factor_2, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit)
             hessian_logit[i] = seed * (factor + pos_weight * t_1 + term * (f32(1.0) - y)) * p * sigmoid_minus
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -379,6 +412,7 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
             row = i - start
             z = f32(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -390,11 +424,12 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_3 = decay / (f32(1.0) + decay)
-            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((z < f32(0.0)), factor_3, f32(np.nan)))  # sigmoid(logit)
+            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_3)  # sigmoid(logit)
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = _choose(z >= f32(0.0), factor_3, _choose((z < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit)
+            sigmoid_minus = _choose(z >= f32(0.0), factor_3, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit)
             gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
             hessian_logit[i] = seed * (factor + pos_weight * t_1 + factor_2) * p * sigmoid_minus
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -414,6 +449,7 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
             row = i - start
             z = f32(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -425,9 +461,10 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_2 = decay / (f32(1.0) + decay)
-            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((z < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit)
-            sigmoid_minus = _choose(z >= f32(0.0), factor_2, _choose((z < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit)
+            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_2)  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= f32(0.0), factor_2, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit)
             product_logit[i] = seed * v_z * (factor + pos_weight * t_1 + term * (f32(1.0) - y)) * p * sigmoid_minus
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -454,10 +491,12 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
             row = i - start
             z = f32(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             log1p_value_block[row] = _log1p_unit((raised_decay_value * f32(5.421010862427522e-20)))
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -472,6 +511,7 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
             t_1 = factor_2 + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
             factor_3 = seed * t_1 * softplus_minus
             sum_pos_weight_block[row] = factor_3
+        _interleave(2)
         sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, _block_sum(sum_label_smoothing_block, stop - start))
         sum_pos_weight, sum_pos_weight_lost = _plus(sum_pos_weight, sum_pos_weight_lost, _block_sum(sum_pos_weight_block, stop - start))
     sum_label_smoothing = _completed(sum_label_smoothing, sum_label_smoothing_lost)
@@ -506,11 +546,13 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             row = i - start
             z = f32(logit[i])
             raised_decay_value_block[row] = _raised_decay(z)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -521,8 +563,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor = decay / (f32(1.0) + decay)
-            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((z < f32(0.0)), factor, f32(np.nan)))  # sigmoid(logit)
-            sigmoid_minus = _choose(z >= f32(0.0), factor, _choose((z < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit)
+            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor)  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= f32(0.0), factor, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit)
             term = f32(0.5) - y
             term_2 = (-f32(0.5) + y) * p - pos_weight * sigmoid_minus * term
             log1p_value = log1p_value_block[row]
@@ -533,6 +575,7 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             factor_4 = seed * (f32(direction_parameters[1]) * softplus_minus * term - v_z * t_1 * sigmoid_minus)
             sum_pos_weight_tangent_block[row] = factor_4
             product_logit[i] = seed * (f32(direction_parameters[1]) * term_2 + v_z * (factor_3 + pos_weight * t_1 + term_3 * (f32(1.0) - y)) * p * sigmoid_minus - f32(direction_parameters[0]) * t_1 * sigmoid_minus)
+        _interleave(2)
         sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, _block_sum(sum_label_smoothing_tangent_block, stop - start))
         sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, _block_sum(sum_pos_weight_tangent_block, stop - start))
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)

@@ -150,6 +150,27 @@ def _ratio(a: float, b: float) -> float:
     return f32(0.0) if b == f32(0.0) else a / b
 
 
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = f32(1.8446744073709552e19) if size < f32(1e-19) else f32(5.421010862427522e-20) if size > f32(1e19) else f32(1.0)
+    return unit, f32(1.0) / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _divisor(b: float):
+    """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
+    unit, inverse = _inverse(b)
+    return unit, f32(0.0) if b == f32(0.0) else inverse
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(first, second, dissimilar, margin, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
@@ -178,13 +199,14 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
             squares_second_sum += _block_sum(strips[0], length)
         squares_second = f32(squares_second_sum)
         scaled_second_sum = 0.0
+        over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = f32(first[i, f_15])
                 b_2 = f32(second[i, f_15])
-                ratio_value = _ratio(a_2 - b_2, peak_second)
+                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square_2 = (ratio_value * ratio_value)
                 strips[0, place] = square_2
             scaled_second_sum += _block_sum(strips[0], length)
@@ -229,13 +251,14 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
             squares_second_sum += _block_sum(strips[0], length)
         squares_second = f32(squares_second_sum)
         scaled_second_sum = 0.0
+        over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = f32(first[i, f_15])
                 b_2 = f32(second[i, f_15])
-                ratio_value = _ratio(a_2 - b_2, peak_second)
+                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square_2 = (ratio_value * ratio_value)
                 strips[0, place] = square_2
             scaled_second_sum += _block_sum(strips[0], length)
@@ -253,10 +276,11 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
         case = ((f32(0.5)) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan))
         case_2 = ((f32(0.0)) if Y == 0 else (-positive_part_value_2 * _step(term_2)) if Y == Y else f32(np.nan))
         factor_2 = power * positive_part_value
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for d_2 in range(d):
             a_3 = f32(first[i, d_2])
             b_3 = f32(second[i, d_2])
-            ratio_value_2 = _ratio(a_3 - b_3, factor_2)
+            ratio_value_2 = _quotient(a_3 - b_3, over_factor_2_unit, over_factor_2)
             gradient_first[i, d_2] = seed * ((f32(2.0) * a_3 + (-f32(2.0)) * b_3) * case + case_2 * ratio_value_2)
             gradient_second[i, d_2] = seed * (case * (f32(2.0) * b_3 + (-f32(2.0)) * a_3) - case_2 * ratio_value_2)
     return total
@@ -281,13 +305,14 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
             magnitude_value = abs(a - b)
             peak_second = _larger(peak_second, magnitude_value)
         scaled_second_sum = 0.0
+        over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = f32(first[i, f_15])
                 b_2 = f32(second[i, f_15])
-                ratio_value = _ratio(a_2 - b_2, peak_second)
+                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
             scaled_second_sum += _block_sum(strips[0], length)
@@ -307,10 +332,11 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
         factor_3 = case_2 * ratio_value_3
         term_3 = factor_2 + factor_3
         term_4 = factor_3 - case_3
+        over_factor_unit, over_factor = _divisor(factor)
         for d_2 in range(d):
             a_3 = f32(first[i, d_2])
             b_3 = f32(second[i, d_2])
-            ratio_value_2 = _ratio(a_3 - b_3, factor)
+            ratio_value_2 = _quotient(a_3 - b_3, over_factor_unit, over_factor)
             gradient_first[i, d_2] = seed * ((f32(2.0) * a_3 + (-f32(2.0)) * b_3) * case + case_2 * ratio_value_2)
             gradient_second[i, d_2] = seed * (case * (f32(2.0) * b_3 + (-f32(2.0)) * a_3) - case_2 * ratio_value_2)
             square_2 = (ratio_value_2 * ratio_value_2)
@@ -337,13 +363,14 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
             magnitude_value = abs(a - b)
             peak_second = _larger(peak_second, magnitude_value)
         scaled_second_sum = 0.0
+        over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = f32(first[i, f_15])
                 b_2 = f32(second[i, f_15])
-                ratio_value = _ratio(a_2 - b_2, peak_second)
+                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
             scaled_second_sum += _block_sum(strips[0], length)
@@ -352,6 +379,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         factor = power * positive_part_value
+        over_factor_unit, over_factor = _divisor(factor)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -360,7 +388,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
                 v_b = f32(direction_second[i, f_13])
                 a_3 = f32(first[i, f_13])
                 b_3 = f32(second[i, f_13])
-                factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
+                factor_2 = (v_a - v_b) * _quotient(a_3 - b_3, over_factor_unit, over_factor)
                 strips[0, place] = factor_2
             norm_second_tangent_sum += _block_sum(strips[0], length)
         norm_second_tangent = f32(norm_second_tangent_sum)
@@ -382,7 +410,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
             v_a_2 = f32(direction_first[i, d_2])
             a_4 = f32(first[i, d_2])
             b_4 = f32(second[i, d_2])
-            ratio_value_3 = _ratio(a_4 - b_4, factor)
+            ratio_value_3 = _quotient(a_4 - b_4, over_factor_unit, over_factor)
             product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_5 * ratio_value_3)
             product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_6 * ratio_value_3)
 
@@ -410,13 +438,14 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
             magnitude_value = abs(a - b)
             peak_second = _larger(peak_second, magnitude_value)
         scaled_second_sum = 0.0
+        over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = f32(first[i, f_15])
                 b_2 = f32(second[i, f_15])
-                ratio_value = _ratio(a_2 - b_2, peak_second)
+                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
             scaled_second_sum += _block_sum(strips[0], length)
@@ -455,13 +484,14 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
             magnitude_value = abs(a - b)
             peak_second = _larger(peak_second, magnitude_value)
         scaled_second_sum = 0.0
+        over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = f32(first[i, f_15])
                 b_2 = f32(second[i, f_15])
-                ratio_value = _ratio(a_2 - b_2, peak_second)
+                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
             scaled_second_sum += _block_sum(strips[0], length)
@@ -470,6 +500,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         factor = power * positive_part_value
+        over_factor_unit, over_factor = _divisor(factor)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -478,7 +509,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
                 v_b = f32(direction_second[i, f_13])
                 a_3 = f32(first[i, f_13])
                 b_3 = f32(second[i, f_13])
-                factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
+                factor_2 = (v_a - v_b) * _quotient(a_3 - b_3, over_factor_unit, over_factor)
                 strips[0, place] = factor_2
             norm_second_tangent_sum += _block_sum(strips[0], length)
         norm_second_tangent = f32(norm_second_tangent_sum)
@@ -506,7 +537,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
             v_a_2 = f32(direction_first[i, d_2])
             a_4 = f32(first[i, d_2])
             b_4 = f32(second[i, d_2])
-            ratio_value_3 = _ratio(a_4 - b_4, factor)
+            ratio_value_3 = _quotient(a_4 - b_4, over_factor_unit, over_factor)
             product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_6 * ratio_value_3 + factor_7 * ratio_value_3)
             product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_8 * ratio_value_3 + factor_9 * ratio_value_3)
     sum_margin_tangent = _completed(sum_margin_tangent, sum_margin_tangent_lost)

@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -133,27 +133,48 @@ def _choose(typing_context, condition, a, b):
     return a(condition, a, a), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp(x):
     """Return exp(x)."""
     x = f32(x)
     x = f32(89.0) if x > f32(89.0) else x
     x = f32(-104.0) if x < f32(-104.0) else x
-    shifted = _fma(x, f32(1.4426950216293335), f32(12582912.0))
-    k = shifted - f32(12582912.0)
+    start = f32(12583103.0) if x < f32(0.0) else f32(12582975.0)
+    shifted = _fma(x, f32(1.4426950216293335), start)
+    k = shifted - start
     far = _fma(k, f32(-0.693145751953125), x)
     r = _fma(k, f32(-1.428606765330187e-06), far)
-    lost = _fma(k, f32(-1.428606765330187e-06), far - r)
     p = f32(0.0013814793201163411)
     p = _fma(p, r, f32(0.008368708193302155))
     p = _fma(p, r, f32(0.04166838526725769))
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
-    p = _fma(p * r, r, lost) + r + f32(1.0)
-    bits = np.int32(np.float32(shifted).view(np.int32) - 1262485504)
-    half = np.int32(bits >> 1)  # in two steps: 2**k may be subnormal, or too large
-    first = np.int32((half + 127) << 23).view(np.float32)
-    return p * first * np.int32((bits - half + 127) << 23).view(np.float32)
+    p = _fma(p * r, r, r) + f32(1.0)
+    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    return p * power * (f32(5.421010862427522e-20) if x < f32(0.0) else f32(1.8446744073709552e+19))
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -162,19 +183,19 @@ def _raised_decay(x):
     x = f32(x)
     x = -abs(x)
     x = f32(-104.0) if x < f32(-104.0) else x
-    shifted = _fma(x, f32(1.4426950216293335), f32(12582912.0))
-    k = shifted - f32(12582912.0)
+    start = f32(12583103.0)
+    shifted = _fma(x, f32(1.4426950216293335), start)
+    k = shifted - start
     far = _fma(k, f32(-0.693145751953125), x)
     r = _fma(k, f32(-1.428606765330187e-06), far)
-    lost = _fma(k, f32(-1.428606765330187e-06), far - r)
     p = f32(0.0013814793201163411)
     p = _fma(p, r, f32(0.008368708193302155))
     p = _fma(p, r, f32(0.04166838526725769))
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
-    p = _fma(p * r, r, lost) + r + f32(1.0)
-    bits = np.int32(np.float32(shifted).view(np.int32) - 1262485440)
-    return p * np.int32((bits + 127) << 23).view(np.float32)
+    p = _fma(p * r, r, r) + f32(1.0)
+    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    return p * power
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -274,10 +295,12 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             y = f32(target[i])
             term = -f32(1.0) + f32(2.0) * y
             raised_decay_value_block[row] = _raised_decay(z * term)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             log1p_value_block[row] = _log1p_unit((raised_decay_value * f32(5.421010862427522e-20)))
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -286,6 +309,7 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             log1p_value = log1p_value_block[row]
             factor = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -300,6 +324,7 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             loss = softplus_minus * alpha_t * sigmoid_power_value
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
+        _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -329,11 +354,13 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             z = f32(logit[i])
             factor_2 = z * term
             raised_decay_value_block[row] = _raised_decay(factor_2)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             y = f32(target[i])
@@ -342,6 +369,7 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             factor = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -357,10 +385,11 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = decay / (f32(1.0) + decay)
-            sigmoid_minus = _choose(factor_2 >= f32(0.0), factor_3, _choose((factor_2 < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= f32(0.0), factor_3, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            p_t = _choose(factor_2 >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor_2 < f32(0.0)), factor_3, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor_2 >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_3)  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * alpha_t * sigmoid_power_value * (-sigmoid_minus - gamma * softplus_minus * p_t)
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -386,11 +415,13 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             term = -f32(1.0) + f32(2.0) * y
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -399,6 +430,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -418,9 +450,10 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             factor_3 = loss * sample_weight
             total_block[row] = factor_3
             factor_4 = decay / (f32(1.0) + decay)
-            sigmoid_minus = _choose(factor >= f32(0.0), factor_4, _choose((factor < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
-            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor < f32(0.0)), factor_4, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), factor_4, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit*(2*target - 1))
+            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_4)  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * alpha_t * sigmoid_power_value * (-sigmoid_minus - gamma * softplus_minus * p_t)
+        _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -450,11 +483,13 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             term = -f32(1.0) + f32(2.0) * y
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -463,6 +498,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -474,14 +510,15 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_2 = decay / (f32(1.0) + decay)
-            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, _choose((factor < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit*(2*target - 1))
             hessian_logit[i] = seed * p_t * alpha_t * sigmoid_power_value * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * (-sigmoid_minus - gamma * softplus_minus * p_t))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -505,11 +542,13 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             z = f32(logit[i])
             factor_2 = z * term
             raised_decay_value_block[row] = _raised_decay(factor_2)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             y = f32(target[i])
@@ -518,6 +557,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             factor = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -533,12 +573,13 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = decay / (f32(1.0) + decay)
-            sigmoid_minus = _choose(factor_2 >= f32(0.0), factor_3, _choose((factor_2 < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= f32(0.0), factor_3, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            p_t = _choose(factor_2 >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor_2 < f32(0.0)), factor_3, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor_2 >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_3)  # sigmoid(logit*(2*target - 1))
             term_3 = -sigmoid_minus - gamma * softplus_minus * p_t
             gradient_logit[i] = seed * term * alpha_t * sigmoid_power_value * term_3
             hessian_logit[i] = seed * p_t * alpha_t * sigmoid_power_value * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * term_3)
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -562,11 +603,13 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             term = -f32(1.0) + f32(2.0) * y
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -575,6 +618,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -587,14 +631,15 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_2 = decay / (f32(1.0) + decay)
-            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, _choose((factor < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit*(2*target - 1))
             product_logit[i] = seed * v_z * p_t * alpha_t * sigmoid_power_value * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * (-sigmoid_minus - gamma * softplus_minus * p_t))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -627,10 +672,12 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             term = -f32(1.0) + f32(2.0) * y
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             log1p_value_block[row] = _log1p_unit((raised_decay_value * f32(5.421010862427522e-20)))
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -639,6 +686,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -659,6 +707,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             sum_gamma_block[row] = factor_4
             factor_5 = -seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * sigmoid_power_value
             sum_gamma_sensitivity_block[row] = factor_5
+        _interleave(2)
         sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, _block_sum(sum_alpha_block, stop - start))
         sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, _block_sum(sum_gamma_block, stop - start))
         sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, _block_sum(sum_gamma_sensitivity_block, stop - start))
@@ -698,11 +747,13 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             z = f32(logit[i])
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             y = f32(target[i])
@@ -711,6 +762,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -723,11 +775,11 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_2 = decay / (f32(1.0) + decay)
-            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, _choose((factor < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
             term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             case = _choose(alpha_given, term, f32(0.0))
@@ -739,6 +791,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             factor_6 = seed * (f32(direction_parameters[0]) * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * (softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t + factor_5) * alpha_t - f32(direction_parameters[1]) * softplus_plus * softplus_minus * case) * sigmoid_power_value
             sum_gamma_tangent_block[row] = factor_6
             product_logit[i] = seed * (f32(direction_parameters[1]) * term * case * term_2 + f32(direction_parameters[0]) * term * alpha_t * (-softplus_plus * term_2 + factor_5) + v_z * p_t * alpha_t * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * term_2)) * sigmoid_power_value
+        _interleave(2)
         sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_block, stop - start))
         sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_block, stop - start))
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)

@@ -300,27 +300,47 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp(x):
-    """Return exp(x)."""
+def _exp_down(x):
+    """Return exp(x) for x up to 0."""
     x = f32(x)
-    x = f32(89.0) if x > f32(89.0) else x
     x = f32(-104.0) if x < f32(-104.0) else x
-    shifted = _fma(x, f32(1.4426950216293335), f32(12582912.0))
-    k = shifted - f32(12582912.0)
+    start = f32(12583103.0)
+    shifted = _fma(x, f32(1.4426950216293335), start)
+    k = shifted - start
     far = _fma(k, f32(-0.693145751953125), x)
     r = _fma(k, f32(-1.428606765330187e-06), far)
-    lost = _fma(k, f32(-1.428606765330187e-06), far - r)
     p = f32(0.0013814793201163411)
     p = _fma(p, r, f32(0.008368708193302155))
     p = _fma(p, r, f32(0.04166838526725769))
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
-    p = _fma(p * r, r, lost) + r + f32(1.0)
-    bits = np.int32(np.float32(shifted).view(np.int32) - 1262485504)
-    half = np.int32(bits >> 1)  # in two steps: 2**k may be subnormal, or too large
-    first = np.int32((half + 127) << 23).view(np.float32)
-    return p * first * np.int32((bits - half + 127) << 23).view(np.float32)
+    p = _fma(p * r, r, r) + f32(1.0)
+    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    return p * power * f32(5.421010862427522e-20)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -329,19 +349,19 @@ def _raised_decay(x):
     x = f32(x)
     x = -abs(x)
     x = f32(-104.0) if x < f32(-104.0) else x
-    shifted = _fma(x, f32(1.4426950216293335), f32(12582912.0))
-    k = shifted - f32(12582912.0)
+    start = f32(12583103.0)
+    shifted = _fma(x, f32(1.4426950216293335), start)
+    k = shifted - start
     far = _fma(k, f32(-0.693145751953125), x)
     r = _fma(k, f32(-1.428606765330187e-06), far)
-    lost = _fma(k, f32(-1.428606765330187e-06), far - r)
     p = f32(0.0013814793201163411)
     p = _fma(p, r, f32(0.008368708193302155))
     p = _fma(p, r, f32(0.04166838526725769))
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
-    p = _fma(p * r, r, lost) + r + f32(1.0)
-    bits = np.int32(np.float32(shifted).view(np.int32) - 1262485440)
-    return p * np.int32((bits + 127) << 23).view(np.float32)
+    p = _fma(p * r, r, r) + f32(1.0)
+    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    return p * power
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -425,12 +445,17 @@ def _largest(row, count: int) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    place = count
-    for k in range(count):
-        here = k if row[k] == x else count
-        place = min(place, here)
-    return place if place < count else 0
+    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
+    for start in range(0, count, 256):
+        end = min(start + 256, count)
+        found = 0
+        for k in range(start, end):
+            found |= row[k] == x
+        if found:
+            for k in range(start, end):
+                if row[k] == x:
+                    return k
+    return 0
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -441,18 +466,35 @@ def _positive_part(x: float) -> float:
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
-    """exp(a - b), multiplied by what rounding took from the difference."""
-    d = a - b
-    back = d - a
-    lost = (a - (d - back)) - (b + back)
-    e = _exp(d)
-    return e + e * lost if not d < -f32(746.0) else f32(0.0)
+    """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
+    return _exp_down(a - b)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return f32(0.0) if b == f32(0.0) else a / b
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = f32(1.8446744073709552e19) if size < f32(1e-19) else f32(5.421010862427522e-20) if size > f32(1e19) else f32(1.0)
+    return unit, f32(1.0) / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _divisor(b: float):
+    """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
+    unit, inverse = _inverse(b)
+    return unit, f32(0.0) if b == f32(0.0) else inverse
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -503,16 +545,18 @@ def value(anchor, positive, scale, sample_weights, value_out):
             peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_anchor_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_anchor_unit, over_peak_anchor = _divisor(peak_anchor)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
-                ratio_value = _ratio(a_2, peak_anchor)
+                ratio_value = _quotient(a_2, over_peak_anchor_unit, over_peak_anchor)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = f32(positive[i, f_97])
-                ratio_value_2 = _ratio(p_2, peak_positive)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_anchor_sum += _block_sum(strips[0], length)
@@ -521,11 +565,13 @@ def value(anchor, positive, scale, sample_weights, value_out):
         scaled_positive = f32(scaled_positive_sum)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for f_3 in range(d):
             a_3 = f32(anchor[i, f_3])
-            a_unit[i, f_3] = _ratio(a_3, factor)
+            a_unit[i, f_3] = _quotient(a_3, over_factor_unit, over_factor)
             p_3 = f32(positive[i, f_3])
-            p_unit[i, f_3] = _ratio(p_3, factor_2)
+            p_unit[i, f_3] = _quotient(p_3, over_factor_2_unit, over_factor_2)
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -544,6 +590,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
                     j_99 = strip + place
                     exp_sum_a_unit = _exp_difference(scale * f32(sum_a_unit[row, j_99]), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
                     strips[0, place] = exp_sum_a_unit
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -605,16 +652,18 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         peak_positive[i] = peak_positive_now
         scaled_anchor_now_sum = 0.0
         scaled_positive_now_sum = 0.0
+        over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
+        over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
-                ratio_value = _ratio(a_2, peak_anchor_now)
+                ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = f32(positive[i, f_97])
-                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_anchor_now_sum += _block_sum(strips[0], length)
@@ -625,12 +674,14 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         scaled_positive[i] = scaled_positive_now
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for f_3 in range(d):
             a_3 = f32(anchor[i, f_3])
-            a_unit_now = _ratio(a_3, factor)
+            a_unit_now = _quotient(a_3, over_factor_unit, over_factor)
             a_unit[i, f_3] = a_unit_now
             p_3 = f32(positive[i, f_3])
-            p_unit_now = _ratio(p_3, factor_2)
+            p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
             p_unit[i, f_3] = p_unit_now
     sum_p_unit[:, :] = f32(0.0)
     total = 0.0
@@ -654,6 +705,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                     exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -683,11 +735,12 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             factor_6 = -case / term
             seed_3 = seed[i]
             factor_7 = scale * seed_3
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = f32(sum_a_unit_2_product[row, f_3]) / term
+                    sum_a_unit_2_now = _quotient(f32(sum_a_unit_2_product[row, f_3]), per_term_unit, per_term)
                     sum_a_unit_2[f_3] = sum_a_unit_2_now
                     factor_8 = factor_7 * f32(a_unit[i, f_3]) * (sum_a_unit_2_now + factor_6 * f32(p_unit[i, f_3]))
                     strips[0, place] = factor_8
@@ -776,16 +829,18 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         peak_positive[i] = peak_positive_now
         scaled_anchor_now_sum = 0.0
         scaled_positive_now_sum = 0.0
+        over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
+        over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
-                ratio_value = _ratio(a_2, peak_anchor_now)
+                ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = f32(positive[i, f_97])
-                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_anchor_now_sum += _block_sum(strips[0], length)
@@ -797,15 +852,17 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         sum_norm_anchor_sensitivity_now_sum = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = f32(anchor[i, f_3])
-                a_unit_now = _ratio(a_3, factor)
+                a_unit_now = _quotient(a_3, over_factor_unit, over_factor)
                 a_unit[i, f_3] = a_unit_now
                 p_3 = f32(positive[i, f_3])
-                p_unit_now = _ratio(p_3, factor_2)
+                p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
                 p_unit[i, f_3] = p_unit_now
                 factor_3 = a_unit_now * p_unit_now
                 strips[0, place] = factor_3
@@ -839,6 +896,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                     exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -857,11 +915,12 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             factor_7 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
             ratio_value_3 = _ratio(f32(1.0), factor_7)
             factor_8 = exp_sum_a_unit_own_now * seed_2 * sum_norm_anchor_sensitivity_4 * square_3 * ratio_value_3 / term
+            over_factor_6_unit, over_factor_6 = _divisor(factor_6)
             for f_6 in range(d):
                 a_unit_2 = f32(a_unit[i, f_6])
                 sum_p_unit_right[row, f_6] = factor_5 * a_unit_2
                 p_4 = f32(positive[argmax_sum_a_unit_now, f_6])
-                sum_norm_anchor_change[i, f_6] = factor_8 * (f32(p_unit[i, f_6]) + a_unit_2 * sum_a_unit_4 - _ratio(p_4, factor_6) - a_unit_2 * sum_a_unit_3)
+                sum_norm_anchor_change[i, f_6] = factor_8 * (f32(p_unit[i, f_6]) + a_unit_2 * sum_a_unit_4 - _quotient(p_4, over_factor_6_unit, over_factor_6) - a_unit_2 * sum_a_unit_3)
             logsumexp_sum_a_unit_centred[i, :] = f32(0.0)
             sum_norm_anchor_sensitivity_3[i, :] = f32(0.0)
             sum_a_unit_2_sensitivity_own[i, :] = f32(0.0)
@@ -876,11 +935,12 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 ratio_value_4 = _ratio(f32(1.0), math.sqrt(scaled_positive[j_52]) * _positive_part(peak_positive[j_52]))
                 factor_13 = factor_12 * exp_sum_a_unit_2 * sum_a_unit_5 * case * ratio_value_4
                 factor_14 = factor_12 * exp_sum_a_unit_2 * case * ratio_value_4
+                over_factor_6_unit, over_factor_6 = _divisor(factor_6)
                 for d_48 in range(d):
                     p_unit_2 = f32(p_unit[j_52, d_48])
                     a_unit_3 = f32(a_unit[i, d_48])
                     p_5 = f32(positive[argmax_sum_a_unit_now, d_48])
-                    term_2 = p_unit_2 + a_unit_3 * sum_a_unit_4 - _ratio(p_5, factor_6) - a_unit_3 * sum_a_unit_5
+                    term_2 = p_unit_2 + a_unit_3 * sum_a_unit_4 - _quotient(p_5, over_factor_6_unit, over_factor_6) - a_unit_3 * sum_a_unit_5
                     if j_52 != argmax_sum_a_unit_now:
                         logsumexp_sum_a_unit_centred[i, d_48] += factor_10 * term_2
                     if (i != j_52 and j_52 != argmax_sum_a_unit_now):
@@ -905,11 +965,12 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             factor_15 = -case_2 / term_4
             seed_3 = seed[i]
             factor_16 = scale * seed_3
+            per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = f32(sum_a_unit_2_product[row, f_3]) / term_4
+                    sum_a_unit_2_now = _quotient(f32(sum_a_unit_2_product[row, f_3]), per_term_4_unit, per_term_4)
                     sum_a_unit_2[i, f_3] = sum_a_unit_2_now
                     a_unit_4 = f32(a_unit[i, f_3])
                     p_unit_3 = f32(p_unit[i, f_3])
@@ -976,6 +1037,8 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         factor_42 = -case_3 / term_6
         factor_43 = scale * seed_4
         factor_44 = -scale * exp_sum_a_unit_own_3 * seed_4 * ratio_value_9 / term_6
+        over_factor_25_unit, over_factor_25 = _divisor(factor_25)
+        over_factor_30_unit, over_factor_30 = _divisor(factor_30)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -988,11 +1051,11 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 factor_24 = p_unit_4 * sum_p_unit_2
                 strips[1, place] = factor_24
                 a_4 = f32(anchor[argmax_sum_a_unit_3, f_39])
-                ratio_value_6 = _ratio(a_4, factor_25)
+                ratio_value_6 = _quotient(a_4, over_factor_25_unit, over_factor_25)
                 logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_3, f_39]
                 sum_a_unit_2_2 = sum_a_unit_2[argmax_sum_a_unit_3, f_39]
                 p_6 = f32(positive[argmax_sum_a_unit_3, f_39])
-                ratio_value_8 = _ratio(p_6, factor_30)
+                ratio_value_8 = _quotient(p_6, over_factor_30_unit, over_factor_30)
                 term_7 = sum_a_unit_2_2 + factor_31 * ratio_value_8
                 logsumexp_sum_a_unit_centred_4 = logsumexp_sum_a_unit_centred[j_5, f_39]
                 sum_a_unit_2_3 = sum_a_unit_2[j_5, f_39]
@@ -1053,16 +1116,18 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_anchor_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_anchor_unit, over_peak_anchor = _divisor(peak_anchor)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
-                ratio_value = _ratio(a_2, peak_anchor)
+                ratio_value = _quotient(a_2, over_peak_anchor_unit, over_peak_anchor)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = f32(positive[i, f_97])
-                ratio_value_2 = _ratio(p_2, peak_positive)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_anchor_sum += _block_sum(strips[0], length)
@@ -1071,11 +1136,13 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         scaled_positive = f32(scaled_positive_sum)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for f_3 in range(d):
             a_3 = f32(anchor[i, f_3])
-            a_unit[i, f_3] = _ratio(a_3, factor)
+            a_unit[i, f_3] = _quotient(a_3, over_factor_unit, over_factor)
             p_3 = f32(positive[i, f_3])
-            p_unit[i, f_3] = _ratio(p_3, factor_2)
+            p_unit[i, f_3] = _quotient(p_3, over_factor_2_unit, over_factor_2)
     sum_scale = 0.0
     sum_scale_lost = 0.0
     sum_scale_2 = 0.0
@@ -1102,6 +1169,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                     exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_99]), max_sum_a_unit)
                     exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1113,6 +1181,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             logsumexp_sum_a_unit_centred_2_sum = 0.0
             factor_5 = seed_2 / (f32(1.0) + rest_sum_a_unit)
             term = f32(1.0) + rest_sum_a_unit
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
@@ -1122,7 +1191,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                     factor_6 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2
                     strips[0, place] = factor_6
                     term_2 = sum_a_unit_2 - f32(sum_a_unit[row, argmax_sum_a_unit])
-                    factor_7 = exp_sum_a_unit_2 * term_2 / term
+                    factor_7 = _quotient(exp_sum_a_unit_2 * term_2, per_term_unit, per_term)
                     strips[1, place] = factor_7
                     factor_8 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2 * term_2
                     strips[2, place] = factor_8
@@ -1212,16 +1281,18 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         peak_positive[i] = peak_positive_now
         scaled_anchor_now_sum = 0.0
         scaled_positive_now_sum = 0.0
+        over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
+        over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
-                ratio_value = _ratio(a_2, peak_anchor_now)
+                ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = f32(positive[i, f_97])
-                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_anchor_now_sum += _block_sum(strips[0], length)
@@ -1234,15 +1305,17 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         norm_positive_tangent_now_sum = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = f32(anchor[i, f_3])
-                a_unit_now = _ratio(a_3, factor)
+                a_unit_now = _quotient(a_3, over_factor_unit, over_factor)
                 a_unit[i, f_3] = a_unit_now
                 p_3 = f32(positive[i, f_3])
-                p_unit_now = _ratio(p_3, factor_2)
+                p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
                 p_unit[i, f_3] = p_unit_now
                 v_a = f32(direction_anchor[i, f_3])
                 factor_3 = a_unit_now * v_a
@@ -1294,6 +1367,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                     exp_sum_a_unit[row, j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1318,11 +1392,12 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             factor_7 = -case / term
             seed_3 = seed[i]
             factor_8 = scale * seed_3
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = f32(sum_a_unit_2_product[row, f_3]) / term
+                    sum_a_unit_2_now = _quotient(f32(sum_a_unit_2_product[row, f_3]), per_term_unit, per_term)
                     sum_a_unit_2[row, f_3] = sum_a_unit_2_now
                     a_unit_4 = f32(a_unit[i, f_3])
                     p_unit_3 = f32(p_unit[i, f_3])
@@ -1344,11 +1419,12 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             term_3 = f32(1.0) + rest_sum_a_unit_3
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             term_4 = scale * sum_a_unit_tangent[argmax_sum_a_unit_3] + f32(direction_parameters[0]) * f32(sum_a_unit[row, argmax_sum_a_unit_3])
+            per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_89 = strip + place
-                    factor_10 = exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + f32(direction_parameters[0]) * f32(sum_a_unit[row, j_89]) - term_4) / term_3
+                    factor_10 = _quotient(exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + f32(direction_parameters[0]) * f32(sum_a_unit[row, j_89]) - term_4), per_term_3_unit, per_term_3)
                     strips[0, place] = factor_10
                 logsumexp_sum_a_unit_tangent_sum += _block_sum(strips[0], length)
             logsumexp_sum_a_unit_tangent = f32(logsumexp_sum_a_unit_tangent_sum)
@@ -1385,11 +1461,12 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             softmax_sum_a_unit_tangent_own_2 = softmax_sum_a_unit_tangent_own[i]
             factor_15 = scale * softmax_sum_a_unit_tangent_own_2
             factor_16 = -scale * case_2 / term_5
+            per_term_5_unit, per_term_5 = _inverse(term_5)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_tangent_part2 = f32(sum_a_unit_2_tangent_part2_product[row, f_3]) / term_5  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
+                    sum_a_unit_2_tangent_part2 = _quotient(f32(sum_a_unit_2_tangent_part2_product[row, f_3]), per_term_5_unit, per_term_5)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
                     sum_a_unit_2_tangent_now = sum_a_unit_2_tangent_part2 + f32(sum_a_unit_2_tangent_part1[row, f_3])
                     sum_a_unit_2_tangent[f_3] = sum_a_unit_2_tangent_now
                     p_unit_4 = f32(p_unit[i, f_3])
@@ -1479,6 +1556,7 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
             row = i - start
             sample_weight_now = ((f32(sample_weights[i])) if weighted else f32(1.0))
             sample_weight[row] = sample_weight_now
+        _interleave(2)
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -1494,6 +1572,7 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
                     j_58 = strip + place
                     exp_sum_anchor = _exp_difference(scale * f32(sum_anchor[row, j_58]), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
                     strips[0, place] = exp_sum_anchor
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1540,6 +1619,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             sample_weight[row] = sample_weight_now
             seed_now = loss_scale * sample_weight_now
             seed[i] = seed_now
+        _interleave(2)
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -1558,6 +1638,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
                     exp_sum_anchor[j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1587,8 +1668,9 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             factor_4 = -case / term
             seed_3 = seed[i]
             factor_5 = scale * seed_3
+            per_term_unit, per_term = _inverse(term)
             for d_3 in range(d):
-                sum_anchor_2 = f32(sum_anchor_2_product[row, d_3]) / term  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
+                sum_anchor_2 = _quotient(f32(sum_anchor_2_product[row, d_3]), per_term_unit, per_term)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
                 p = f32(positive[i, d_3])
                 gradient_anchor[i, d_3] = factor_5 * (sum_anchor_2 + factor_4 * p)
         _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
@@ -1640,6 +1722,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
+        _interleave(2)
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[start:stop], False)
         for i in range(start, stop):
             row = i - start
@@ -1659,6 +1742,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                     exp_sum_anchor[j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1702,8 +1786,9 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             factor_6 = -case / term_3
             seed_3 = seed[i]
             factor_7 = scale * seed_3
+            per_term_3_unit, per_term_3 = _inverse(term_3)
             for d_3 in range(d):
-                sum_anchor_2_now = f32(sum_anchor_2_product[row, d_3]) / term_3
+                sum_anchor_2_now = _quotient(f32(sum_anchor_2_product[row, d_3]), per_term_3_unit, per_term_3)
                 sum_anchor_2[i, d_3] = sum_anchor_2_now
                 p_3 = f32(positive[i, d_3])
                 gradient_anchor[i, d_3] = factor_7 * (sum_anchor_2_now + factor_6 * p_3)
@@ -1764,6 +1849,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
             seed_now = sample_weight * loss_scale
             seed[row] = seed_now
+        _interleave(2)
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -1780,6 +1866,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                     exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_58]), max_sum_anchor)
                     exp_sum_anchor[j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1791,6 +1878,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             logsumexp_sum_anchor_centred_2_sum = 0.0
             factor_3 = seed_2 / (f32(1.0) + rest_sum_anchor)
             term = f32(1.0) + rest_sum_anchor
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
@@ -1800,7 +1888,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                     factor_4 = factor_3 * exp_sum_anchor_2 * sum_anchor_2
                     strips[0, place] = factor_4
                     term_2 = sum_anchor_2 - f32(sum_anchor[row, argmax_sum_anchor])
-                    factor_5 = exp_sum_anchor_2 * term_2 / term
+                    factor_5 = _quotient(exp_sum_anchor_2 * term_2, per_term_unit, per_term)
                     strips[1, place] = factor_5
                     factor_6 = factor_3 * exp_sum_anchor_2 * sum_anchor_2 * term_2
                     strips[2, place] = factor_6
@@ -1873,6 +1961,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
+        _interleave(2)
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -1892,6 +1981,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                     exp_sum_anchor[row, j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1910,8 +2000,9 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             row = i - start
             rest_sum_anchor_2 = rest_sum_anchor[i]
             term = f32(1.0) + rest_sum_anchor_2
+            per_term_unit, per_term = _inverse(term)
             for d_3 in range(d):
-                sum_anchor_2_now = f32(sum_anchor_2_product[row, d_3]) / term
+                sum_anchor_2_now = _quotient(f32(sum_anchor_2_product[row, d_3]), per_term_unit, per_term)
                 sum_anchor_2[row, d_3] = sum_anchor_2_now
         _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
         _multiply(anchor[start:stop], False, direction_positive, True, sum_anchor_tangent_part1[: stop - start], False)
@@ -1925,11 +2016,12 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             term_2 = f32(1.0) + rest_sum_anchor_3
             argmax_sum_anchor_2 = argmax_sum_anchor[i]
             term_3 = scale * sum_anchor_tangent[argmax_sum_anchor_2] + f32(direction_parameters[0]) * f32(sum_anchor[row, argmax_sum_anchor_2])
+            per_term_2_unit, per_term_2 = _inverse(term_2)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_52 = strip + place
-                    factor_3 = exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + f32(direction_parameters[0]) * f32(sum_anchor[row, j_52]) - term_3) / term_2
+                    factor_3 = _quotient(exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + f32(direction_parameters[0]) * f32(sum_anchor[row, j_52]) - term_3), per_term_2_unit, per_term_2)
                     strips[0, place] = factor_3
                 logsumexp_sum_anchor_tangent_sum += _block_sum(strips[0], length)
             logsumexp_sum_anchor_tangent = f32(logsumexp_sum_anchor_tangent_sum)
@@ -1966,8 +2058,9 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             softmax_sum_anchor_tangent_own_2 = softmax_sum_anchor_tangent_own[i]
             factor_8 = scale * softmax_sum_anchor_tangent_own_2
             factor_9 = -scale * case / term_4
+            per_term_4_unit, per_term_4 = _inverse(term_4)
             for d_3 in range(d):
-                sum_anchor_2_tangent_part2 = f32(sum_anchor_2_tangent_part2_product[row, d_3]) / term_4  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_2_tangent_part2 = _quotient(f32(sum_anchor_2_tangent_part2_product[row, d_3]), per_term_4_unit, per_term_4)  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 sum_anchor_2_tangent = sum_anchor_2_tangent_part2 + f32(sum_anchor_2_tangent_part1[row, d_3])  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 p = f32(positive[i, d_3])
                 v_p = f32(direction_positive[i, d_3])
@@ -2029,20 +2122,23 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         scaled_anchor_sum = 0.0
         scaled_positive_sum = 0.0
         scaled_negative_sum = 0.0
+        over_peak_anchor_unit, over_peak_anchor = _divisor(peak_anchor)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
-                ratio_value = _ratio(a_2, peak_anchor)
+                ratio_value = _quotient(a_2, over_peak_anchor_unit, over_peak_anchor)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = f32(positive[i, f_205])
-                ratio_value_2 = _ratio(p_2, peak_positive)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
                 h_2 = f32(negative[i, f_205])
-                ratio_value_3 = _ratio(h_2, peak_negative)
+                ratio_value_3 = _quotient(h_2, over_peak_negative_unit, over_peak_negative)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_anchor_sum += _block_sum(strips[0], length)
@@ -2054,13 +2150,16 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_3 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for f_3 in range(d):
             a_3 = f32(anchor[i, f_3])
-            a_unit[i, f_3] = _ratio(a_3, factor)
+            a_unit[i, f_3] = _quotient(a_3, over_factor_unit, over_factor)
             p_3 = f32(positive[i, f_3])
-            p_unit[i, f_3] = _ratio(p_3, factor_2)
+            p_unit[i, f_3] = _quotient(p_3, over_factor_2_unit, over_factor_2)
             h_3 = f32(negative[i, f_3])
-            h_unit[i, f_3] = _ratio(h_3, factor_3)
+            h_unit[i, f_3] = _quotient(h_3, over_factor_3_unit, over_factor_3)
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -2080,6 +2179,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                     j_207 = strip + place
                     exp_sum_a_unit = _exp_difference(scale * f32(sum_a_unit[row, j_207]), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
                     strips[0, place] = exp_sum_a_unit
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2101,6 +2201,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                     j_210 = strip + place
                     exp_sum_a_unit_2 = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
                     strips[0, place] = exp_sum_a_unit_2
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2183,20 +2284,23 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         scaled_anchor_now_sum = 0.0
         scaled_positive_now_sum = 0.0
         scaled_negative_now_sum = 0.0
+        over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
+        over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
+        over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
-                ratio_value = _ratio(a_2, peak_anchor_now)
+                ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = f32(positive[i, f_205])
-                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
                 h_2 = f32(negative[i, f_205])
-                ratio_value_3 = _ratio(h_2, peak_negative_now)
+                ratio_value_3 = _quotient(h_2, over_peak_negative_now_unit, over_peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_anchor_now_sum += _block_sum(strips[0], length)
@@ -2211,15 +2315,18 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         factor_3 = math.sqrt(scaled_negative_now) * _positive_part(peak_negative_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for f_3 in range(d):
             a_3 = f32(anchor[i, f_3])
-            a_unit_now = _ratio(a_3, factor)
+            a_unit_now = _quotient(a_3, over_factor_unit, over_factor)
             a_unit[i, f_3] = a_unit_now
             p_3 = f32(positive[i, f_3])
-            p_unit_now = _ratio(p_3, factor_2)
+            p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
             p_unit[i, f_3] = p_unit_now
             h_3 = f32(negative[i, f_3])
-            h_unit[i, f_3] = _ratio(h_3, factor_3)
+            h_unit[i, f_3] = _quotient(h_3, over_factor_3_unit, over_factor_3)
     sum_h_unit[:, :] = f32(0.0)
     sum_p_unit[:, :] = f32(0.0)
     total = 0.0
@@ -2243,6 +2350,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                     exp_sum_a_unit[j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2268,6 +2376,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                     exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
                     exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2301,8 +2410,9 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             row = i - start
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
             term_2 = f32(1.0) + rest_sum_a_unit_2_2
+            per_term_2_unit, per_term_2 = _inverse(term_2)
             for f_3 in range(d):
-                sum_a_unit_3_now = f32(sum_a_unit_3_product[row, f_3]) / term_2
+                sum_a_unit_3_now = _quotient(f32(sum_a_unit_3_product[row, f_3]), per_term_2_unit, per_term_2)
                 sum_a_unit_3[row, f_3] = sum_a_unit_3_now
         _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
@@ -2324,11 +2434,12 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             sigmoid_minus_2 = ((factor_10) if term_4 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_11 = scale * seed_3
+            per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = f32(sum_a_unit_4_product[row, f_3]) / term_3
+                    sum_a_unit_4_now = _quotient(f32(sum_a_unit_4_product[row, f_3]), per_term_3_unit, per_term_3)
                     sum_a_unit_4[f_3] = sum_a_unit_4_now
                     factor_12 = factor_11 * f32(a_unit[i, f_3]) * (f32(p_unit[i, f_3]) * term_5 + sum_a_unit_4_now * sigmoid_plus_2 + sum_a_unit_3[row, f_3] * sigmoid_minus_2)
                     strips[0, place] = factor_12
@@ -2456,20 +2567,23 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         scaled_anchor_now_sum = 0.0
         scaled_positive_now_sum = 0.0
         scaled_negative_now_sum = 0.0
+        over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
+        over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
+        over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
-                ratio_value = _ratio(a_2, peak_anchor_now)
+                ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = f32(positive[i, f_205])
-                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
                 h_2 = f32(negative[i, f_205])
-                ratio_value_3 = _ratio(h_2, peak_negative_now)
+                ratio_value_3 = _quotient(h_2, over_peak_negative_now_unit, over_peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_anchor_now_sum += _block_sum(strips[0], length)
@@ -2485,18 +2599,21 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         factor_3 = math.sqrt(scaled_negative_now) * _positive_part(peak_negative_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = f32(anchor[i, f_3])
-                a_unit_now = _ratio(a_3, factor)
+                a_unit_now = _quotient(a_3, over_factor_unit, over_factor)
                 a_unit[i, f_3] = a_unit_now
                 p_3 = f32(positive[i, f_3])
-                p_unit_now = _ratio(p_3, factor_2)
+                p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
                 p_unit[i, f_3] = p_unit_now
                 h_3 = f32(negative[i, f_3])
-                h_unit[i, f_3] = _ratio(h_3, factor_3)
+                h_unit[i, f_3] = _quotient(h_3, over_factor_3_unit, over_factor_3)
                 factor_4 = a_unit_now * p_unit_now
                 strips[0, place] = factor_4
             sum_norm_anchor_sensitivity_now_sum += _block_sum(strips[0], length)
@@ -2534,6 +2651,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                     exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2560,13 +2678,14 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 factor_9 = factor_8 * exp_sum_a_unit_3
                 factor_12 = factor_11 * exp_sum_a_unit_3
                 factor_13 = factor_11 * exp_sum_a_unit_3 * sum_a_unit_6
+                over_factor_10_unit, over_factor_10 = _divisor(factor_10)
                 for d_94 in range(d):
                     p_unit_2 = f32(p_unit[j_96, d_94])
                     a_unit_2 = f32(a_unit[i, d_94])
                     factor_6 = -a_unit_2 * sum_a_unit_6
                     logsumexp_sum_a_unit_sensitivity[i, d_94] += factor_9 * (p_unit_2 + factor_6)
                     p_4 = f32(positive[argmax_sum_a_unit_now, d_94])
-                    term_2 = p_unit_2 + a_unit_2 * sum_a_unit_7 - _ratio(p_4, factor_10) + factor_6
+                    term_2 = p_unit_2 + a_unit_2 * sum_a_unit_7 - _quotient(p_4, over_factor_10_unit, over_factor_10) + factor_6
                     if j_96 != argmax_sum_a_unit_now:
                         logsumexp_sum_a_unit_centred[i, d_94] += factor_12 * term_2
                     if (i != j_96 and j_96 != argmax_sum_a_unit_now):
@@ -2590,6 +2709,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                     exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
                     exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -2618,12 +2738,13 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             factor_19 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
             ratio_value_5 = _ratio(f32(1.0), factor_19)
             factor_20 = exp_sum_a_unit_own_2 * seed_2 * sum_norm_anchor_sensitivity_7 * square_4 * sigmoid_plus * ratio_value_5 / term_5
+            over_factor_18_unit, over_factor_18 = _divisor(factor_18)
             for f_30 in range(d):
                 a_unit_3 = f32(a_unit[i, f_30])
                 sum_h_unit_right[row, f_30] = factor_16 * a_unit_3
                 sum_p_unit_right[row, f_30] = factor_17 * a_unit_3
                 p_5 = f32(positive[argmax_sum_a_unit_3, f_30])
-                sum_norm_anchor_change[i, f_30] = factor_20 * (f32(p_unit[i, f_30]) + a_unit_3 * sum_a_unit_8 - _ratio(p_5, factor_18) - a_unit_3 * sum_a_unit_9)
+                sum_norm_anchor_change[i, f_30] = factor_20 * (f32(p_unit[i, f_30]) + a_unit_3 * sum_a_unit_8 - _quotient(p_5, over_factor_18_unit, over_factor_18) - a_unit_3 * sum_a_unit_9)
             logsumexp_sum_a_unit_2_sensitivity[i, :] = f32(0.0)
             logsumexp_sum_a_unit_2_centred[i, :] = f32(0.0)
             sum_norm_anchor_sensitivity_4[i, :] = f32(0.0)
@@ -2659,13 +2780,14 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 square_6 = (exp_sum_a_unit_2_2 * exp_sum_a_unit_2_2)
                 factor_38 = factor_37 * sum_a_unit_2_2 * square_6 * ratio_value_7
                 factor_41 = factor_40 * (factor_39 * square_6 + exp_sum_a_unit_2_2 * case_2 / (term_3 * term_3)) * ratio_value_7
+                over_factor_24_unit, over_factor_24 = _divisor(factor_24)
                 for d_94 in range(d):
                     h_unit_2 = f32(h_unit[j_98, d_94])
                     a_unit_4 = f32(a_unit[i, d_94])
                     factor_21 = -a_unit_4 * sum_a_unit_2_2
                     logsumexp_sum_a_unit_2_sensitivity[i, d_94] += factor_23 * (h_unit_2 + factor_21)
                     h_4 = f32(negative[argmax_sum_a_unit_2, d_94])
-                    term_6 = h_unit_2 + a_unit_4 * f32(sum_a_unit_2[row, argmax_sum_a_unit_2]) - _ratio(h_4, factor_24) + factor_21
+                    term_6 = h_unit_2 + a_unit_4 * f32(sum_a_unit_2[row, argmax_sum_a_unit_2]) - _quotient(h_4, over_factor_24_unit, over_factor_24) + factor_21
                     if j_98 != argmax_sum_a_unit_2:
                         logsumexp_sum_a_unit_2_centred[i, d_94] += factor_26 * term_6
                     if j_98 != argmax_sum_a_unit_2:
@@ -2689,11 +2811,12 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             sum_norm_anchor_sensitivity_3_now_sum = 0.0
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
             term_9 = f32(1.0) + rest_sum_a_unit_2_2
+            per_term_9_unit, per_term_9 = _inverse(term_9)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_3_now = f32(sum_a_unit_3_product[row, f_3]) / term_9
+                    sum_a_unit_3_now = _quotient(f32(sum_a_unit_3_product[row, f_3]), per_term_9_unit, per_term_9)
                     sum_a_unit_3[i, f_3] = sum_a_unit_3_now
                     a_unit_5 = f32(a_unit[i, f_3])
                     factor_42 = a_unit_5 * sum_a_unit_3_now
@@ -2722,11 +2845,12 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             sigmoid_minus_2 = ((factor_43) if term_11 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_11 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_44 = scale * seed_3
+            per_term_10_unit, per_term_10 = _inverse(term_10)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = f32(sum_a_unit_4_product[row, f_3]) / term_10
+                    sum_a_unit_4_now = _quotient(f32(sum_a_unit_4_product[row, f_3]), per_term_10_unit, per_term_10)
                     sum_a_unit_4[i, f_3] = sum_a_unit_4_now
                     a_unit_6 = f32(a_unit[i, f_3])
                     p_unit_3 = f32(p_unit[i, f_3])
@@ -2838,6 +2962,8 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor_97 = -sum_norm_anchor_3 * square_8
         factor_98 = scale * seed_4
         factor_99 = -scale * exp_sum_a_unit_own_4 * seed_4 * case_3 * ratio_value_12 / term_15
+        over_factor_64_unit, over_factor_64 = _divisor(factor_64)
+        over_factor_70_unit, over_factor_70 = _divisor(factor_70)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -2852,14 +2978,14 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 factor_63 = p_unit_4 * sum_p_unit_2
                 strips[2, place] = factor_63
                 a_4 = f32(anchor[argmax_sum_a_unit_4, f_58])
-                ratio_value_9 = _ratio(a_4, factor_64)
+                ratio_value_9 = _quotient(a_4, over_factor_64_unit, over_factor_64)
                 logsumexp_sum_a_unit_2_centred_2 = logsumexp_sum_a_unit_2_centred[argmax_sum_a_unit_4, f_58]
                 sum_a_unit_3_3 = sum_a_unit_3[argmax_sum_a_unit_4, f_58]
                 logsumexp_sum_a_unit_centred_2 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_4, f_58]
                 sum_a_unit_4_2 = sum_a_unit_4[argmax_sum_a_unit_4, f_58]
                 logsumexp_sum_a_unit_sensitivity_3 = logsumexp_sum_a_unit_sensitivity[argmax_sum_a_unit_4, f_58]
                 p_6 = f32(positive[argmax_sum_a_unit_4, f_58])
-                ratio_value_11 = _ratio(p_6, factor_70)
+                ratio_value_11 = _quotient(p_6, over_factor_70_unit, over_factor_70)
                 logsumexp_sum_a_unit_2_sensitivity_3 = logsumexp_sum_a_unit_2_sensitivity[argmax_sum_a_unit_4, f_58]
                 term_20 = ratio_value_11 * term_19 + sum_a_unit_3_3 * case_4 + sum_a_unit_4_2 * case_6
                 term_21 = factor_83 * logsumexp_sum_a_unit_sensitivity_3 - scale * logsumexp_sum_a_unit_centred_2 + factor_84 * logsumexp_sum_a_unit_2_sensitivity_3
@@ -2961,20 +3087,23 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         scaled_anchor_sum = 0.0
         scaled_positive_sum = 0.0
         scaled_negative_sum = 0.0
+        over_peak_anchor_unit, over_peak_anchor = _divisor(peak_anchor)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
-                ratio_value = _ratio(a_2, peak_anchor)
+                ratio_value = _quotient(a_2, over_peak_anchor_unit, over_peak_anchor)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = f32(positive[i, f_205])
-                ratio_value_2 = _ratio(p_2, peak_positive)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
                 h_2 = f32(negative[i, f_205])
-                ratio_value_3 = _ratio(h_2, peak_negative)
+                ratio_value_3 = _quotient(h_2, over_peak_negative_unit, over_peak_negative)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_anchor_sum += _block_sum(strips[0], length)
@@ -2986,13 +3115,16 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_3 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for f_3 in range(d):
             a_3 = f32(anchor[i, f_3])
-            a_unit[i, f_3] = _ratio(a_3, factor)
+            a_unit[i, f_3] = _quotient(a_3, over_factor_unit, over_factor)
             p_3 = f32(positive[i, f_3])
-            p_unit[i, f_3] = _ratio(p_3, factor_2)
+            p_unit[i, f_3] = _quotient(p_3, over_factor_2_unit, over_factor_2)
             h_3 = f32(negative[i, f_3])
-            h_unit[i, f_3] = _ratio(h_3, factor_3)
+            h_unit[i, f_3] = _quotient(h_3, over_factor_3_unit, over_factor_3)
     sum_scale = 0.0
     sum_scale_lost = 0.0
     sum_scale_2 = 0.0
@@ -3027,6 +3159,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                     exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_207]), max_sum_a_unit_now)
                     exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3039,15 +3172,16 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             logsumexp_sum_a_unit_sensitivity_2_now_sum = 0.0
             logsumexp_sum_a_unit_centred_2_now_sum = 0.0
             term = f32(1.0) + rest_sum_a_unit_now
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_169 = strip + place
                     exp_sum_a_unit_3 = exp_sum_a_unit[row, j_169]
                     sum_a_unit_3 = f32(sum_a_unit[row, j_169])
-                    factor_6 = exp_sum_a_unit_3 * sum_a_unit_3 / term
+                    factor_6 = _quotient(exp_sum_a_unit_3 * sum_a_unit_3, per_term_unit, per_term)
                     strips[0, place] = factor_6
-                    factor_7 = exp_sum_a_unit_3 * (sum_a_unit_3 - f32(sum_a_unit[row, argmax_sum_a_unit_now])) / term
+                    factor_7 = _quotient(exp_sum_a_unit_3 * (sum_a_unit_3 - f32(sum_a_unit[row, argmax_sum_a_unit_now])), per_term_unit, per_term)
                     strips[1, place] = factor_7
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
@@ -3074,6 +3208,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                     exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2)
                     exp_sum_a_unit_2[j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3094,6 +3229,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             factor_12 = seed_3 * case_2 / (f32(1.0) + rest_sum_a_unit_3)
             term_2 = f32(1.0) + rest_sum_a_unit_2
             argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
+            per_term_2_unit, per_term_2 = _inverse(term_2)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
@@ -3106,10 +3242,10 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                     sum_a_unit_4 = f32(sum_a_unit[row, j_45])
                     factor_13 = factor_12 * exp_sum_a_unit_4 * sum_a_unit_4
                     strips[1, place] = factor_13
-                    factor_14 = exp_sum_a_unit_2_2 * sum_a_unit_2_2 / term_2
+                    factor_14 = _quotient(exp_sum_a_unit_2_2 * sum_a_unit_2_2, per_term_2_unit, per_term_2)
                     strips[2, place] = factor_14
                     term_3 = sum_a_unit_2_2 - f32(sum_a_unit_2[row, argmax_sum_a_unit_2])
-                    factor_15 = exp_sum_a_unit_2_2 * term_3 / term_2
+                    factor_15 = _quotient(exp_sum_a_unit_2_2 * term_3, per_term_2_unit, per_term_2)
                     strips[3, place] = factor_15
                     factor_16 = factor_10 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * term_3
                     strips[4, place] = factor_16
@@ -3251,20 +3387,23 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         scaled_anchor_now_sum = 0.0
         scaled_positive_now_sum = 0.0
         scaled_negative_now_sum = 0.0
+        over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
+        over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
+        over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
-                ratio_value = _ratio(a_2, peak_anchor_now)
+                ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_2 = f32(positive[i, f_205])
-                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
                 h_2 = f32(negative[i, f_205])
-                ratio_value_3 = _ratio(h_2, peak_negative_now)
+                ratio_value_3 = _quotient(h_2, over_peak_negative_now_unit, over_peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_anchor_now_sum += _block_sum(strips[0], length)
@@ -3282,18 +3421,21 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         factor_3 = math.sqrt(scaled_negative_now) * _positive_part(peak_negative_now)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = f32(anchor[i, f_3])
-                a_unit_now = _ratio(a_3, factor)
+                a_unit_now = _quotient(a_3, over_factor_unit, over_factor)
                 a_unit[i, f_3] = a_unit_now
                 p_3 = f32(positive[i, f_3])
-                p_unit_now = _ratio(p_3, factor_2)
+                p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
                 p_unit[i, f_3] = p_unit_now
                 h_3 = f32(negative[i, f_3])
-                h_unit_now = _ratio(h_3, factor_3)
+                h_unit_now = _quotient(h_3, over_factor_3_unit, over_factor_3)
                 h_unit[i, f_3] = h_unit_now
                 v_a = f32(direction_anchor[i, f_3])
                 factor_4 = a_unit_now * v_a
@@ -3362,6 +3504,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3391,6 +3534,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
                     exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_2_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3416,8 +3560,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             row = i - start
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
             term_2 = f32(1.0) + rest_sum_a_unit_2_2
+            per_term_2_unit, per_term_2 = _inverse(term_2)
             for f_3 in range(d):
-                sum_a_unit_3_now = f32(sum_a_unit_3_product[row, f_3]) / term_2
+                sum_a_unit_3_now = _quotient(f32(sum_a_unit_3_product[row, f_3]), per_term_2_unit, per_term_2)
                 sum_a_unit_3[row, f_3] = sum_a_unit_3_now
         _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
@@ -3438,11 +3583,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sigmoid_minus_2 = ((factor_12) if term_4 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_13 = scale * seed_3
+            per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = f32(sum_a_unit_4_product[row, f_3]) / term_3
+                    sum_a_unit_4_now = _quotient(f32(sum_a_unit_4_product[row, f_3]), per_term_3_unit, per_term_3)
                     sum_a_unit_4[row, f_3] = sum_a_unit_4_now
                     a_unit_4 = f32(a_unit[i, f_3])
                     p_unit_3 = f32(p_unit[i, f_3])
@@ -3473,18 +3619,19 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_7 = f32(sum_a_unit[row, argmax_sum_a_unit_3])
             factor_17 = f32(direction_parameters[0]) * sum_a_unit_7
             term_8 = factor_16 + factor_17
+            per_term_7_unit, per_term_7 = _inverse(term_7)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_186 = strip + place
-                    factor_18 = exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + f32(direction_parameters[0]) * f32(sum_a_unit[row, j_186]) - term_8) / term_7
+                    factor_18 = _quotient(exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + f32(direction_parameters[0]) * f32(sum_a_unit[row, j_186]) - term_8), per_term_7_unit, per_term_7)
                     strips[0, place] = factor_18
                 logsumexp_sum_a_unit_tangent_now_sum += _block_sum(strips[0], length)
             logsumexp_sum_a_unit_tangent_now = f32(logsumexp_sum_a_unit_tangent_now_sum)
             logsumexp_sum_a_unit_tangent[i] = logsumexp_sum_a_unit_tangent_now
             for j_8 in range(n):
                 sum_a_unit_8 = f32(sum_a_unit[row, j_8])
-                softmax_sum_a_unit_tangent_now = exp_sum_a_unit[row, j_8] * (-logsumexp_sum_a_unit_tangent_now + (scale * sum_a_unit_tangent[row, j_8] + f32(direction_parameters[0]) * sum_a_unit_8 - term_8)) / term_7
+                softmax_sum_a_unit_tangent_now = _quotient(exp_sum_a_unit[row, j_8] * (-logsumexp_sum_a_unit_tangent_now + (scale * sum_a_unit_tangent[row, j_8] + f32(direction_parameters[0]) * sum_a_unit_8 - term_8)), per_term_7_unit, per_term_7)
                 softmax_sum_a_unit_tangent[row, j_8] = softmax_sum_a_unit_tangent_now
                 sum_a_unit_4_tangent_part1_left[row, j_8] = ((softmax_sum_a_unit_tangent_now) if i != j_8 else f32(0.0))
             softmax_sum_a_unit_tangent_own_now = softmax_sum_a_unit_tangent[row, i]
@@ -3506,11 +3653,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_2_4 = f32(sum_a_unit_2[row, argmax_sum_a_unit_2_2])
             factor_20 = f32(direction_parameters[0]) * sum_a_unit_2_4
             term_10 = factor_19 + factor_20
+            per_term_9_unit, per_term_9 = _inverse(term_9)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_189 = strip + place
-                    factor_21 = f32(exp_sum_a_unit_2[row, j_189]) * (scale * sum_a_unit_2_tangent[row, j_189] + f32(direction_parameters[0]) * f32(sum_a_unit_2[row, j_189]) - term_10) / term_9
+                    factor_21 = _quotient(f32(exp_sum_a_unit_2[row, j_189]) * (scale * sum_a_unit_2_tangent[row, j_189] + f32(direction_parameters[0]) * f32(sum_a_unit_2[row, j_189]) - term_10), per_term_9_unit, per_term_9)
                     strips[0, place] = factor_21
                 logsumexp_sum_a_unit_2_tangent_now_sum += _block_sum(strips[0], length)
             logsumexp_sum_a_unit_2_tangent_now = f32(logsumexp_sum_a_unit_2_tangent_now_sum)
@@ -3558,10 +3706,11 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 factor_33 = factor_25 * exp_sum_a_unit_2_2
                 factor_34 = exp_sum_a_unit_3 / term_15
                 factor_35 = factor_28 * exp_sum_a_unit_3
+                over_factor_31_unit, over_factor_31 = _divisor(factor_31)
                 for f_3 in range(d):
                     h_4 = f32(negative[argmax_sum_a_unit_2_2, f_3])
                     if j_24 != argmax_sum_a_unit_2_2:
-                        sum_a_unit_3_tangent[row, f_3] += softmax_sum_a_unit_2_tangent * (f32(h_unit[j_24, f_3]) - _ratio(h_4, factor_31))
+                        sum_a_unit_3_tangent[row, f_3] += softmax_sum_a_unit_2_tangent * (f32(h_unit[j_24, f_3]) - _quotient(h_4, over_factor_31_unit, over_factor_31))
                     a_unit_5 = f32(a_unit[i, f_3])
                     a_unit_tangent_2 = f32(a_unit_tangent[i, f_3])
                     sum_h_unit_tangent[j_24, f_3] += factor_26 * (softmax_sum_a_unit_2_tangent * a_unit_5 + factor_32 * a_unit_tangent_2 + factor_33 * a_unit_5)
@@ -3572,8 +3721,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             row = i - start
             rest_sum_a_unit_2_5 = rest_sum_a_unit_2[i]
             term_18 = f32(1.0) + rest_sum_a_unit_2_5
+            per_term_18_unit, per_term_18 = _inverse(term_18)
             for f_3 in range(d):
-                sum_a_unit_3_tangent_2_now = f32(sum_a_unit_3_tangent_2_product[row, f_3]) / term_18
+                sum_a_unit_3_tangent_2_now = _quotient(f32(sum_a_unit_3_tangent_2_product[row, f_3]), per_term_18_unit, per_term_18)
                 sum_a_unit_3_tangent_2[row, f_3] = sum_a_unit_3_tangent_2_now
         _multiply(sum_a_unit_4_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_4_tangent_part1[: stop - start], False)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_4_tangent_part2_product[: stop - start], False)
@@ -3616,11 +3766,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_47 = f32(direction_parameters[0]) * sum_a_unit_2_6
             term_24 = logsumexp_sum_a_unit_2_tangent_2 + factor_46 + factor_47
             factor_48 = scale * term_24 * sigmoid_plus_4 * sigmoid_minus_4
+            per_term_19_unit, per_term_19 = _inverse(term_19)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_tangent_part2 = f32(sum_a_unit_4_tangent_part2_product[row, f_3]) / term_19  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
+                    sum_a_unit_4_tangent_part2 = _quotient(f32(sum_a_unit_4_tangent_part2_product[row, f_3]), per_term_19_unit, per_term_19)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
                     sum_a_unit_4_tangent_now = sum_a_unit_4_tangent_part2 + f32(sum_a_unit_4_tangent_part1[row, f_3])
                     sum_a_unit_4_tangent[f_3] = sum_a_unit_4_tangent_now
                     a_unit_tangent_3 = f32(a_unit_tangent[i, f_3])
@@ -3753,6 +3904,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
             row = i - start
             sample_weight_now = ((f32(sample_weights[i])) if weighted else f32(1.0))
             sample_weight[row] = sample_weight_now
+        _interleave(2)
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -3769,6 +3921,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                     j_114 = strip + place
                     exp_sum_anchor = _exp_difference(scale * f32(sum_anchor[row, j_114]), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
                     strips[0, place] = exp_sum_anchor
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3790,6 +3943,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                     j_116 = strip + place
                     exp_sum_anchor_2 = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
                     strips[0, place] = exp_sum_anchor_2
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3849,6 +4003,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             sample_weight[row] = sample_weight_now
             seed_now = loss_scale * sample_weight_now
             seed[i] = seed_now
+        _interleave(2)
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -3867,6 +4022,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                     exp_sum_anchor[j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_4_left[row, j_114] = ((exp_sum_anchor_now) if i != j_114 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3892,6 +4048,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                     exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
                     exp_sum_anchor_2[row, j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3925,8 +4082,9 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             row = i - start
             rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
             term_2 = f32(1.0) + rest_sum_anchor_2_2
+            per_term_2_unit, per_term_2 = _inverse(term_2)
             for d_8 in range(d):
-                sum_anchor_3_now = f32(sum_anchor_3_product[row, d_8]) / term_2
+                sum_anchor_3_now = _quotient(f32(sum_anchor_3_product[row, d_8]), per_term_2_unit, per_term_2)
                 sum_anchor_3[row, d_8] = sum_anchor_3_now
         _multiply(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
         _multiply(sum_anchor_4_left[: stop - start], False, positive, False, sum_anchor_4_product[: stop - start], False)
@@ -3947,8 +4105,9 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             sigmoid_minus_2 = ((factor_7) if term_4 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_3 = seed[i]
             factor_8 = scale * seed_3
+            per_term_3_unit, per_term_3 = _inverse(term_3)
             for d_8 in range(d):
-                sum_anchor_4 = f32(sum_anchor_4_product[row, d_8]) / term_3  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
+                sum_anchor_4 = _quotient(f32(sum_anchor_4_product[row, d_8]), per_term_3_unit, per_term_3)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
                 p = f32(positive[i, d_8])
                 gradient_anchor[i, d_8] = factor_8 * (sum_anchor_4 * sigmoid_plus_2 + p * term_5 + sum_anchor_3[row, d_8] * sigmoid_minus_2)
         _multiply(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
@@ -4027,6 +4186,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
+        _interleave(2)
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[start:stop], False)
         for i in range(start, stop):
             row = i - start
@@ -4046,6 +4206,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                     exp_sum_anchor[row, j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_4_left[row, j_114] = ((exp_sum_anchor_now) if i != j_114 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4086,6 +4247,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                     exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
                     exp_sum_anchor_2[row, j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4138,8 +4300,9 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             row = i - start
             rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
             term_7 = f32(1.0) + rest_sum_anchor_2_2
+            per_term_7_unit, per_term_7 = _inverse(term_7)
             for d_8 in range(d):
-                sum_anchor_3_now = f32(sum_anchor_3_product[row, d_8]) / term_7
+                sum_anchor_3_now = _quotient(f32(sum_anchor_3_product[row, d_8]), per_term_7_unit, per_term_7)
                 sum_anchor_3[i, d_8] = sum_anchor_3_now
         _multiply(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
         _multiply(sum_anchor_4_left[: stop - start], False, positive, False, sum_anchor_4_product[: stop - start], False)
@@ -4159,8 +4322,9 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             sigmoid_minus_2 = ((factor_14) if term_9 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_9 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_3 = seed[i]
             factor_15 = scale * seed_3
+            per_term_8_unit, per_term_8 = _inverse(term_8)
             for d_8 in range(d):
-                sum_anchor_4_now = f32(sum_anchor_4_product[row, d_8]) / term_8
+                sum_anchor_4_now = _quotient(f32(sum_anchor_4_product[row, d_8]), per_term_8_unit, per_term_8)
                 sum_anchor_4[i, d_8] = sum_anchor_4_now
                 p_3 = f32(positive[i, d_8])
                 gradient_anchor[i, d_8] = factor_15 * (p_3 * term_10 + sum_anchor_3[i, d_8] * sigmoid_minus_2 + sum_anchor_4_now * sigmoid_plus_2)
@@ -4170,8 +4334,9 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             row = i - start
             rest_sum_anchor_5 = rest_sum_anchor[i]
             term_11 = f32(1.0) + rest_sum_anchor_5
+            per_term_11_unit, per_term_11 = _inverse(term_11)
             for d_51 in range(d):
-                logsumexp_sum_anchor_sensitivity[i, d_51] = f32(logsumexp_sum_anchor_sensitivity_product[row, d_51]) / term_11
+                logsumexp_sum_anchor_sensitivity[i, d_51] = _quotient(f32(logsumexp_sum_anchor_sensitivity_product[row, d_51]), per_term_11_unit, per_term_11)
         _multiply(sum_positive_sensitivity_3_own_joint_left[: stop - start], True, sum_positive_sensitivity_3_own_joint_right[: stop - start], False, sum_positive_sensitivity_3_own_joint, True)
         _multiply(sum_negative_sensitivity_3_own_joint_left[: stop - start], True, sum_negative_sensitivity_3_own_joint_right[: stop - start], False, sum_negative_sensitivity_3_own_joint, True)
     square_2 = (scale * scale)
@@ -4275,6 +4440,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
             seed_now = sample_weight * loss_scale
             seed[row] = seed_now
+        _interleave(2)
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -4293,6 +4459,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                     exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_114]), max_sum_anchor_now)
                     exp_sum_anchor[row, j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4305,15 +4472,16 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             logsumexp_sum_anchor_sensitivity_2_now_sum = 0.0
             logsumexp_sum_anchor_centred_2_now_sum = 0.0
             term = f32(1.0) + rest_sum_anchor_now
+            per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_84 = strip + place
                     exp_sum_anchor_3 = exp_sum_anchor[row, j_84]
                     sum_anchor_3 = f32(sum_anchor[row, j_84])
-                    factor_3 = exp_sum_anchor_3 * sum_anchor_3 / term
+                    factor_3 = _quotient(exp_sum_anchor_3 * sum_anchor_3, per_term_unit, per_term)
                     strips[0, place] = factor_3
-                    factor_4 = exp_sum_anchor_3 * (sum_anchor_3 - f32(sum_anchor[row, argmax_sum_anchor_now])) / term
+                    factor_4 = _quotient(exp_sum_anchor_3 * (sum_anchor_3 - f32(sum_anchor[row, argmax_sum_anchor_now])), per_term_unit, per_term)
                     strips[1, place] = factor_4
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
@@ -4340,6 +4508,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                     exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2)
                     exp_sum_anchor_2[j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4360,6 +4529,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             factor_9 = seed_3 * case_2 / (f32(1.0) + rest_sum_anchor_3)
             term_2 = f32(1.0) + rest_sum_anchor_2
             argmax_sum_anchor_3 = argmax_sum_anchor[row]
+            per_term_2_unit, per_term_2 = _inverse(term_2)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
@@ -4372,10 +4542,10 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                     sum_anchor_4 = f32(sum_anchor[row, j_21])
                     factor_10 = factor_9 * exp_sum_anchor_4 * sum_anchor_4
                     strips[1, place] = factor_10
-                    factor_11 = exp_sum_anchor_2_2 * sum_anchor_2_2 / term_2
+                    factor_11 = _quotient(exp_sum_anchor_2_2 * sum_anchor_2_2, per_term_2_unit, per_term_2)
                     strips[2, place] = factor_11
                     term_3 = sum_anchor_2_2 - f32(sum_anchor_2[row, argmax_sum_anchor_2])
-                    factor_12 = exp_sum_anchor_2_2 * term_3 / term_2
+                    factor_12 = _quotient(exp_sum_anchor_2_2 * term_3, per_term_2_unit, per_term_2)
                     strips[3, place] = factor_12
                     factor_13 = factor_7 * exp_sum_anchor_2_2 * sum_anchor_2_2 * term_3
                     strips[4, place] = factor_13
@@ -4493,6 +4663,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
+        _interleave(2)
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -4515,6 +4686,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                     exp_sum_anchor[row, j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_4_left[row, j_114] = ((exp_sum_anchor_now) if i != j_114 else f32(0.0))
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4544,6 +4716,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                     exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
                     exp_sum_anchor_2[row, j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
+                _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_2_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4569,8 +4742,9 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             row = i - start
             rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
             term_2 = f32(1.0) + rest_sum_anchor_2_2
+            per_term_2_unit, per_term_2 = _inverse(term_2)
             for d_8 in range(d):
-                sum_anchor_3_now = f32(sum_anchor_3_product[row, d_8]) / term_2
+                sum_anchor_3_now = _quotient(f32(sum_anchor_3_product[row, d_8]), per_term_2_unit, per_term_2)
                 sum_anchor_3[row, d_8] = sum_anchor_3_now
         _multiply(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
         _multiply(sum_anchor_4_left[: stop - start], False, positive, False, sum_anchor_4_product[: stop - start], False)
@@ -4578,8 +4752,9 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             row = i - start
             rest_sum_anchor_4 = rest_sum_anchor[i]
             term_3 = f32(1.0) + rest_sum_anchor_4
+            per_term_3_unit, per_term_3 = _inverse(term_3)
             for d_8 in range(d):
-                sum_anchor_4_now = f32(sum_anchor_4_product[row, d_8]) / term_3
+                sum_anchor_4_now = _quotient(f32(sum_anchor_4_product[row, d_8]), per_term_3_unit, per_term_3)
                 sum_anchor_4[row, d_8] = sum_anchor_4_now
         _multiply(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
         _multiply(anchor[start:stop], False, direction_positive, True, sum_anchor_tangent_part1[: stop - start], False)
@@ -4601,18 +4776,19 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_7 = f32(sum_anchor[row, argmax_sum_anchor_3])
             factor_8 = f32(direction_parameters[0]) * sum_anchor_7
             term_5 = factor_7 + factor_8
+            per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    factor_9 = exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[row, j_99] + f32(direction_parameters[0]) * f32(sum_anchor[row, j_99]) - term_5) / term_4
+                    factor_9 = _quotient(exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[row, j_99] + f32(direction_parameters[0]) * f32(sum_anchor[row, j_99]) - term_5), per_term_4_unit, per_term_4)
                     strips[0, place] = factor_9
                 logsumexp_sum_anchor_tangent_now_sum += _block_sum(strips[0], length)
             logsumexp_sum_anchor_tangent_now = f32(logsumexp_sum_anchor_tangent_now_sum)
             logsumexp_sum_anchor_tangent[i] = logsumexp_sum_anchor_tangent_now
             for j_2 in range(n):
                 sum_anchor_8 = f32(sum_anchor[row, j_2])
-                softmax_sum_anchor_tangent_now = exp_sum_anchor[row, j_2] * (-logsumexp_sum_anchor_tangent_now + (scale * sum_anchor_tangent[row, j_2] + f32(direction_parameters[0]) * sum_anchor_8 - term_5)) / term_4
+                softmax_sum_anchor_tangent_now = _quotient(exp_sum_anchor[row, j_2] * (-logsumexp_sum_anchor_tangent_now + (scale * sum_anchor_tangent[row, j_2] + f32(direction_parameters[0]) * sum_anchor_8 - term_5)), per_term_4_unit, per_term_4)
                 softmax_sum_anchor_tangent[row, j_2] = softmax_sum_anchor_tangent_now
                 sum_anchor_4_tangent_part1_left[row, j_2] = ((softmax_sum_anchor_tangent_now) if i != j_2 else f32(0.0))
             softmax_sum_anchor_tangent_own_now = softmax_sum_anchor_tangent[row, i]
@@ -4634,11 +4810,12 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_2_4 = f32(sum_anchor_2[row, argmax_sum_anchor_2_2])
             factor_11 = f32(direction_parameters[0]) * sum_anchor_2_4
             term_7 = factor_10 + factor_11
+            per_term_6_unit, per_term_6 = _inverse(term_6)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_101 = strip + place
-                    factor_12 = f32(exp_sum_anchor_2[row, j_101]) * (scale * sum_anchor_2_tangent[row, j_101] + f32(direction_parameters[0]) * f32(sum_anchor_2[row, j_101]) - term_7) / term_6
+                    factor_12 = _quotient(f32(exp_sum_anchor_2[row, j_101]) * (scale * sum_anchor_2_tangent[row, j_101] + f32(direction_parameters[0]) * f32(sum_anchor_2[row, j_101]) - term_7), per_term_6_unit, per_term_6)
                     strips[0, place] = factor_12
                 logsumexp_sum_anchor_2_tangent_now_sum += _block_sum(strips[0], length)
             logsumexp_sum_anchor_2_tangent_now = f32(logsumexp_sum_anchor_2_tangent_now_sum)
@@ -4700,8 +4877,9 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             row = i - start
             rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
             term_15 = f32(1.0) + rest_sum_anchor_2_4
+            per_term_15_unit, per_term_15 = _inverse(term_15)
             for d_8 in range(d):
-                sum_anchor_3_tangent_2_now = f32(sum_anchor_3_tangent_2_product[row, d_8]) / term_15
+                sum_anchor_3_tangent_2_now = _quotient(f32(sum_anchor_3_tangent_2_product[row, d_8]), per_term_15_unit, per_term_15)
                 sum_anchor_3_tangent_2[row, d_8] = sum_anchor_3_tangent_2_now
         _multiply(sum_anchor_4_tangent_part1_left[: stop - start], False, positive, False, sum_anchor_4_tangent_part1[: stop - start], False)
         _multiply(sum_anchor_4_left[: stop - start], False, direction_positive, False, sum_anchor_4_tangent_part2_product[: stop - start], False)
@@ -4743,8 +4921,9 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             factor_37 = f32(direction_parameters[0]) * sum_anchor_2_6
             term_20 = logsumexp_sum_anchor_2_tangent_2 + factor_36 + factor_37
             factor_38 = scale * term_20 * sigmoid_plus_3 * sigmoid_minus_3
+            per_term_16_unit, per_term_16 = _inverse(term_16)
             for d_8 in range(d):
-                sum_anchor_4_tangent_part2 = f32(sum_anchor_4_tangent_part2_product[row, d_8]) / term_16  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_4_tangent_part2 = _quotient(f32(sum_anchor_4_tangent_part2_product[row, d_8]), per_term_16_unit, per_term_16)  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 sum_anchor_4_tangent = sum_anchor_4_tangent_part2 + f32(sum_anchor_4_tangent_part1[row, d_8])  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 p = f32(positive[i, d_8])
                 sum_anchor_3_2 = sum_anchor_3[row, d_8]

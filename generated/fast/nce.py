@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -104,27 +104,47 @@ def _sum_of_16(typing_context, block, start):
     return block.dtype(block, start), _sum_of(16)
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp(x):
-    """Return exp(x)."""
+def _exp_down(x):
+    """Return exp(x) for x up to 0."""
     x = f32(x)
-    x = f32(89.0) if x > f32(89.0) else x
     x = f32(-104.0) if x < f32(-104.0) else x
-    shifted = _fma(x, f32(1.4426950216293335), f32(12582912.0))
-    k = shifted - f32(12582912.0)
+    start = f32(12583103.0)
+    shifted = _fma(x, f32(1.4426950216293335), start)
+    k = shifted - start
     far = _fma(k, f32(-0.693145751953125), x)
     r = _fma(k, f32(-1.428606765330187e-06), far)
-    lost = _fma(k, f32(-1.428606765330187e-06), far - r)
     p = f32(0.0013814793201163411)
     p = _fma(p, r, f32(0.008368708193302155))
     p = _fma(p, r, f32(0.04166838526725769))
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
-    p = _fma(p * r, r, lost) + r + f32(1.0)
-    bits = np.int32(np.float32(shifted).view(np.int32) - 1262485504)
-    half = np.int32(bits >> 1)  # in two steps: 2**k may be subnormal, or too large
-    first = np.int32((half + 127) << 23).view(np.float32)
-    return p * first * np.int32((bits - half + 127) << 23).view(np.float32)
+    p = _fma(p * r, r, r) + f32(1.0)
+    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    return p * power * f32(5.421010862427522e-20)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -201,7 +221,7 @@ def _decay_of_sum(terms) -> float:
     total, lost = f32(0.0), f32(0.0)
     for x in terms:
         total, lost = _plus(total, lost, x)
-    e = _exp(-abs(total))
+    e = _exp_down(-abs(total))
     return e + e * (lost if total < f32(0.0) else -lost) if e > f32(0.0) else e
 
 
@@ -233,6 +253,7 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
                 b = f32(noise_log_noise[i, q_1])
                 term = -_log1p_unit(_decay_of_sum((-v, b, log_value))) - _positive_part(v - b + factor)
                 strips[0, place] = term
+            _interleave(4)
             sum_noise_log_noise_sum += _block_sum(strips[0], length)
         sum_noise_log_noise = f32(sum_noise_log_noise_sum)
         u = f32(data_score[i])
@@ -277,6 +298,7 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
                 term_2 = -_log1p_unit(decay_of_sum_value_2) - _positive_part(v - b + factor)
                 strips[0, place] = term_2
                 gradient_noise_score[i, q_1] = seed * ((decay_of_sum_value_2 / (f32(1.0) + decay_of_sum_value_2)) if b - v + log_value >= 0 else ((f32(1.0) / (f32(1.0) + decay_of_sum_value_2))) if b - v + log_value < f32(0.0) else f32(np.nan))
+            _interleave(4)
             sum_noise_log_noise_sum += _block_sum(strips[0], length)
         sum_noise_log_noise = f32(sum_noise_log_noise_sum)
         loss = -sum_noise_log_noise + _log1p_unit(decay_of_sum_value) + _positive_part(term)
@@ -315,6 +337,7 @@ def gradient_and_hessian(data_score, noise_score, data_log_noise, noise_log_nois
             gradient_noise_score[i, k_2] = seed * sigmoid_minus_2
             sigmoid_plus_2 = (((f32(1.0) / (f32(1.0) + decay_of_sum_value_2))) if b - v + log_value >= 0 else factor_2 if b - v + log_value < f32(0.0) else f32(np.nan))  # sigmoid(noise_log_noise - noise_score + log(k))
             hessian_noise_score[i, k_2] = seed * sigmoid_plus_2 * sigmoid_minus_2
+        _interleave(4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -345,3 +368,4 @@ def hessian_product(data_score, noise_score, data_log_noise, noise_log_noise, sa
             sigmoid_plus_2 = (((f32(1.0) / (f32(1.0) + decay_of_sum_value_2))) if b - v + log_value >= 0 else factor_2 if b - v + log_value < f32(0.0) else f32(np.nan))  # sigmoid(noise_log_noise - noise_score + log(k))
             sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else ((f32(1.0) / (f32(1.0) + decay_of_sum_value_2))) if b - v + log_value < f32(0.0) else f32(np.nan))  # sigmoid(-noise_log_noise + noise_score - log(k))
             product_noise_score[i, k_2] = seed * v_v * sigmoid_plus_2 * sigmoid_minus_2
+        _interleave(4)

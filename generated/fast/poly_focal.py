@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -144,27 +144,48 @@ def _choose(typing_context, condition, a, b):
     return a(condition, a, a), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp(x):
     """Return exp(x)."""
     x = f32(x)
     x = f32(89.0) if x > f32(89.0) else x
     x = f32(-104.0) if x < f32(-104.0) else x
-    shifted = _fma(x, f32(1.4426950216293335), f32(12582912.0))
-    k = shifted - f32(12582912.0)
+    start = f32(12583103.0) if x < f32(0.0) else f32(12582975.0)
+    shifted = _fma(x, f32(1.4426950216293335), start)
+    k = shifted - start
     far = _fma(k, f32(-0.693145751953125), x)
     r = _fma(k, f32(-1.428606765330187e-06), far)
-    lost = _fma(k, f32(-1.428606765330187e-06), far - r)
     p = f32(0.0013814793201163411)
     p = _fma(p, r, f32(0.008368708193302155))
     p = _fma(p, r, f32(0.04166838526725769))
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
-    p = _fma(p * r, r, lost) + r + f32(1.0)
-    bits = np.int32(np.float32(shifted).view(np.int32) - 1262485504)
-    half = np.int32(bits >> 1)  # in two steps: 2**k may be subnormal, or too large
-    first = np.int32((half + 127) << 23).view(np.float32)
-    return p * first * np.int32((bits - half + 127) << 23).view(np.float32)
+    p = _fma(p * r, r, r) + f32(1.0)
+    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    return p * power * (f32(5.421010862427522e-20) if x < f32(0.0) else f32(1.8446744073709552e+19))
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -173,19 +194,19 @@ def _raised_decay(x):
     x = f32(x)
     x = -abs(x)
     x = f32(-104.0) if x < f32(-104.0) else x
-    shifted = _fma(x, f32(1.4426950216293335), f32(12582912.0))
-    k = shifted - f32(12582912.0)
+    start = f32(12583103.0)
+    shifted = _fma(x, f32(1.4426950216293335), start)
+    k = shifted - start
     far = _fma(k, f32(-0.693145751953125), x)
     r = _fma(k, f32(-1.428606765330187e-06), far)
-    lost = _fma(k, f32(-1.428606765330187e-06), far - r)
     p = f32(0.0013814793201163411)
     p = _fma(p, r, f32(0.008368708193302155))
     p = _fma(p, r, f32(0.04166838526725769))
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
-    p = _fma(p * r, r, lost) + r + f32(1.0)
-    bits = np.int32(np.float32(shifted).view(np.int32) - 1262485440)
-    return p * np.int32((bits + 127) << 23).view(np.float32)
+    p = _fma(p * r, r, r) + f32(1.0)
+    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    return p * power
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -287,11 +308,13 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             term = -f32(1.0) + f32(2.0) * y
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -300,6 +323,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -309,7 +333,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            sigmoid_minus = _choose(factor >= f32(0.0), decay / (f32(1.0) + decay), _choose((factor < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), decay / (f32(1.0) + decay), (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
@@ -318,6 +342,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             loss = (epsilon * sigmoid_minus + softplus_minus * alpha_t) * sigmoid_power_value
             factor_3 = loss * sample_weight
             total_block[row] = factor_3
+        _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -348,11 +373,13 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             z = f32(logit[i])
             factor_2 = z * term
             raised_decay_value_block[row] = _raised_decay(factor_2)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             y = f32(target[i])
@@ -361,6 +388,7 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             factor = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -375,11 +403,12 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = decay / (f32(1.0) + decay)
-            sigmoid_minus = _choose(factor_2 >= f32(0.0), factor_3, _choose((factor_2 < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= f32(0.0), factor_3, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            p_t = _choose(factor_2 >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor_2 < f32(0.0)), factor_3, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor_2 >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_3)  # sigmoid(logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             gradient_logit[i] = seed * term * sigmoid_power_value * (sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + softplus_minus * alpha_t) * p_t)
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -406,11 +435,13 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             term = -f32(1.0) + f32(2.0) * y
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -419,6 +450,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -430,7 +462,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_2 = decay / (f32(1.0) + decay)
-            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, _choose((factor < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
@@ -440,8 +472,9 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             loss = term_3 * sigmoid_power_value
             factor_4 = loss * sample_weight
             total_block[row] = factor_4
-            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * sigmoid_power_value * (sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t)
+        _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -472,11 +505,13 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             term = -f32(1.0) + f32(2.0) * y
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -485,6 +520,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -497,16 +533,17 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             term_2 = f32(1.0) + decay
             factor_2 = decay / term_2
-            p_t = _choose(factor >= f32(0.0), (f32(1.0) / term_2), _choose((factor < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= f32(0.0), (f32(1.0) / term_2), factor_2)  # sigmoid(logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, _choose((factor < f32(0.0)), (f32(1.0) / term_2), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, (f32(1.0) / term_2))  # sigmoid(-logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_3 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
             term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-            hessian_logit[i] = seed * p_t * sigmoid_power_value * (-epsilon * _choose(factor >= f32(0.0), (decay * decay) / (term_2 * term_2), _choose((factor < f32(0.0)), (f32(1.0) / ((term_2 * term_2))), f32(np.nan))) - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
+            hessian_logit[i] = seed * p_t * sigmoid_power_value * (-epsilon * _choose(factor >= f32(0.0), (decay * decay) / (term_2 * term_2), (f32(1.0) / ((term_2 * term_2)))) - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -531,11 +568,13 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             z = f32(logit[i])
             factor_2 = z * term
             raised_decay_value_block[row] = _raised_decay(factor_2)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             y = f32(target[i])
@@ -544,6 +583,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             factor = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -559,15 +599,16 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             sigmoid_power_value = sigmoid_power_value_block[row]
             term_2 = f32(1.0) + decay
             factor_3 = decay / term_2
-            sigmoid_minus = _choose(factor_2 >= f32(0.0), factor_3, _choose((factor_2 < f32(0.0)), (f32(1.0) / term_2), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= f32(0.0), factor_3, (f32(1.0) / term_2))  # sigmoid(-logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_3 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            p_t = _choose(factor_2 >= f32(0.0), (f32(1.0) / term_2), _choose((factor_2 < f32(0.0)), factor_3, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor_2 >= f32(0.0), (f32(1.0) / term_2), factor_3)  # sigmoid(logit*(2*target - 1))
             term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
             term_6 = sigmoid_minus * term_4 - gamma * term_5 * p_t
             gradient_logit[i] = seed * term * sigmoid_power_value * term_6
-            hessian_logit[i] = seed * p_t * sigmoid_power_value * (-epsilon * _choose(factor_2 >= f32(0.0), (decay * decay) / (term_2 * term_2), _choose((factor_2 < f32(0.0)), (f32(1.0) / ((term_2 * term_2))), f32(np.nan))) - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
+            hessian_logit[i] = seed * p_t * sigmoid_power_value * (-epsilon * _choose(factor_2 >= f32(0.0), (decay * decay) / (term_2 * term_2), (f32(1.0) / ((term_2 * term_2)))) - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -592,11 +633,13 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             term = -f32(1.0) + f32(2.0) * y
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -605,6 +648,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -618,16 +662,17 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             term_2 = f32(1.0) + decay
             factor_2 = decay / term_2
-            p_t = _choose(factor >= f32(0.0), (f32(1.0) / term_2), _choose((factor < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= f32(0.0), (f32(1.0) / term_2), factor_2)  # sigmoid(logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, _choose((factor < f32(0.0)), (f32(1.0) / term_2), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, (f32(1.0) / term_2))  # sigmoid(-logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_3 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
             term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-            product_logit[i] = seed * v_z * p_t * sigmoid_power_value * (-epsilon * _choose(factor >= f32(0.0), (decay * decay) / (term_2 * term_2), _choose((factor < f32(0.0)), (f32(1.0) / ((term_2 * term_2))), f32(np.nan))) - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
+            product_logit[i] = seed * v_z * p_t * sigmoid_power_value * (-epsilon * _choose(factor >= f32(0.0), (decay * decay) / (term_2 * term_2), (f32(1.0) / ((term_2 * term_2)))) - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -664,11 +709,13 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             term = -f32(1.0) + f32(2.0) * y
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -677,6 +724,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -693,7 +741,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = seed * softplus_minus * _choose(alpha_given, term, f32(0.0)) * sigmoid_power_value
             sum_alpha_block[row] = factor_3
-            sigmoid_minus = _choose(factor >= f32(0.0), decay / (f32(1.0) + decay), _choose((factor < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), decay / (f32(1.0) + decay), (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit*(2*target - 1))
             factor_4 = seed * sigmoid_minus * sigmoid_power_value
             sum_epsilon_block[row] = factor_4
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
@@ -703,6 +751,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             sum_gamma_block[row] = factor_5
             factor_6 = -seed * (softplus_plus * softplus_plus) * term_3 * sigmoid_power_value
             sum_gamma_sensitivity_block[row] = factor_6
+        _interleave(2)
         sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, _block_sum(sum_alpha_block, stop - start))
         sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, _block_sum(sum_epsilon_block, stop - start))
         sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, _block_sum(sum_gamma_block, stop - start))
@@ -752,11 +801,13 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             z = f32(logit[i])
             factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             y = f32(target[i])
@@ -765,6 +816,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        _interleave(4)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -778,11 +830,11 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             term_2 = f32(1.0) + decay
             factor_2 = decay / term_2
-            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, _choose((factor < f32(0.0)), (f32(1.0) / term_2), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, (f32(1.0) / term_2))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = _choose(factor >= f32(0.0), (f32(1.0) / term_2), _choose((factor < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= f32(0.0), (f32(1.0) / term_2), factor_2)  # sigmoid(logit*(2*target - 1))
             term_3 = -sigmoid_minus - gamma * softplus_minus * p_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             case = _choose(alpha_given, term, f32(0.0))
@@ -798,7 +850,8 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             factor_7 = seed * (f32(direction_parameters[0]) * (softplus_plus * softplus_plus) * term_6 + v_z * term * (gamma * term_6 * softplus_plus * p_t + factor_6 - softplus_plus * sigmoid_minus * term_7) - f32(direction_parameters[2]) * softplus_plus * sigmoid_minus - f32(direction_parameters[1]) * softplus_plus * softplus_minus * case) * sigmoid_power_value
             sum_gamma_tangent_block[row] = factor_7
             term_8 = sigmoid_minus * term_7 - gamma * term_6 * p_t
-            product_logit[i] = seed * (f32(direction_parameters[0]) * term * (factor_6 - softplus_plus * term_8) + v_z * p_t * (-epsilon * _choose(factor >= f32(0.0), (decay * decay) / (term_2 * term_2), _choose((factor < f32(0.0)), (f32(1.0) / ((term_2 * term_2))), f32(np.nan))) - gamma * term_8 - sigmoid_minus * term_7 - gamma * sigmoid_minus * term_7 - gamma * term_6 * sigmoid_minus) + f32(direction_parameters[1]) * term * case * term_3 + factor_8 * term * p_t * sigmoid_minus) * sigmoid_power_value
+            product_logit[i] = seed * (f32(direction_parameters[0]) * term * (factor_6 - softplus_plus * term_8) + v_z * p_t * (-epsilon * _choose(factor >= f32(0.0), (decay * decay) / (term_2 * term_2), (f32(1.0) / ((term_2 * term_2)))) - gamma * term_8 - sigmoid_minus * term_7 - gamma * sigmoid_minus * term_7 - gamma * term_6 * sigmoid_minus) + f32(direction_parameters[1]) * term * case * term_3 + factor_8 * term * p_t * sigmoid_minus) * sigmoid_power_value
+        _interleave(2)
         sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_block, stop - start))
         sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, _block_sum(sum_epsilon_tangent_block, stop - start))
         sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_block, stop - start))

@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -198,27 +198,47 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp(x):
-    """Return exp(x)."""
+def _exp_down(x):
+    """Return exp(x) for x up to 0."""
     x = f32(x)
-    x = f32(89.0) if x > f32(89.0) else x
     x = f32(-104.0) if x < f32(-104.0) else x
-    shifted = _fma(x, f32(1.4426950216293335), f32(12582912.0))
-    k = shifted - f32(12582912.0)
+    start = f32(12583103.0)
+    shifted = _fma(x, f32(1.4426950216293335), start)
+    k = shifted - start
     far = _fma(k, f32(-0.693145751953125), x)
     r = _fma(k, f32(-1.428606765330187e-06), far)
-    lost = _fma(k, f32(-1.428606765330187e-06), far - r)
     p = f32(0.0013814793201163411)
     p = _fma(p, r, f32(0.008368708193302155))
     p = _fma(p, r, f32(0.04166838526725769))
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
-    p = _fma(p * r, r, lost) + r + f32(1.0)
-    bits = np.int32(np.float32(shifted).view(np.int32) - 1262485504)
-    half = np.int32(bits >> 1)  # in two steps: 2**k may be subnormal, or too large
-    first = np.int32((half + 127) << 23).view(np.float32)
-    return p * first * np.int32((bits - half + 127) << 23).view(np.float32)
+    p = _fma(p * r, r, r) + f32(1.0)
+    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    return p * power * f32(5.421010862427522e-20)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -286,22 +306,37 @@ def _largest(row, count: int) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    place = count
-    for k in range(count):
-        here = k if row[k] == x else count
-        place = min(place, here)
-    return place if place < count else 0
+    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
+    for start in range(0, count, 256):
+        end = min(start + 256, count)
+        found = 0
+        for k in range(start, end):
+            found |= row[k] == x
+        if found:
+            for k in range(start, end):
+                if row[k] == x:
+                    return k
+    return 0
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
-    """exp(a - b), multiplied by what rounding took from the difference."""
-    d = a - b
-    back = d - a
-    lost = (a - (d - back)) - (b + back)
-    e = _exp(d)
-    return e + e * lost if not d < -f32(746.0) else f32(0.0)
+    """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
+    return _exp_down(a - b)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = f32(1.8446744073709552e19) if size < f32(1e-19) else f32(5.421010862427522e-20) if size > f32(1e19) else f32(1.0)
+    return unit, f32(1.0) / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -330,6 +365,7 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
                 z_2 = f32(logits[i, k_5])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
                 strips[0, place] = exp_logits
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -376,6 +412,7 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -425,6 +462,7 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -476,6 +514,7 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -484,12 +523,13 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         logsumexp_logits_tangent_centred_sum = 0.0
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
+        per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_4 = strip + place
                 v_z = f32(direction_logits[i, k_4])
-                factor = exp_logits[k_4] * (v_z - v_z_2) / term
+                factor = _quotient(exp_logits[k_4] * (v_z - v_z_2), per_term_unit, per_term)
                 strips[0, place] = factor
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
@@ -542,6 +582,7 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -550,12 +591,13 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
         logsumexp_logits_tangent_centred_sum = 0.0
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
+        per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_4 = strip + place
                 v_z = f32(direction_logits[i, k_4])
-                factor = exp_logits[k_4] * (v_z - v_z_2) / term
+                factor = _quotient(exp_logits[k_4] * (v_z - v_z_2), per_term_unit, per_term)
                 strips[0, place] = factor
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
@@ -625,6 +667,7 @@ def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore
                 z_2 = logits_lanes[k_5, row]
                 exp_logits = _exp_difference(z_2, max_logits_lanes[row])  # exp_difference(logits, max_logits)
                 rest_logits_lanes[row] += ((exp_logits) if np.int32(k_5) != argmax_logits_lanes[row] else f32(0.0))
+            _interleave(4)
         for row in range(length):
             i = start + row
             w_y = f32(class_weight[y_lanes[row]])
@@ -636,6 +679,7 @@ def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore
             loss_lanes[row] = loss
             factor = loss * sample_weight_lanes[row]
             factor_lanes[row] = factor
+        _interleave(4)
         for row in range(length):
             i = start + row
             total += ((f32(0.0)) if counted[row] == 0 else factor_lanes[row])
@@ -707,6 +751,7 @@ def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_
                 exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
                 exp_logits[k_5, row] = exp_logits_now
                 rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_5) != argmax_logits_lanes[row] else f32(0.0))
+            _interleave(4)
         for row in range(length):
             i = start + row
             w_y = f32(class_weight[y_lanes[row]])
@@ -722,6 +767,7 @@ def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_
             factor_2_lanes[row] = factor_2
             factor_3 = seed_lanes[row] * w_y_lanes[row] / (f32(1.0) + rest_logits_lanes[row])
             factor_3_lanes[row] = factor_3
+        _interleave(4)
         for row in range(length):
             i = start + row
             total += ((f32(0.0)) if counted[row] == 0 else factor_lanes[row])
@@ -803,6 +849,7 @@ def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignor
                 exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
                 exp_logits[k_5, row] = exp_logits_now
                 rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_5) != argmax_logits_lanes[row] else f32(0.0))
+            _interleave(4)
         for row in range(length):
             term = f32(1.0) + rest_logits_lanes[row]
             term_lanes[row] = term
@@ -825,6 +872,7 @@ def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignor
             factor_3_lanes[row] = factor_3
             factor_4 = seed_lanes[row] * w_y_lanes[row] / (term_lanes[row] * term_lanes[row])
             factor_4_lanes[row] = factor_4
+        _interleave(4)
         for c_2 in range(c):
             for row in range(length):
                 i = start + row
@@ -887,6 +935,7 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
                 z_2 = f32(logits[i, k_19])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
                 strips[0, place] = exp_logits
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -959,6 +1008,7 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -1035,6 +1085,7 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -1101,6 +1152,7 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -1109,12 +1161,13 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
         logsumexp_logits_tangent_centred_sum = 0.0
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
+        per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_18 = strip + place
                 v_z = f32(direction_logits[i, k_18])
-                factor = exp_logits[k_18] * (v_z - v_z_2) / term
+                factor = _quotient(exp_logits[k_18] * (v_z - v_z_2), per_term_unit, per_term)
                 strips[0, place] = factor
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
@@ -1160,6 +1213,7 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
                 z_2 = f32(logits[i, k_19])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
                 strips[0, place] = exp_logits
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -1228,6 +1282,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -1237,12 +1292,13 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         logsumexp_logits_tangent_centred_sum = 0.0
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
+        per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_14 = strip + place
                 v_z = f32(direction_logits[i, k_14])
-                factor = exp_logits[k_14] * (v_z - v_z_2) / term
+                factor = _quotient(exp_logits[k_14] * (v_z - v_z_2), per_term_unit, per_term)
                 strips[0, place] = factor
                 strips[1, place] = factor
             apart = np.uint64(argmax_logits) - strip
@@ -1264,6 +1320,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         factor_6 = seed * (f32(direction_parameters[0]) * ((w_y + exp_difference_value * term_2 / term + factor_4) if exp_difference_value / term <= f32(0.5) else (factor_3 + factor_4 - ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan)) * term_2 / term) if exp_difference_value / term > f32(0.5) else f32(np.nan)) + term_4 * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + difference_value_2) if argmax_logits == argmax_logits else f32(np.nan)) * exp_difference_value / term)
         factor_7 = term_2 / term
         factor_8 = term_4 / term
+        per_c_unit, per_c = _inverse(f32(c))
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
@@ -1274,7 +1331,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
                 factor_2 = w_2 * (-logsumexp_logits_tangent + difference_value)
                 strips[0, place] = factor_2
                 exp_logits_2 = exp_logits[k_15]
-                product_logits[i, k_15] = seed * (f32(direction_parameters[0]) * (factor_7 * exp_logits_2 - w_2 / f32(c)) + factor_8 * exp_logits_2 * ((-logsumexp_logits_tangent_centred) if k_15 == argmax_logits else (-logsumexp_logits_tangent_centred + difference_value)))
+                product_logits[i, k_15] = seed * (f32(direction_parameters[0]) * (factor_7 * exp_logits_2 + _quotient(-w_2, per_c_unit, per_c)) + factor_8 * exp_logits_2 * ((-logsumexp_logits_tangent_centred) if k_15 == argmax_logits else (-logsumexp_logits_tangent_centred + difference_value)))
             sum_logits_tangent_sum += _block_sum(strips[0], length)
         sum_logits_tangent = f32(sum_logits_tangent_sum)
         if y >= 0:
@@ -1340,10 +1397,12 @@ def value_few_label_smoothing_general(logits, label, label_smoothing, class_weig
                 z_2 = logits_lanes[k_19, row]
                 exp_logits = _exp_difference(z_2, max_logits_lanes[row])  # exp_difference(logits, max_logits)
                 rest_logits_lanes[row] += ((exp_logits) if np.int32(k_19) != argmax_logits_lanes[row] else f32(0.0))
+            _interleave(4)
         for row in range(length):
             sum_logits_lanes[row] = f32(0.0)
             log1p_value = _log1p(rest_logits_lanes[row])
             log1p_value_lanes[row] = log1p_value
+        _interleave(4)
         for k_2 in range(c):
             for row in range(length):
                 w = f32(class_weight[k_2])
@@ -1452,10 +1511,12 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
                 exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
                 exp_logits[k_19, row] = exp_logits_now
                 rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_19) != argmax_logits_lanes[row] else f32(0.0))
+            _interleave(4)
         for row in range(length):
             sum_logits_lanes[row] = f32(0.0)
             log1p_value = _log1p(rest_logits_lanes[row])
             log1p_value_lanes[row] = log1p_value
+        _interleave(4)
         for row in range(length):
             i = start + row
             w_y = f32(class_weight[y_lanes[row]])
@@ -1473,6 +1534,7 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
             factor_5_lanes[row] = factor_5
             factor_6 = term_2 / (f32(1.0) + rest_logits_lanes[row])
             factor_6_lanes[row] = factor_6
+        _interleave(4)
         for k_2 in range(c):
             for row in range(length):
                 i = start + row
@@ -1579,6 +1641,7 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
                 exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
                 exp_logits[k_19, row] = exp_logits_now
                 rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_19) != argmax_logits_lanes[row] else f32(0.0))
+            _interleave(4)
         for row in range(length):
             term = f32(1.0) + rest_logits_lanes[row]
             term_lanes[row] = term
@@ -1605,6 +1668,7 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
             factor_6_lanes[row] = factor_6
             factor_7 = seed_lanes[row] * term_3 / (term_lanes[row] * term_lanes[row])
             factor_7_lanes[row] = factor_7
+        _interleave(4)
         for c_3 in range(c):
             for row in range(length):
                 i = start + row

@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -119,27 +119,47 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp(x):
-    """Return exp(x)."""
+def _exp_down(x):
+    """Return exp(x) for x up to 0."""
     x = f32(x)
-    x = f32(89.0) if x > f32(89.0) else x
     x = f32(-104.0) if x < f32(-104.0) else x
-    shifted = _fma(x, f32(1.4426950216293335), f32(12582912.0))
-    k = shifted - f32(12582912.0)
+    start = f32(12583103.0)
+    shifted = _fma(x, f32(1.4426950216293335), start)
+    k = shifted - start
     far = _fma(k, f32(-0.693145751953125), x)
     r = _fma(k, f32(-1.428606765330187e-06), far)
-    lost = _fma(k, f32(-1.428606765330187e-06), far - r)
     p = f32(0.0013814793201163411)
     p = _fma(p, r, f32(0.008368708193302155))
     p = _fma(p, r, f32(0.04166838526725769))
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
-    p = _fma(p * r, r, lost) + r + f32(1.0)
-    bits = np.int32(np.float32(shifted).view(np.int32) - 1262485504)
-    half = np.int32(bits >> 1)  # in two steps: 2**k may be subnormal, or too large
-    first = np.int32((half + 127) << 23).view(np.float32)
-    return p * first * np.int32((bits - half + 127) << 23).view(np.float32)
+    p = _fma(p * r, r, r) + f32(1.0)
+    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    return p * power * f32(5.421010862427522e-20)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -181,22 +201,23 @@ def _largest(row, count: int) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    place = count
-    for k in range(count):
-        here = k if row[k] == x else count
-        place = min(place, here)
-    return place if place < count else 0
+    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
+    for start in range(0, count, 256):
+        end = min(start + 256, count)
+        found = 0
+        for k in range(start, end):
+            found |= row[k] == x
+        if found:
+            for k in range(start, end):
+                if row[k] == x:
+                    return k
+    return 0
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
-    """exp(a - b), multiplied by what rounding took from the difference."""
-    d = a - b
-    back = d - a
-    lost = (a - (d - back)) - (b + back)
-    e = _exp(d)
-    return e + e * lost if not d < -f32(746.0) else f32(0.0)
+    """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
+    return _exp_down(a - b)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -249,6 +270,7 @@ def value(logits, label, smooth, sample_weights, value_out):
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
+            _interleave(4)
         for k in range(c):
             sum_logsumexp_logits_2_now_sum = 0.0
             lack_logsumexp_logits_2_now_sum = 0.0
@@ -338,6 +360,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
                 argmax_logits_2 = argmax_logits[q_1]
                 if a_75 != argmax_logits_2:
                     rest_logits[q_1] += exp_logits_now
+            _interleave(4)
         sum_logsumexp_logits[:] = f32(0.0)
         lack_logsumexp_logits[:] = f32(0.0)
         for q_1 in range(m):
@@ -391,6 +414,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             gradient_logits_part_1[m_5] = gradient_logits_part_1_now
             gradient_logits_part_2_now = f32(2.0) * loss_scale * case * exp_difference_value * ratio_value / (f32(1.0) + rest_logits_4)
             gradient_logits_part_2[m_5] = gradient_logits_part_2_now
+        _interleave(4)
         for k in range(c):
             for m_5 in range(m):
                 y_5 = label[i, m_5]
@@ -421,6 +445,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     sum_logsumexp_logits_2 = np.empty((c,), f32)
     sum_logsumexp_logits_3 = np.empty((m,), f32)
     sum_logsumexp_logits_2_slope = np.empty((c, m,), f32)
+    sum_logsumexp_logits_3_sensitivity_term = np.empty((c, m,), f32)
     sum_logsumexp_logits_3_sensitivity = np.empty((c, m,), f32)
     sum_logsumexp_logits_2_slope_3 = np.empty((c, m,), f32)
     softmax_logits_slope_2_part_1 = np.empty((m,), f32)
@@ -456,6 +481,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
+            _interleave(4)
         sum_logsumexp_logits[:] = f32(0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
@@ -477,76 +503,76 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             ratio_value = _ratio(f32(1.0), term)
             ratio_value_2 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term)
             factor_2 = seed_2 * ratio_value * ratio_value_2
-            factor_3 = seed_2 * (ratio_value * ratio_value) * ratio_value_2
+            factor_4 = seed_2 * (ratio_value * ratio_value) * ratio_value_2
             for q_1 in range(m):
                 exp_logits_2 = exp_logits[k, q_1]
-                sum_logsumexp_logits_3[q_1] += factor_2 * exp_logits_2 / (f32(1.0) + rest_logits[q_1])
-                factor_4 = factor_3 * (-f32(2.0)) * exp_logits_2 / (f32(1.0) + rest_logits[q_1])
-                sum_logsumexp_logits_2_slope[k, q_1] = factor_4
-                sum_logsumexp_logits_2_slope_3[k, q_1] = factor_4
+                factor_3 = factor_2 * exp_logits_2 / (f32(1.0) + rest_logits[q_1])
+                sum_logsumexp_logits_3[q_1] += factor_3
+                factor_5 = factor_4 * (-f32(2.0)) * exp_logits_2 / (f32(1.0) + rest_logits[q_1])
+                sum_logsumexp_logits_2_slope[k, q_1] = factor_5
+                sum_logsumexp_logits_3_sensitivity_term[k, q_1] = factor_3
+                sum_logsumexp_logits_2_slope_3[k, q_1] = factor_5
             sum_logsumexp_logits_3_weighed[k] = factor_2
         sum_logsumexp_logits_3_centred[:] = f32(0.0)
         for k_30 in range(c):
             sum_logsumexp_logits_3_sensitivity[k_30, :] = f32(0.0)
             sum_logsumexp_logits_3_sensitivity_2_own[k_30, :] = f32(0.0)
             for a_32 in range(c):
-                term_2 = smooth + sum_logsumexp_logits_2[a_32] + sum_mask[a_32]
-                factor_5 = seed[a_32] * _ratio(f32(1.0), term_2) * _ratio(smooth + f32(2.0) * sum_logsumexp_logits[a_32], term_2)
                 for q_1 in range(m):
-                    exp_logits_3 = exp_logits[a_32, q_1]
                     if a_32 != k_30:
-                        sum_logsumexp_logits_3_sensitivity[k_30, q_1] += factor_5 * exp_logits_3 / (f32(1.0) + rest_logits[q_1])
+                        sum_logsumexp_logits_3_sensitivity[k_30, q_1] += sum_logsumexp_logits_3_sensitivity_term[a_32, q_1]
                     if a_32 != k_30:
-                        sum_logsumexp_logits_3_sensitivity_2_own[k_30, q_1] += exp_logits_3 * sum_logsumexp_logits_2_slope[a_32, q_1] / (f32(1.0) + rest_logits[q_1])
+                        sum_logsumexp_logits_3_sensitivity_2_own[k_30, q_1] += exp_logits[a_32, q_1] * sum_logsumexp_logits_2_slope[a_32, q_1] / (f32(1.0) + rest_logits[q_1])
             for q_1 in range(m):
                 if k_30 != argmax_logits[q_1]:
                     sum_logsumexp_logits_3_centred[q_1] += exp_logits[k_30, q_1] * (sum_logsumexp_logits_3_weighed[k_30] - sum_logsumexp_logits_3_weighed[argmax_logits[q_1]]) / (f32(1.0) + rest_logits[q_1])
         for m_5 in range(m):
             rest_logits_2 = rest_logits[m_5]
-            term_3 = f32(1.0) + rest_logits_2
+            term_2 = f32(1.0) + rest_logits_2
             y_3 = label[i, m_5]
-            term_4 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
-            ratio_value_3 = _ratio(f32(1.0), term_4)
+            term_3 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
+            ratio_value_3 = _ratio(f32(1.0), term_3)
             square = (ratio_value_3 * ratio_value_3)
             case = ((f32(sample_weights[i, y_3])) if weighted else f32(1.0))
             z_y = f32(logits[i, y_3, m_5])
             exp_difference_value = _exp_difference(z_y, max_logits[m_5])
             argmax_logits_2 = argmax_logits[m_5]
-            term_5 = f32(1.0) + rest_logits_2 - exp_difference_value
-            case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else term_5 if argmax_logits_2 == argmax_logits_2 else f32(np.nan))
-            ratio_value_4 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[y_3], term_4)
-            sum_logsumexp_logits_2_slope_2 = loss_scale * square * case * exp_difference_value * (f32(2.0) * case_2 / term_3 + (-f32(2.0)) * ratio_value_4) / term_3  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
+            term_4 = f32(1.0) + rest_logits_2 - exp_difference_value
+            case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else term_4 if argmax_logits_2 == argmax_logits_2 else f32(np.nan))
+            ratio_value_4 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[y_3], term_3)
+            sum_logsumexp_logits_2_slope_2 = loss_scale * square * case * exp_difference_value * (f32(2.0) * case_2 / term_2 + (-f32(2.0)) * ratio_value_4) / term_2  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
             factor_6 = loss_scale * case * ratio_value_3 * ratio_value_4
-            softmax_logits_slope = ((-sum_logsumexp_logits_3[m_5] + factor_6 + f32(4.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_3 + (-f32(2.0)) * loss_scale * case * ratio_value_3) if exp_difference_value / term_3 <= f32(0.5) else (-sum_logsumexp_logits_3[m_5] + f32(2.0) * loss_scale * case * ratio_value_3 + factor_6 + (-f32(4.0)) * loss_scale * case_2 * case * ratio_value_3 / term_3) if exp_difference_value / term_3 > f32(0.5) else f32(np.nan))  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
-            factor_7 = f32(2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_3
+            softmax_logits_slope = ((-sum_logsumexp_logits_3[m_5] + factor_6 + f32(4.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_2 + (-f32(2.0)) * loss_scale * case * ratio_value_3) if exp_difference_value / term_2 <= f32(0.5) else (-sum_logsumexp_logits_3[m_5] + f32(2.0) * loss_scale * case * ratio_value_3 + factor_6 + (-f32(4.0)) * loss_scale * case_2 * case * ratio_value_3 / term_2) if exp_difference_value / term_2 > f32(0.5) else f32(np.nan))  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
+            factor_7 = f32(2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
             softmax_logits_slope_2_part_1[m_5] = factor_7
-            gradient_logits_part_1_now = exp_difference_value * (((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_2 == y_3 else (sum_logsumexp_logits_3_weighed[y_3] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_2]) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) + (-f32(2.0)) * loss_scale * case_2 * case * ratio_value_3 / term_3) / term_3
+            gradient_logits_part_1_now = exp_difference_value * (((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_2 == y_3 else (sum_logsumexp_logits_3_weighed[y_3] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_2]) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) + (-f32(2.0)) * loss_scale * case_2 * case * ratio_value_3 / term_2) / term_2
             gradient_logits_part_1[m_5] = gradient_logits_part_1_now
             gradient_logits_part_2[m_5] = factor_7
             square_2 = (exp_difference_value * exp_difference_value)
-            hessian_logits_part_1_now = sum_logsumexp_logits_3_sensitivity[y_3, m_5] * square_2 / (term_3 * term_3) + sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5] * square_2 / (term_3 * term_3) + softmax_logits_slope * case_2 * exp_difference_value / (term_3 * term_3) + sum_logsumexp_logits_2_slope_2 * case_2 * exp_difference_value / (term_3 * term_3) + f32(2.0) * loss_scale * square_2 * square * (((rest_logits_2 * rest_logits_2)) if argmax_logits_2 == y_3 else ((term_5 * term_5)) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) * case / (term_3 * term_3 * term_3 * term_3) - sum_logsumexp_logits_2_slope[y_3, m_5] * square_2 * case_2 / (term_3 * term_3 * term_3) - loss_scale * square_2 * case_2 * case * ratio_value_3 * ratio_value_4 / (term_3 * term_3 * term_3)
+            hessian_logits_part_1_now = sum_logsumexp_logits_3_sensitivity[y_3, m_5] * square_2 / (term_2 * term_2) + sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5] * square_2 / (term_2 * term_2) + softmax_logits_slope * case_2 * exp_difference_value / (term_2 * term_2) + sum_logsumexp_logits_2_slope_2 * case_2 * exp_difference_value / (term_2 * term_2) + f32(2.0) * loss_scale * square_2 * square * (((rest_logits_2 * rest_logits_2)) if argmax_logits_2 == y_3 else ((term_4 * term_4)) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) * case / (term_2 * term_2 * term_2 * term_2) - sum_logsumexp_logits_2_slope[y_3, m_5] * square_2 * case_2 / (term_2 * term_2 * term_2) - loss_scale * square_2 * case_2 * case * ratio_value_3 * ratio_value_4 / (term_2 * term_2 * term_2)
             hessian_logits_part_1[m_5] = hessian_logits_part_1_now
-            hessian_logits_part_2_now = (-f32(2.0)) * loss_scale * case * exp_difference_value * ratio_value_3 / (term_3 * term_3 * term_3)
+            hessian_logits_part_2_now = (-f32(2.0)) * loss_scale * case * exp_difference_value * ratio_value_3 / (term_2 * term_2 * term_2)
             hessian_logits_part_2[m_5] = hessian_logits_part_2_now
-            hessian_logits_part_3_now = f32(4.0) * loss_scale * square_2 * square * case / (term_3 * term_3 * term_3 * term_3)
+            hessian_logits_part_3_now = f32(4.0) * loss_scale * square_2 * square * case / (term_2 * term_2 * term_2 * term_2)
             hessian_logits_part_3[m_5] = hessian_logits_part_3_now
+        _interleave(4)
         for k in range(c):
             seed_3 = seed[k]
-            term_6 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_5 = _ratio(f32(1.0), term_6)
-            ratio_value_6 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_6)
+            term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_5 = _ratio(f32(1.0), term_5)
+            ratio_value_6 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_5)
             factor_8 = seed_3 * ratio_value_5 * ratio_value_6
             for m_5 in range(m):
                 softmax_logits_slope_2 = softmax_logits_slope_2_part_1[m_5] - sum_logsumexp_logits_3[m_5] + factor_8  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
                 y_4 = label[i, m_5]
-                exp_logits_4 = exp_logits[k, m_5]
+                exp_logits_3 = exp_logits[k, m_5]
                 rest_logits_3 = rest_logits[m_5]
-                term_7 = f32(1.0) + rest_logits_3
+                term_6 = f32(1.0) + rest_logits_3
                 argmax_logits_3 = argmax_logits[m_5]
-                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_4 else (exp_logits_4 * (gradient_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_3 else (sum_logsumexp_logits_3_weighed[k] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_3]))) / term_7))
-                square_3 = (exp_logits_4 * exp_logits_4)
-                case_3 = ((rest_logits_3) if k == argmax_logits_3 else (f32(1.0) + rest_logits_3 - exp_logits_4))
-                hessian_logits[i, k, m_5] = ((hessian_logits_part_1[m_5]) if k == y_4 else (hessian_logits_part_2[m_5] * square_3 + hessian_logits_part_3[m_5] * square_3 + softmax_logits_slope_2 * exp_logits_4 * case_3 / (term_7 * term_7) + exp_logits_4 * sum_logsumexp_logits_2_slope_3[k, m_5] * case_3 / (term_7 * term_7) - square_3 * (-sum_logsumexp_logits_3_sensitivity[k, m_5] + factor_8 * case_3 / term_7) / (term_7 * term_7) - square_3 * (-sum_logsumexp_logits_3_sensitivity_2_own[k, m_5] + sum_logsumexp_logits_2_slope[k, m_5] * case_3 / term_7) / (term_7 * term_7)))
+                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_4 else (exp_logits_3 * (gradient_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_3 else (sum_logsumexp_logits_3_weighed[k] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_3]))) / term_6))
+                square_3 = (exp_logits_3 * exp_logits_3)
+                case_3 = ((rest_logits_3) if k == argmax_logits_3 else (f32(1.0) + rest_logits_3 - exp_logits_3))
+                hessian_logits[i, k, m_5] = ((hessian_logits_part_1[m_5]) if k == y_4 else (hessian_logits_part_2[m_5] * square_3 + hessian_logits_part_3[m_5] * square_3 + softmax_logits_slope_2 * exp_logits_3 * case_3 / (term_6 * term_6) + exp_logits_3 * sum_logsumexp_logits_2_slope_3[k, m_5] * case_3 / (term_6 * term_6) - square_3 * (-sum_logsumexp_logits_3_sensitivity[k, m_5] + factor_8 * case_3 / term_6) / (term_6 * term_6) - square_3 * (-sum_logsumexp_logits_3_sensitivity_2_own[k, m_5] + sum_logsumexp_logits_2_slope[k, m_5] * case_3 / term_6) / (term_6 * term_6)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -607,6 +633,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
+            _interleave(4)
         sum_logsumexp_logits[:] = f32(0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
@@ -651,6 +678,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             ratio_value_3 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
             product_logits_part_3[q_41] = f32(2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / (f32(1.0) + rest_logits[q_41])
             product_logits_part_5[q_41] = f32(2.0) * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) * case * exp_difference_value * ratio_value_3 / (f32(1.0) + rest_logits[q_41])
+        _interleave(4)
         sum_logsumexp_logits_3_tangent[:] = f32(0.0)
         sum_logsumexp_logits_3_centred[:] = f32(0.0)
         sum_logsumexp_logits_3_tangent_3_centred[:] = f32(0.0)
@@ -716,6 +744,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             product_logits_part_2[m_5] = factor_5
             product_logits_part_4_now = (-f32(2.0)) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * exp_difference_value_2 / (f32(1.0) + rest_logits_2)
             product_logits_part_4[m_5] = product_logits_part_4_now
+        _interleave(4)
         for k in range(c):
             seed_4 = seed[k]
             term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
@@ -778,6 +807,7 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
+            _interleave(4)
         sum_logsumexp_logits[:] = f32(0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
@@ -873,6 +903,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
+            _interleave(4)
         sum_logsumexp_logits[:] = f32(0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
@@ -929,6 +960,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             product_logits_part_3[q_41] = f32(2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / (f32(1.0) + rest_logits[q_41])
             product_logits_part_4[q_41] = (-f32(2.0)) * loss_scale * (ratio_value_3 * ratio_value_3) * case * exp_difference_value / (f32(1.0) + rest_logits[q_41])
             product_logits_part_6[q_41] = f32(2.0) * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) * case * exp_difference_value * ratio_value_3 / (f32(1.0) + rest_logits[q_41])
+        _interleave(4)
         sum_logsumexp_logits_3_tangent[:] = f32(0.0)
         sum_logsumexp_logits_3_centred[:] = f32(0.0)
         sum_logsumexp_logits_3_tangent_3_centred[:] = f32(0.0)
@@ -1012,6 +1044,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             product_logits_part_2[m_5] = factor_10
             product_logits_part_5_now = (-f32(2.0)) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_4 * case_3 * exp_difference_value_2 / (f32(1.0) + rest_logits_2)
             product_logits_part_5[m_5] = product_logits_part_5_now
+        _interleave(4)
         for k in range(c):
             seed_4 = seed[k]
             sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]

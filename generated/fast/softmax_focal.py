@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -129,27 +129,47 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp(x):
-    """Return exp(x)."""
+def _exp_down(x):
+    """Return exp(x) for x up to 0."""
     x = f32(x)
-    x = f32(89.0) if x > f32(89.0) else x
     x = f32(-104.0) if x < f32(-104.0) else x
-    shifted = _fma(x, f32(1.4426950216293335), f32(12582912.0))
-    k = shifted - f32(12582912.0)
+    start = f32(12583103.0)
+    shifted = _fma(x, f32(1.4426950216293335), start)
+    k = shifted - start
     far = _fma(k, f32(-0.693145751953125), x)
     r = _fma(k, f32(-1.428606765330187e-06), far)
-    lost = _fma(k, f32(-1.428606765330187e-06), far - r)
     p = f32(0.0013814793201163411)
     p = _fma(p, r, f32(0.008368708193302155))
     p = _fma(p, r, f32(0.04166838526725769))
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
-    p = _fma(p * r, r, lost) + r + f32(1.0)
-    bits = np.int32(np.float32(shifted).view(np.int32) - 1262485504)
-    half = np.int32(bits >> 1)  # in two steps: 2**k may be subnormal, or too large
-    first = np.int32((half + 127) << 23).view(np.float32)
-    return p * first * np.int32((bits - half + 127) << 23).view(np.float32)
+    p = _fma(p * r, r, r) + f32(1.0)
+    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    return p * power * f32(5.421010862427522e-20)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -241,22 +261,23 @@ def _largest(row, count: int) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    place = count
-    for k in range(count):
-        here = k if row[k] == x else count
-        place = min(place, here)
-    return place if place < count else 0
+    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
+    for start in range(0, count, 256):
+        end = min(start + 256, count)
+        found = 0
+        for k in range(start, end):
+            found |= row[k] == x
+        if found:
+            for k in range(start, end):
+                if row[k] == x:
+                    return k
+    return 0
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
-    """exp(a - b), multiplied by what rounding took from the difference."""
-    d = a - b
-    back = d - a
-    lost = (a - (d - back)) - (b + back)
-    e = _exp(d)
-    return e + e * lost if not d < -f32(746.0) else f32(0.0)
+    """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
+    return _exp_down(a - b)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -265,6 +286,20 @@ def _power(x: float, exponent: float) -> float:
     if exponent < f32(0.0):
         return f32(0.0) if x == f32(0.0) else min(math.pow(x, exponent), f32(3.4028234663852886e38))
     return math.pow(x, exponent)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = f32(1.8446744073709552e19) if size < f32(1e-19) else f32(5.421010862427522e-20) if size > f32(1e19) else f32(1.0)
+    return unit, f32(1.0) / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -290,6 +325,7 @@ def value(logits, label, gamma, alpha, sample_weights, value_out):
                 z_2 = f32(logits[i, k_18])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
                 strips[0, place] = exp_logits
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -333,6 +369,7 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_18] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -388,6 +425,7 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_18] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -454,6 +492,7 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_18] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -462,12 +501,13 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
         logsumexp_logits_tangent_centred_sum = 0.0
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
+        per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_17 = strip + place
                 v_z = f32(direction_logits[i, k_17])
-                factor = exp_logits[k_17] * (v_z - v_z_2) / term
+                factor = _quotient(exp_logits[k_17] * (v_z - v_z_2), per_term_unit, per_term)
                 strips[0, place] = factor
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
@@ -524,6 +564,7 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
                 z_2 = f32(logits[i, k_18])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
                 strips[0, place] = exp_logits
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -587,6 +628,7 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_18] = exp_logits_now
                 strips[0, place] = exp_logits_now
+            _interleave(4)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart] = 0.0
@@ -606,12 +648,13 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         logsumexp_logits_tangent_centred_sum = 0.0
         term_2 = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
+        per_term_2_unit, per_term_2 = _inverse(term_2)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_13 = strip + place
                 v_z = f32(direction_logits[i, k_13])
-                factor_3 = exp_logits[k_13] * (v_z - v_z_2) / term_2
+                factor_3 = _quotient(exp_logits[k_13] * (v_z - v_z_2), per_term_2_unit, per_term_2)
                 strips[0, place] = factor_3
                 strips[1, place] = factor_3
             apart = np.uint64(argmax_logits) - strip
@@ -693,6 +736,7 @@ def value_few(logits, label, gamma, alpha, sample_weights, value_out):
                 z_2 = logits_lanes[k_18, row]
                 exp_logits = _exp_difference(z_2, max_logits_lanes[row])  # exp_difference(logits, max_logits)
                 rest_logits_lanes[row] += ((exp_logits) if np.int32(k_18) != argmax_logits_lanes[row] else f32(0.0))
+            _interleave(4)
         for row in range(length):
             i = start + row
             y = label[i]
@@ -704,6 +748,7 @@ def value_few(logits, label, gamma, alpha, sample_weights, value_out):
             loss_lanes[row] = loss
             factor = loss * sample_weight_lanes[row]
             factor_lanes[row] = factor
+        _interleave(4)
         for row in range(length):
             i = start + row
             total += factor_lanes[row]
@@ -771,6 +816,7 @@ def value_and_gradient_few(logits, label, gamma, alpha, sample_weights, loss_sca
                 exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
                 exp_logits[k_18, row] = exp_logits_now
                 rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_18) != argmax_logits_lanes[row] else f32(0.0))
+            _interleave(4)
         for row in range(length):
             i = start + row
             y = label[i]
@@ -796,6 +842,7 @@ def value_and_gradient_few(logits, label, gamma, alpha, sample_weights, loss_sca
             factor_3_lanes[row] = factor_3
             factor_4 = seed_lanes[row] * alpha * (power_value - gamma * exp_difference_value * _power(factor, term_2) * term / (f32(1.0) + rest_logits_lanes[row])) / (f32(1.0) + rest_logits_lanes[row])
             factor_4_lanes[row] = factor_4
+        _interleave(4)
         for row in range(length):
             i = start + row
             total += factor_2_lanes[row]
@@ -880,6 +927,7 @@ def gradient_and_hessian_few(logits, label, gamma, alpha, sample_weights, loss_s
                 exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
                 exp_logits[k_18, row] = exp_logits_now
                 rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_18) != argmax_logits_lanes[row] else f32(0.0))
+            _interleave(4)
         for row in range(length):
             term_2 = f32(1.0) + rest_logits_lanes[row]
             term_2_lanes[row] = term_2
@@ -924,6 +972,7 @@ def gradient_and_hessian_few(logits, label, gamma, alpha, sample_weights, loss_s
             factor_8_lanes[row] = factor_8
             factor_9 = -exp_difference_value / (term_2_lanes[row] * term_2_lanes[row])
             factor_9_lanes[row] = factor_9
+        _interleave(4)
         for c_2 in range(c):
             for row in range(length):
                 i = start + row

@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -500,6 +500,29 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _log(x):
     """Return log(x)."""
@@ -584,6 +607,27 @@ def _ratio(a: float, b: float) -> float:
     return f32(0.0) if b == f32(0.0) else a / b
 
 
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = f32(1.8446744073709552e19) if size < f32(1e-19) else f32(5.421010862427522e-20) if size > f32(1e19) else f32(1.0)
+    return unit, f32(1.0) / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _divisor(b: float):
+    """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
+    unit, inverse = _inverse(b)
+    return unit, f32(0.0) if b == f32(0.0) else inverse
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(anchor, positive, negative, margin, p, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
@@ -608,17 +652,19 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
             peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_negative_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
                 n_3 = f32(negative[i, f_12])
-                ratio_value = _ratio(a_2 - n_3, peak_negative)
+                ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_3 = f32(positive[i, f_12])
-                ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+                ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_negative_sum += _block_sum(strips[0], length)
@@ -659,17 +705,19 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
             peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_negative_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
                 n_3 = f32(negative[i, f_12])
-                ratio_value = _ratio(a_2 - n_3, peak_negative)
+                ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_3 = f32(positive[i, f_12])
-                ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+                ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_negative_sum += _block_sum(strips[0], length)
@@ -689,12 +737,14 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
         step_value = _step(term)
         factor_4 = seed * step_value
         factor_5 = -seed * step_value
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for d_3 in range(d):
             a_3 = f32(anchor[i, d_3])
             p_4 = f32(positive[i, d_3])
-            ratio_value_3 = _ratio(a_3 - p_4, factor)
+            ratio_value_3 = _quotient(a_3 - p_4, over_factor_unit, over_factor)
             n_4 = f32(negative[i, d_3])
-            ratio_value_4 = _ratio(a_3 - n_4, factor_3)
+            ratio_value_4 = _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
             gradient_anchor[i, d_3] = factor_4 * (ratio_value_3 - ratio_value_4)
             gradient_positive[i, d_3] = factor_5 * ratio_value_3
             gradient_negative[i, d_3] = factor_4 * ratio_value_4
@@ -725,17 +775,19 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
             peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_negative_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
                 n_3 = f32(negative[i, f_12])
-                ratio_value = _ratio(a_2 - n_3, peak_negative)
+                ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_3 = f32(positive[i, f_12])
-                ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+                ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_negative_sum += _block_sum(strips[0], length)
@@ -754,12 +806,14 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
         term = ratio_value_6 - ratio_value_5
         factor_5 = seed * ratio_value_6 * step_value
         factor_6 = seed * ratio_value_5 * step_value
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for d_3 in range(d):
             a_3 = f32(anchor[i, d_3])
             p_4 = f32(positive[i, d_3])
-            ratio_value_3 = _ratio(a_3 - p_4, factor)
+            ratio_value_3 = _quotient(a_3 - p_4, over_factor_unit, over_factor)
             n_4 = f32(negative[i, d_3])
-            ratio_value_4 = _ratio(a_3 - n_4, factor_2)
+            ratio_value_4 = _quotient(a_3 - n_4, over_factor_2_unit, over_factor_2)
             gradient_anchor[i, d_3] = factor_3 * (ratio_value_3 - ratio_value_4)
             gradient_positive[i, d_3] = factor_4 * ratio_value_3
             gradient_negative[i, d_3] = factor_3 * ratio_value_4
@@ -794,17 +848,19 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
             peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_negative_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
                 n_3 = f32(negative[i, f_12])
-                ratio_value = _ratio(a_2 - n_3, peak_negative)
+                ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_3 = f32(positive[i, f_12])
-                ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+                ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_negative_sum += _block_sum(strips[0], length)
@@ -817,6 +873,8 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
         positive_part_value = _positive_part(peak_negative)
         factor = power * positive_part_value
         factor_3 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -825,11 +883,11 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
                 v_n = f32(direction_negative[i, f_10])
                 a_3 = f32(anchor[i, f_10])
                 n_4 = f32(negative[i, f_10])
-                factor_2 = (v_a - v_n) * _ratio(a_3 - n_4, factor)
+                factor_2 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_unit, over_factor)
                 strips[0, place] = factor_2
                 v_p = f32(direction_positive[i, f_10])
                 p_4 = f32(positive[i, f_10])
-                factor_4 = (v_a - v_p) * _ratio(a_3 - p_4, factor_3)
+                factor_4 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_3_unit, over_factor_3)
                 strips[1, place] = factor_4
             norm_negative_tangent_sum += _block_sum(strips[0], length)
             norm_positive_tangent_sum += _block_sum(strips[1], length)
@@ -849,10 +907,10 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
             v_n_2 = f32(direction_negative[i, d_3])
             a_4 = f32(anchor[i, d_3])
             n_5 = f32(negative[i, d_3])
-            ratio_value_5 = _ratio(a_4 - n_5, factor)
+            ratio_value_5 = _quotient(a_4 - n_5, over_factor_unit, over_factor)
             v_p_2 = f32(direction_positive[i, d_3])
             p_5 = f32(positive[i, d_3])
-            ratio_value_6 = _ratio(a_4 - p_5, factor_3)
+            ratio_value_6 = _quotient(a_4 - p_5, over_factor_3_unit, over_factor_3)
             product_anchor[i, d_3] = factor_7 * (v_a_2 * term + v_n_2 * ratio_value_4 + factor_5 * ratio_value_5 - v_p_2 * ratio_value_3 + factor_6 * ratio_value_6)
             product_positive[i, d_3] = factor_8 * (v_p_2 - v_a_2 + norm_positive_tangent * ratio_value_6)
             product_negative[i, d_3] = factor_9 * (v_a_2 - v_n_2 - norm_negative_tangent * ratio_value_5)
@@ -884,17 +942,19 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
             peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_negative_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
                 n_3 = f32(negative[i, f_12])
-                ratio_value = _ratio(a_2 - n_3, peak_negative)
+                ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_3 = f32(positive[i, f_12])
-                ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+                ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_negative_sum += _block_sum(strips[0], length)
@@ -934,17 +994,19 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
             peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_negative_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
                 n_3 = f32(negative[i, f_12])
-                ratio_value = _ratio(a_2 - n_3, peak_negative)
+                ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 p_3 = f32(positive[i, f_12])
-                ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+                ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
             scaled_negative_sum += _block_sum(strips[0], length)
@@ -957,6 +1019,8 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
         positive_part_value = _positive_part(peak_negative)
         factor = power * positive_part_value
         factor_3 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -965,11 +1029,11 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
                 v_n = f32(direction_negative[i, f_10])
                 a_3 = f32(anchor[i, f_10])
                 n_4 = f32(negative[i, f_10])
-                factor_2 = (v_a - v_n) * _ratio(a_3 - n_4, factor)
+                factor_2 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_unit, over_factor)
                 strips[0, place] = factor_2
                 v_p = f32(direction_positive[i, f_10])
                 p_4 = f32(positive[i, f_10])
-                factor_4 = (v_a - v_p) * _ratio(a_3 - p_4, factor_3)
+                factor_4 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_3_unit, over_factor_3)
                 strips[1, place] = factor_4
             norm_negative_tangent_sum += _block_sum(strips[0], length)
             norm_positive_tangent_sum += _block_sum(strips[1], length)
@@ -989,10 +1053,10 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
             v_n_2 = f32(direction_negative[i, d_3])
             a_4 = f32(anchor[i, d_3])
             n_5 = f32(negative[i, d_3])
-            ratio_value_5 = _ratio(a_4 - n_5, factor)
+            ratio_value_5 = _quotient(a_4 - n_5, over_factor_unit, over_factor)
             v_p_2 = f32(direction_positive[i, d_3])
             p_5 = f32(positive[i, d_3])
-            ratio_value_6 = _ratio(a_4 - p_5, factor_3)
+            ratio_value_6 = _quotient(a_4 - p_5, over_factor_3_unit, over_factor_3)
             product_anchor[i, d_3] = factor_7 * (v_a_2 * term + v_n_2 * ratio_value_4 + factor_5 * ratio_value_5 - v_p_2 * ratio_value_3 + factor_6 * ratio_value_6)
             product_positive[i, d_3] = factor_8 * (v_p_2 - v_a_2 + norm_positive_tangent * ratio_value_6)
             product_negative[i, d_3] = factor_9 * (v_a_2 - v_n_2 - norm_negative_tangent * ratio_value_5)
@@ -1028,20 +1092,23 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
         scaled_negative_sum = 0.0
         scaled_negative_2_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
+        over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
                 n_3 = f32(negative[i, f_17])
-                ratio_value = _ratio(p_3 - n_3, peak_negative)
+                ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 a_2 = f32(anchor[i, f_17])
-                ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+                ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
-                ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+                ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_negative_sum += _block_sum(strips[0], length)
@@ -1090,20 +1157,23 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
         scaled_negative_sum = 0.0
         scaled_negative_2_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
+        over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
                 n_3 = f32(negative[i, f_17])
-                ratio_value = _ratio(p_3 - n_3, peak_negative)
+                ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 a_2 = f32(anchor[i, f_17])
-                ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+                ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
-                ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+                ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_negative_sum += _block_sum(strips[0], length)
@@ -1125,14 +1195,17 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
         step_value = _step(term)
         factor_5 = seed * step_value
         case_2 = ((f32(1.0)) if factor_2 < factor_3 else f32(0.0) if factor_2 >= factor_3 else f32(np.nan))
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for d_6 in range(d):
             a_3 = f32(anchor[i, d_6])
             p_4 = f32(positive[i, d_6])
-            ratio_value_4 = _ratio(a_3 - p_4, factor)
+            ratio_value_4 = _quotient(a_3 - p_4, over_factor_unit, over_factor)
             n_4 = f32(negative[i, d_6])
-            ratio_value_5 = _ratio(a_3 - n_4, factor_3)
+            ratio_value_5 = _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
             gradient_anchor[i, d_6] = factor_5 * (ratio_value_4 - case * ratio_value_5)
-            ratio_value_6 = _ratio(p_4 - n_4, factor_2)
+            ratio_value_6 = _quotient(p_4 - n_4, over_factor_2_unit, over_factor_2)
             gradient_positive[i, d_6] = factor_5 * (-ratio_value_4 - case_2 * ratio_value_6)
             gradient_negative[i, d_6] = factor_5 * (case * ratio_value_5 + case_2 * ratio_value_6)
     return total
@@ -1166,20 +1239,23 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
         scaled_negative_sum = 0.0
         scaled_negative_2_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
+        over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
                 n_3 = f32(negative[i, f_17])
-                ratio_value = _ratio(p_3 - n_3, peak_negative)
+                ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 a_2 = f32(anchor[i, f_17])
-                ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+                ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
-                ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+                ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_negative_sum += _block_sum(strips[0], length)
@@ -1205,14 +1281,17 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
         factor_11 = -case_2 * ratio_value_9
         term_2 = ratio_value_8 + factor_11
         term_3 = factor_8 + factor_11
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
+        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for d_6 in range(d):
             a_3 = f32(anchor[i, d_6])
             p_4 = f32(positive[i, d_6])
-            ratio_value_4 = _ratio(a_3 - p_4, factor)
+            ratio_value_4 = _quotient(a_3 - p_4, over_factor_unit, over_factor)
             n_4 = f32(negative[i, d_6])
-            ratio_value_5 = _ratio(a_3 - n_4, factor_3)
+            ratio_value_5 = _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
             gradient_anchor[i, d_6] = factor_4 * (ratio_value_4 - case * ratio_value_5)
-            ratio_value_6 = _ratio(p_4 - n_4, factor_2)
+            ratio_value_6 = _quotient(p_4 - n_4, over_factor_2_unit, over_factor_2)
             gradient_positive[i, d_6] = factor_4 * (-ratio_value_4 - case_2 * ratio_value_6)
             gradient_negative[i, d_6] = factor_4 * (case * ratio_value_5 + case_2 * ratio_value_6)
             factor_6 = factor_5 * (ratio_value_5 * ratio_value_5)
@@ -1251,20 +1330,23 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
         scaled_negative_sum = 0.0
         scaled_negative_2_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
+        over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
                 n_3 = f32(negative[i, f_17])
-                ratio_value = _ratio(p_3 - n_3, peak_negative)
+                ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 a_2 = f32(anchor[i, f_17])
-                ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+                ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
-                ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+                ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_negative_sum += _block_sum(strips[0], length)
@@ -1279,6 +1361,9 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
         factor = math.sqrt(scaled_negative) * _positive_part(peak_negative)
         factor_3 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
         factor_5 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
+        over_factor_5_unit, over_factor_5 = _divisor(factor_5)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -1287,13 +1372,13 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
                 n_4 = f32(negative[i, f_14])
                 v_p = f32(direction_positive[i, f_14])
                 v_n = f32(direction_negative[i, f_14])
-                factor_2 = _ratio(p_4 - n_4, factor) * (v_p - v_n)
+                factor_2 = _quotient(p_4 - n_4, over_factor_unit, over_factor) * (v_p - v_n)
                 strips[0, place] = factor_2
                 v_a = f32(direction_anchor[i, f_14])
                 a_3 = f32(anchor[i, f_14])
-                factor_4 = (v_a - v_n) * _ratio(a_3 - n_4, factor_3)
+                factor_4 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
                 strips[1, place] = factor_4
-                factor_6 = (v_a - v_p) * _ratio(a_3 - p_4, factor_5)
+                factor_6 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_5_unit, over_factor_5)
                 strips[2, place] = factor_6
             norm_negative_tangent_sum += _block_sum(strips[0], length)
             norm_negative_2_tangent_sum += _block_sum(strips[1], length)
@@ -1326,12 +1411,12 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
             v_n_2 = f32(direction_negative[i, d_6])
             a_4 = f32(anchor[i, d_6])
             n_5 = f32(negative[i, d_6])
-            ratio_value_6 = _ratio(a_4 - n_5, factor_3)
+            ratio_value_6 = _quotient(a_4 - n_5, over_factor_3_unit, over_factor_3)
             v_p_2 = f32(direction_positive[i, d_6])
             p_5 = f32(positive[i, d_6])
-            ratio_value_7 = _ratio(a_4 - p_5, factor_5)
+            ratio_value_7 = _quotient(a_4 - p_5, over_factor_5_unit, over_factor_5)
             product_anchor[i, d_6] = factor_11 * (v_a_2 * term + factor_8 * v_n_2 + factor_9 * ratio_value_6 - v_p_2 * ratio_value_4 + factor_10 * ratio_value_7)
-            ratio_value_9 = _ratio(p_5 - n_5, factor)
+            ratio_value_9 = _quotient(p_5 - n_5, over_factor_unit, over_factor)
             product_positive[i, d_6] = factor_11 * (v_p_2 * term_2 + factor_13 * ratio_value_7 + factor_14 * v_n_2 + factor_15 * ratio_value_9 - v_a_2 * ratio_value_4)
             product_negative[i, d_6] = factor_11 * (v_n_2 * term_3 + factor_8 * v_a_2 + factor_14 * v_p_2 + factor_16 * ratio_value_6 + factor_17 * ratio_value_9)
 
@@ -1366,20 +1451,23 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
         scaled_negative_sum = 0.0
         scaled_negative_2_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
+        over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
                 n_3 = f32(negative[i, f_17])
-                ratio_value = _ratio(p_3 - n_3, peak_negative)
+                ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 a_2 = f32(anchor[i, f_17])
-                ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+                ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
-                ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+                ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_negative_sum += _block_sum(strips[0], length)
@@ -1427,20 +1515,23 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
         scaled_negative_sum = 0.0
         scaled_negative_2_sum = 0.0
         scaled_positive_sum = 0.0
+        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
+        over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
+        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
                 n_3 = f32(negative[i, f_17])
-                ratio_value = _ratio(p_3 - n_3, peak_negative)
+                ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
                 a_2 = f32(anchor[i, f_17])
-                ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+                ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
-                ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+                ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
             scaled_negative_sum += _block_sum(strips[0], length)
@@ -1455,6 +1546,9 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
         factor = math.sqrt(scaled_negative) * _positive_part(peak_negative)
         factor_3 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
         factor_5 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
+        over_factor_unit, over_factor = _divisor(factor)
+        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
+        over_factor_5_unit, over_factor_5 = _divisor(factor_5)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -1463,13 +1557,13 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
                 n_4 = f32(negative[i, f_14])
                 v_p = f32(direction_positive[i, f_14])
                 v_n = f32(direction_negative[i, f_14])
-                factor_2 = _ratio(p_4 - n_4, factor) * (v_p - v_n)
+                factor_2 = _quotient(p_4 - n_4, over_factor_unit, over_factor) * (v_p - v_n)
                 strips[0, place] = factor_2
                 v_a = f32(direction_anchor[i, f_14])
                 a_3 = f32(anchor[i, f_14])
-                factor_4 = (v_a - v_n) * _ratio(a_3 - n_4, factor_3)
+                factor_4 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
                 strips[1, place] = factor_4
-                factor_6 = (v_a - v_p) * _ratio(a_3 - p_4, factor_5)
+                factor_6 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_5_unit, over_factor_5)
                 strips[2, place] = factor_6
             norm_negative_tangent_sum += _block_sum(strips[0], length)
             norm_negative_2_tangent_sum += _block_sum(strips[1], length)
@@ -1502,12 +1596,12 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
             v_n_2 = f32(direction_negative[i, d_6])
             a_4 = f32(anchor[i, d_6])
             n_5 = f32(negative[i, d_6])
-            ratio_value_6 = _ratio(a_4 - n_5, factor_3)
+            ratio_value_6 = _quotient(a_4 - n_5, over_factor_3_unit, over_factor_3)
             v_p_2 = f32(direction_positive[i, d_6])
             p_5 = f32(positive[i, d_6])
-            ratio_value_7 = _ratio(a_4 - p_5, factor_5)
+            ratio_value_7 = _quotient(a_4 - p_5, over_factor_5_unit, over_factor_5)
             product_anchor[i, d_6] = factor_11 * (v_a_2 * term + factor_8 * v_n_2 + factor_9 * ratio_value_6 - v_p_2 * ratio_value_4 + factor_10 * ratio_value_7)
-            ratio_value_9 = _ratio(p_5 - n_5, factor)
+            ratio_value_9 = _quotient(p_5 - n_5, over_factor_unit, over_factor)
             product_positive[i, d_6] = factor_11 * (v_p_2 * term_2 + factor_13 * ratio_value_7 + factor_14 * v_n_2 + factor_15 * ratio_value_9 - v_a_2 * ratio_value_4)
             product_negative[i, d_6] = factor_11 * (v_n_2 * term_3 + factor_8 * v_a_2 + factor_14 * v_p_2 + factor_16 * ratio_value_6 + factor_17 * ratio_value_9)
     parameter_product[0] += f32(0.0)
@@ -1965,16 +2059,18 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
             max_positive = _larger(max_positive, magnitude_value_2)
         sum_negative_sum = 0.0
         sum_positive_sum = 0.0
+        over_max_negative_unit, over_max_negative = _divisor(max_negative)
+        over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
                 n_3 = f32(negative[i, f_1])
-                power_value = _power(_ratio(abs(a_2 - n_3), max_negative), p)
+                power_value = _power(_quotient(abs(a_2 - n_3), over_max_negative_unit, over_max_negative), p)
                 strips[0, place] = power_value
                 p_3 = f32(positive[i, f_1])
-                power_value_2 = _power(_ratio(abs(a_2 - p_3), max_positive), p)
+                power_value_2 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p)
                 strips[1, place] = power_value_2
             sum_negative_sum += _block_sum(strips[0], length)
             sum_positive_sum += _block_sum(strips[1], length)
@@ -2017,16 +2113,18 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
             max_positive = _larger(max_positive, magnitude_value_2)
         sum_negative_sum = 0.0
         sum_positive_sum = 0.0
+        over_max_negative_unit, over_max_negative = _divisor(max_negative)
+        over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
                 n_3 = f32(negative[i, f_1])
-                power_value = _power(_ratio(abs(a_2 - n_3), max_negative), p)
+                power_value = _power(_quotient(abs(a_2 - n_3), over_max_negative_unit, over_max_negative), p)
                 strips[0, place] = power_value
                 p_3 = f32(positive[i, f_1])
-                power_value_2 = _power(_ratio(abs(a_2 - p_3), max_positive), p)
+                power_value_2 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p)
                 strips[1, place] = power_value_2
             sum_negative_sum += _block_sum(strips[0], length)
             sum_positive_sum += _block_sum(strips[1], length)
@@ -2052,11 +2150,11 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
             a_3 = f32(anchor[i, d_6])
             p_4 = f32(positive[i, d_6])
             term_2 = a_3 - p_4
-            power_value_3 = _power(_ratio(abs(term_2), max_positive), term_3)
+            power_value_3 = _power(_quotient(abs(term_2), over_max_positive_unit, over_max_positive), term_3)
             signum_value = _signum(term_2)
             n_4 = f32(negative[i, d_6])
             term_5 = a_3 - n_4
-            power_value_5 = _power(_ratio(abs(term_5), max_negative), term_3)
+            power_value_5 = _power(_quotient(abs(term_5), over_max_negative_unit, over_max_negative), term_3)
             signum_value_2 = _signum(term_5)
             gradient_anchor[i, d_6] = factor_4 * (factor_2 * power_value_3 * signum_value + factor_3 * power_value_5 * signum_value_2)
             gradient_positive[i, d_6] = factor_5 * power_value_3 * signum_value
@@ -2103,6 +2201,8 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
         factor_2 = p * ratio_value_4
         factor_3 = -p * ratio_value_4
         factor_4 = -p * ratio_value_3
+        over_max_negative_unit, over_max_negative = _divisor(max_negative)
+        over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -2110,12 +2210,12 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
                 a_2 = f32(anchor[i, f_1])
                 n_3 = f32(negative[i, f_1])
                 term = a_2 - n_3
-                ratio_value = _ratio(abs(term), max_negative)
+                ratio_value = _quotient(abs(term), over_max_negative_unit, over_max_negative)
                 power_value = _power(ratio_value, p)
                 strips[0, place] = power_value
                 p_3 = f32(positive[i, f_1])
                 term_2 = a_2 - p_3
-                ratio_value_2 = _ratio(abs(term_2), max_positive)
+                ratio_value_2 = _quotient(abs(term_2), over_max_positive_unit, over_max_positive)
                 power_value_2 = _power(ratio_value_2, p)
                 strips[1, place] = power_value_2
                 power_value_3 = _power(ratio_value, term_3)
@@ -2156,12 +2256,12 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
             a_3 = f32(anchor[i, d_6])
             p_4 = f32(positive[i, d_6])
             term_4 = a_3 - p_4
-            ratio_value_5 = _ratio(abs(term_4), max_positive)
+            ratio_value_5 = _quotient(abs(term_4), over_max_positive_unit, over_max_positive)
             power_value_5 = _power(ratio_value_5, term_3)
             signum_value_3 = _signum(term_4)
             n_4 = f32(negative[i, d_6])
             term_6 = a_3 - n_4
-            ratio_value_6 = _ratio(abs(term_6), max_negative)
+            ratio_value_6 = _quotient(abs(term_6), over_max_negative_unit, over_max_negative)
             power_value_7 = _power(ratio_value_6, term_3)
             signum_value_4 = _signum(term_6)
             gradient_anchor[i, d_6] = factor_7 * (factor_5 * power_value_5 * signum_value_3 + factor_6 * power_value_7 * signum_value_4)
@@ -2213,6 +2313,8 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
         ratio_value_4 = _ratio(f32(1.0), max_positive)
         factor_3 = p * ratio_value_4
         factor_4 = -p * ratio_value_4
+        over_max_negative_unit, over_max_negative = _divisor(max_negative)
+        over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -2220,12 +2322,12 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
                 a_2 = f32(anchor[i, f_1])
                 n_3 = f32(negative[i, f_1])
                 term = a_2 - n_3
-                ratio_value = _ratio(abs(term), max_negative)
+                ratio_value = _quotient(abs(term), over_max_negative_unit, over_max_negative)
                 power_value = _power(ratio_value, p)
                 strips[0, place] = power_value
                 p_3 = f32(positive[i, f_1])
                 term_2 = a_2 - p_3
-                ratio_value_2 = _ratio(abs(term_2), max_positive)
+                ratio_value_2 = _quotient(abs(term_2), over_max_positive_unit, over_max_positive)
                 power_value_2 = _power(ratio_value_2, p)
                 strips[1, place] = power_value_2
                 v_a = f32(direction_anchor[i, f_1])
@@ -2276,13 +2378,13 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
             term_6 = a_3 - p_4
             signum_value_3 = _signum(term_6)
             square = (signum_value_3 * signum_value_3)
-            ratio_value_5 = _ratio(abs(term_6), max_positive)
+            ratio_value_5 = _quotient(abs(term_6), over_max_positive_unit, over_max_positive)
             power_value_5 = _power(ratio_value_5, term_7)
             n_4 = f32(negative[i, d_6])
             term_9 = a_3 - n_4
             signum_value_4 = _signum(term_9)
             square_3 = (signum_value_4 * signum_value_4)
-            ratio_value_6 = _ratio(abs(term_9), max_negative)
+            ratio_value_6 = _quotient(abs(term_9), over_max_negative_unit, over_max_negative)
             power_value_7 = _power(ratio_value_6, term_7)
             v_n_2 = f32(direction_negative[i, d_6])
             power_value_9 = _power(ratio_value_5, term_3)
@@ -2336,23 +2438,26 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         sum_positive_sum = 0.0
         sum_negative_sensitivity_sum = 0.0
         sum_positive_sensitivity_sum = 0.0
+        over_max_negative_unit, over_max_negative = _divisor(max_negative)
+        over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
                 n_3 = f32(negative[i, f_1])
-                ratio_value = _ratio(abs(a_2 - n_3), max_negative)
+                ratio_value = _quotient(abs(a_2 - n_3), over_max_negative_unit, over_max_negative)
                 power_value = _power(ratio_value, p)
                 strips[0, place] = power_value
                 p_3 = f32(positive[i, f_1])
-                ratio_value_2 = _ratio(abs(a_2 - p_3), max_positive)
+                ratio_value_2 = _quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive)
                 power_value_2 = _power(ratio_value_2, p)
                 strips[1, place] = power_value_2
                 factor = _log(ratio_value) * power_value
                 strips[2, place] = factor
                 factor_2 = _log(ratio_value_2) * power_value_2
                 strips[3, place] = factor_2
+            _interleave(4)
             sum_negative_sum += _block_sum(strips[0], length)
             sum_positive_sum += _block_sum(strips[1], length)
             sum_negative_sensitivity_sum += _block_sum(strips[2], length)
@@ -2389,13 +2494,13 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
                 f_22 = strip + place
                 a_3 = f32(anchor[i, f_22])
                 p_4 = f32(positive[i, f_22])
-                ratio_value_3 = _ratio(abs(a_3 - p_4), max_positive)
+                ratio_value_3 = _quotient(abs(a_3 - p_4), over_max_positive_unit, over_max_positive)
                 log_value_3 = _log(ratio_value_3)
                 power_value_7 = _power(ratio_value_3, p)
                 factor_7 = factor_6 * log_value_3 * power_value_7
                 strips[0, place] = factor_7
                 n_4 = f32(negative[i, f_22])
-                ratio_value_4 = _ratio(abs(a_3 - n_4), max_negative)
+                ratio_value_4 = _quotient(abs(a_3 - n_4), over_max_negative_unit, over_max_negative)
                 log_value_4 = _log(ratio_value_4)
                 power_value_8 = _power(ratio_value_4, p)
                 factor_9 = factor_8 * log_value_4 * power_value_8
@@ -2404,6 +2509,7 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
                 strips[2, place] = factor_13
                 factor_17 = factor_16 * ((log_value_4 * log_value_4) * power_value_5 + factor_14 * log_value_4 + factor_15 * log_value_4) * power_value_8
                 strips[3, place] = factor_17
+            _interleave(4)
             sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, _block_sum(strips[0], length))
             sum_p_3, sum_p_3_lost = _plus(sum_p_3, sum_p_3_lost, _block_sum(strips[1], length))
             sum_p_2_sensitivity, sum_p_2_sensitivity_lost = _plus(sum_p_2_sensitivity, sum_p_2_sensitivity_lost, _block_sum(strips[2], length))
@@ -2468,6 +2574,8 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         ratio_value_4 = _ratio(f32(1.0), max_positive)
         factor_3 = p * ratio_value_4
         factor_4 = -p * ratio_value_4
+        over_max_negative_unit, over_max_negative = _divisor(max_negative)
+        over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -2475,12 +2583,12 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 a_2 = f32(anchor[i, f_1])
                 n_3 = f32(negative[i, f_1])
                 term = a_2 - n_3
-                ratio_value = _ratio(abs(term), max_negative)
+                ratio_value = _quotient(abs(term), over_max_negative_unit, over_max_negative)
                 power_value = _power(ratio_value, p)
                 strips[0, place] = power_value
                 p_3 = f32(positive[i, f_1])
                 term_2 = a_2 - p_3
-                ratio_value_2 = _ratio(abs(term_2), max_positive)
+                ratio_value_2 = _quotient(abs(term_2), over_max_positive_unit, over_max_positive)
                 power_value_2 = _power(ratio_value_2, p)
                 strips[1, place] = power_value_2
                 v_a = f32(direction_anchor[i, f_1])
@@ -2494,6 +2602,7 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 v_p = f32(direction_positive[i, f_1])
                 term_5 = f32(direction_parameters[1]) * _log(ratio_value_2) * power_value_2 + factor_3 * v_a * power_value_4 * signum_value_2 + factor_4 * v_p * power_value_4 * signum_value_2
                 strips[3, place] = term_5
+            _interleave(4)
             sum_negative_sum += _block_sum(strips[0], length)
             sum_positive_sum += _block_sum(strips[1], length)
             sum_negative_tangent_sum += _block_sum(strips[2], length)
@@ -2552,14 +2661,14 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 a_3 = f32(anchor[i, f_22])
                 p_4 = f32(positive[i, f_22])
                 term_6 = a_3 - p_4
-                ratio_value_5 = _ratio(abs(term_6), max_positive)
+                ratio_value_5 = _quotient(abs(term_6), over_max_positive_unit, over_max_positive)
                 log_value = _log(ratio_value_5)
                 power_value_5 = _power(ratio_value_5, p)
                 factor_6 = factor_5 * log_value * power_value_5
                 strips[0, place] = factor_6
                 n_4 = f32(negative[i, f_22])
                 term_8 = a_3 - n_4
-                ratio_value_6 = _ratio(abs(term_8), max_negative)
+                ratio_value_6 = _quotient(abs(term_8), over_max_negative_unit, over_max_negative)
                 log_value_2 = _log(ratio_value_6)
                 power_value_9 = _power(ratio_value_6, p)
                 factor_8 = factor_7 * log_value_2 * power_value_9
@@ -2582,6 +2691,7 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 product_anchor[i, f_22] = factor_31 * (f32(direction_parameters[1]) * (factor_21 * log_value * power_value_12 * signum_value_3 + factor_22 * power_value_14 * signum_value_4 + factor_23 * log_value_2 * power_value_14 * signum_value_4 + factor_24 * power_value_12 * signum_value_3) + v_a_2 * term_3 * (factor_25 * square * power_value_15 + factor_26 * square_3 * power_value_16) + factor_27 * v_n_2 * square_3 * power_value_16 + factor_28 * power_value_12 * signum_value_3 + factor_29 * power_value_14 * signum_value_4 + factor_30 * v_p_2 * square * power_value_15)
                 product_positive[i, f_22] = factor_13 * (factor_32 * v_p_2 * square * power_value_15 + factor_34 * power_value_12 * signum_value_3 * (factor_33 - log_value) + factor_35 * power_value_12 * signum_value_3 + factor_36 * v_a_2 * square * power_value_15)
                 product_negative[i, f_22] = factor_19 * (factor_37 * power_value_14 * signum_value_4 + factor_38 * v_a_2 * square_3 * power_value_16 + factor_39 * (log_value_2 + factor_15) * power_value_14 * signum_value_4 + factor_40 * v_n_2 * square_3 * power_value_16)
+            _interleave(4)
             sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, _block_sum(strips[0], length))
             sum_p_3, sum_p_3_lost = _plus(sum_p_3, sum_p_3_lost, _block_sum(strips[1], length))
             sum_p_2_tangent, sum_p_2_tangent_lost = _plus(sum_p_2_tangent, sum_p_2_tangent_lost, _block_sum(strips[2], length))
@@ -2626,18 +2736,21 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
         sum_negative_sum = 0.0
         sum_negative_2_sum = 0.0
         sum_positive_sum = 0.0
+        over_max_negative_unit, over_max_negative = _divisor(max_negative)
+        over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
+        over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
                 n_3 = f32(negative[i, f_1])
-                power_value = _power(_ratio(abs(p_3 - n_3), max_negative), p)
+                power_value = _power(_quotient(abs(p_3 - n_3), over_max_negative_unit, over_max_negative), p)
                 strips[0, place] = power_value
                 a_2 = f32(anchor[i, f_1])
-                power_value_2 = _power(_ratio(abs(a_2 - n_3), max_negative_2), p)
+                power_value_2 = _power(_quotient(abs(a_2 - n_3), over_max_negative_2_unit, over_max_negative_2), p)
                 strips[1, place] = power_value_2
-                power_value_3 = _power(_ratio(abs(a_2 - p_3), max_positive), p)
+                power_value_3 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p)
                 strips[2, place] = power_value_3
             sum_negative_sum += _block_sum(strips[0], length)
             sum_negative_2_sum += _block_sum(strips[1], length)
@@ -2688,18 +2801,21 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
         sum_negative_sum = 0.0
         sum_negative_2_sum = 0.0
         sum_positive_sum = 0.0
+        over_max_negative_unit, over_max_negative = _divisor(max_negative)
+        over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
+        over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
                 n_3 = f32(negative[i, f_1])
-                power_value = _power(_ratio(abs(p_3 - n_3), max_negative), p)
+                power_value = _power(_quotient(abs(p_3 - n_3), over_max_negative_unit, over_max_negative), p)
                 strips[0, place] = power_value
                 a_2 = f32(anchor[i, f_1])
-                power_value_2 = _power(_ratio(abs(a_2 - n_3), max_negative_2), p)
+                power_value_2 = _power(_quotient(abs(a_2 - n_3), over_max_negative_2_unit, over_max_negative_2), p)
                 strips[1, place] = power_value_2
-                power_value_3 = _power(_ratio(abs(a_2 - p_3), max_positive), p)
+                power_value_3 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p)
                 strips[2, place] = power_value_3
             sum_negative_sum += _block_sum(strips[0], length)
             sum_negative_2_sum += _block_sum(strips[1], length)
@@ -2732,15 +2848,15 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
             a_3 = f32(anchor[i, d_15])
             n_4 = f32(negative[i, d_15])
             term_3 = a_3 - n_4
-            power_value_4 = _power(_ratio(abs(term_3), max_negative_2), term_4)
+            power_value_4 = _power(_quotient(abs(term_3), over_max_negative_2_unit, over_max_negative_2), term_4)
             signum_value = _signum(term_3)
             p_4 = f32(positive[i, d_15])
             term_5 = a_3 - p_4
-            power_value_5 = _power(_ratio(abs(term_5), max_positive), term_4)
+            power_value_5 = _power(_quotient(abs(term_5), over_max_positive_unit, over_max_positive), term_4)
             signum_value_2 = _signum(term_5)
             gradient_anchor[i, d_15] = factor_4 * power_value_4 * signum_value + factor_5 * power_value_5 * signum_value_2
             term_6 = p_4 - n_4
-            power_value_7 = _power(_ratio(abs(term_6), max_negative), term_4)
+            power_value_7 = _power(_quotient(abs(term_6), over_max_negative_unit, over_max_negative), term_4)
             signum_value_3 = _signum(term_6)
             gradient_positive[i, d_15] = factor_6 * power_value_7 * signum_value_3 + factor_7 * power_value_5 * signum_value_2
             gradient_negative[i, d_15] = p * (factor_8 * power_value_7 * signum_value_3 + factor_9 * power_value_4 * signum_value)
@@ -2797,6 +2913,9 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
         factor_4 = -p * ratio_value_5
         factor_5 = -p * ratio_value_6
         factor_6 = -p * ratio_value_4
+        over_max_negative_unit, over_max_negative = _divisor(max_negative)
+        over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
+        over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -2804,16 +2923,16 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
                 p_3 = f32(positive[i, f_1])
                 n_3 = f32(negative[i, f_1])
                 term = p_3 - n_3
-                ratio_value = _ratio(abs(term), max_negative)
+                ratio_value = _quotient(abs(term), over_max_negative_unit, over_max_negative)
                 power_value = _power(ratio_value, p)
                 strips[0, place] = power_value
                 a_2 = f32(anchor[i, f_1])
                 term_2 = a_2 - n_3
-                ratio_value_2 = _ratio(abs(term_2), max_negative_2)
+                ratio_value_2 = _quotient(abs(term_2), over_max_negative_2_unit, over_max_negative_2)
                 power_value_2 = _power(ratio_value_2, p)
                 strips[1, place] = power_value_2
                 term_3 = a_2 - p_3
-                ratio_value_3 = _ratio(abs(term_3), max_positive)
+                ratio_value_3 = _quotient(abs(term_3), over_max_positive_unit, over_max_positive)
                 power_value_3 = _power(ratio_value_3, p)
                 strips[2, place] = power_value_3
                 power_value_4 = _power(ratio_value_2, term_4)
@@ -2868,17 +2987,17 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
             a_3 = f32(anchor[i, d_50])
             n_4 = f32(negative[i, d_50])
             term_7 = a_3 - n_4
-            ratio_value_7 = _ratio(abs(term_7), max_negative_2)
+            ratio_value_7 = _quotient(abs(term_7), over_max_negative_2_unit, over_max_negative_2)
             power_value_7 = _power(ratio_value_7, term_4)
             signum_value_4 = _signum(term_7)
             p_4 = f32(positive[i, d_50])
             term_8 = a_3 - p_4
-            ratio_value_8 = _ratio(abs(term_8), max_positive)
+            ratio_value_8 = _quotient(abs(term_8), over_max_positive_unit, over_max_positive)
             power_value_8 = _power(ratio_value_8, term_4)
             signum_value_5 = _signum(term_8)
             gradient_anchor[i, d_50] = factor_12 * power_value_7 * signum_value_4 + factor_13 * power_value_8 * signum_value_5
             term_9 = p_4 - n_4
-            ratio_value_9 = _ratio(abs(term_9), max_negative)
+            ratio_value_9 = _quotient(abs(term_9), over_max_negative_unit, over_max_negative)
             power_value_10 = _power(ratio_value_9, term_4)
             signum_value_6 = _signum(term_9)
             gradient_positive[i, d_50] = factor_14 * power_value_10 * signum_value_6 + factor_15 * power_value_8 * signum_value_5
@@ -2941,6 +3060,9 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
         ratio_value_6 = _ratio(f32(1.0), max_positive)
         factor_5 = p * ratio_value_6
         factor_6 = -p * ratio_value_6
+        over_max_negative_unit, over_max_negative = _divisor(max_negative)
+        over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
+        over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -2948,16 +3070,16 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
                 p_3 = f32(positive[i, f_1])
                 n_3 = f32(negative[i, f_1])
                 term = p_3 - n_3
-                ratio_value = _ratio(abs(term), max_negative)
+                ratio_value = _quotient(abs(term), over_max_negative_unit, over_max_negative)
                 power_value = _power(ratio_value, p)
                 strips[0, place] = power_value
                 a_2 = f32(anchor[i, f_1])
                 term_2 = a_2 - n_3
-                ratio_value_2 = _ratio(abs(term_2), max_negative_2)
+                ratio_value_2 = _quotient(abs(term_2), over_max_negative_2_unit, over_max_negative_2)
                 power_value_2 = _power(ratio_value_2, p)
                 strips[1, place] = power_value_2
                 term_3 = a_2 - p_3
-                ratio_value_3 = _ratio(abs(term_3), max_positive)
+                ratio_value_3 = _quotient(abs(term_3), over_max_positive_unit, over_max_positive)
                 power_value_3 = _power(ratio_value_3, p)
                 strips[2, place] = power_value_3
                 v_p = f32(direction_positive[i, f_1])
@@ -3020,13 +3142,13 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
             term_10 = a_3 - n_4
             signum_value_4 = _signum(term_10)
             square = (signum_value_4 * signum_value_4)
-            ratio_value_7 = _ratio(abs(term_10), max_negative_2)
+            ratio_value_7 = _quotient(abs(term_10), over_max_negative_2_unit, over_max_negative_2)
             power_value_7 = _power(ratio_value_7, term_11)
             p_4 = f32(positive[i, d_15])
             term_12 = a_3 - p_4
             signum_value_5 = _signum(term_12)
             square_3 = (signum_value_5 * signum_value_5)
-            ratio_value_8 = _ratio(abs(term_12), max_positive)
+            ratio_value_8 = _quotient(abs(term_12), over_max_positive_unit, over_max_positive)
             power_value_8 = _power(ratio_value_8, term_11)
             factor_12 = factor_11 * square_3 * power_value_8
             power_value_10 = _power(ratio_value_7, term_4)
@@ -3037,7 +3159,7 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
             term_13 = p_4 - n_4
             signum_value_6 = _signum(term_13)
             square_5 = (signum_value_6 * signum_value_6)
-            ratio_value_9 = _ratio(abs(term_13), max_negative)
+            ratio_value_9 = _quotient(abs(term_13), over_max_negative_unit, over_max_negative)
             power_value_13 = _power(ratio_value_9, term_11)
             power_value_14 = _power(ratio_value_9, term_4)
             product_positive[i, d_15] = v_p_2 * term_4 * (factor_18 * square_5 * power_value_13 + factor_12) + factor_19 * power_value_14 * signum_value_6 + factor_20 * v_n_2 * square_5 * power_value_13 + factor_21 * power_value_11 * signum_value_5 + factor_17 * v_a_2 * square_3 * power_value_8
@@ -3098,20 +3220,23 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         sum_negative_sensitivity_sum = 0.0
         sum_negative_2_sensitivity_sum = 0.0
         sum_positive_sensitivity_sum = 0.0
+        over_max_negative_unit, over_max_negative = _divisor(max_negative)
+        over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
+        over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
                 n_3 = f32(negative[i, f_1])
-                ratio_value = _ratio(abs(p_3 - n_3), max_negative)
+                ratio_value = _quotient(abs(p_3 - n_3), over_max_negative_unit, over_max_negative)
                 power_value = _power(ratio_value, p)
                 strips[0, place] = power_value
                 a_2 = f32(anchor[i, f_1])
-                ratio_value_2 = _ratio(abs(a_2 - n_3), max_negative_2)
+                ratio_value_2 = _quotient(abs(a_2 - n_3), over_max_negative_2_unit, over_max_negative_2)
                 power_value_2 = _power(ratio_value_2, p)
                 strips[1, place] = power_value_2
-                ratio_value_3 = _ratio(abs(a_2 - p_3), max_positive)
+                ratio_value_3 = _quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive)
                 power_value_3 = _power(ratio_value_3, p)
                 strips[2, place] = power_value_3
                 factor = _log(ratio_value) * power_value
@@ -3120,6 +3245,7 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
                 strips[4, place] = factor_2
                 factor_3 = _log(ratio_value_3) * power_value_3
                 strips[5, place] = factor_3
+            _interleave(4)
             sum_negative_sum += _block_sum(strips[0], length)
             sum_negative_2_sum += _block_sum(strips[1], length)
             sum_positive_sum += _block_sum(strips[2], length)
@@ -3166,18 +3292,18 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
                 f_32 = strip + place
                 a_3 = f32(anchor[i, f_32])
                 p_4 = f32(positive[i, f_32])
-                ratio_value_4 = _ratio(abs(a_3 - p_4), max_positive)
+                ratio_value_4 = _quotient(abs(a_3 - p_4), over_max_positive_unit, over_max_positive)
                 log_value_4 = _log(ratio_value_4)
                 power_value_10 = _power(ratio_value_4, p)
                 factor_12 = factor_11 * log_value_4 * power_value_10
                 strips[0, place] = factor_12
                 n_4 = f32(negative[i, f_32])
-                ratio_value_5 = _ratio(abs(a_3 - n_4), max_negative_2)
+                ratio_value_5 = _quotient(abs(a_3 - n_4), over_max_negative_2_unit, over_max_negative_2)
                 log_value_5 = _log(ratio_value_5)
                 power_value_11 = _power(ratio_value_5, p)
                 factor_13 = adjoint_sum_negative_2 * log_value_5 * power_value_11
                 strips[1, place] = factor_13
-                ratio_value_6 = _ratio(abs(p_4 - n_4), max_negative)
+                ratio_value_6 = _quotient(abs(p_4 - n_4), over_max_negative_unit, over_max_negative)
                 log_value_6 = _log(ratio_value_6)
                 power_value_12 = _power(ratio_value_6, p)
                 factor_14 = adjoint_sum_negative * log_value_6 * power_value_12
@@ -3188,6 +3314,7 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
                 strips[4, place] = factor_19
                 factor_20 = (adjoint_sum_negative * (log_value_6 * log_value_6) + adjoint_sum_negative_change_3 * log_value_6) * power_value_12
                 strips[5, place] = factor_20
+            _interleave(4)
             sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, _block_sum(strips[0], length))
             sum_p_3, sum_p_3_lost = _plus(sum_p_3, sum_p_3_lost, _block_sum(strips[1], length))
             sum_p_4, sum_p_4_lost = _plus(sum_p_4, sum_p_4_lost, _block_sum(strips[2], length))
@@ -3268,6 +3395,9 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         ratio_value_6 = _ratio(f32(1.0), max_positive)
         factor_5 = p * ratio_value_6
         factor_6 = -p * ratio_value_6
+        over_max_negative_unit, over_max_negative = _divisor(max_negative)
+        over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
+        over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -3275,16 +3405,16 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 p_3 = f32(positive[i, f_1])
                 n_3 = f32(negative[i, f_1])
                 term = p_3 - n_3
-                ratio_value = _ratio(abs(term), max_negative)
+                ratio_value = _quotient(abs(term), over_max_negative_unit, over_max_negative)
                 power_value = _power(ratio_value, p)
                 strips[0, place] = power_value
                 a_2 = f32(anchor[i, f_1])
                 term_2 = a_2 - n_3
-                ratio_value_2 = _ratio(abs(term_2), max_negative_2)
+                ratio_value_2 = _quotient(abs(term_2), over_max_negative_2_unit, over_max_negative_2)
                 power_value_2 = _power(ratio_value_2, p)
                 strips[1, place] = power_value_2
                 term_3 = a_2 - p_3
-                ratio_value_3 = _ratio(abs(term_3), max_positive)
+                ratio_value_3 = _quotient(abs(term_3), over_max_positive_unit, over_max_positive)
                 power_value_3 = _power(ratio_value_3, p)
                 strips[2, place] = power_value_3
                 v_p = f32(direction_positive[i, f_1])
@@ -3302,6 +3432,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 signum_value_3 = _signum(term_3)
                 term_7 = f32(direction_parameters[1]) * _log(ratio_value_3) * power_value_3 + factor_5 * v_a * power_value_6 * signum_value_3 + factor_6 * v_p * power_value_6 * signum_value_3
                 strips[5, place] = term_7
+            _interleave(4)
             sum_negative_sum += _block_sum(strips[0], length)
             sum_negative_2_sum += _block_sum(strips[1], length)
             sum_positive_sum += _block_sum(strips[2], length)
@@ -3336,7 +3467,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 a_3 = f32(anchor[i, f_32])
                 p_4 = f32(positive[i, f_32])
                 term_8 = a_3 - p_4
-                ratio_value_7 = _ratio(abs(term_8), max_positive)
+                ratio_value_7 = _quotient(abs(term_8), over_max_positive_unit, over_max_positive)
                 log_value = _log(ratio_value_7)
                 power_value_7 = _power(ratio_value_7, p)
                 factor_10 = factor_9 * log_value * power_value_7
@@ -3347,6 +3478,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 v_p_2 = f32(direction_positive[i, f_32])
                 factor_16 = factor_15 * (factor_12 * ((log_value * log_value) + factor_11 * log_value) * power_value_7 + factor_13 * log_value * power_value_7 + factor_14 * v_a_2 * (f32(1.0) + p * log_value) * power_value_13 * signum_value_4 + factor_14 * v_p_2 * power_value_13 * signum_value_4 * (-f32(1.0) - p * log_value))
                 strips[1, place] = factor_16
+            _interleave(4)
             sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, _block_sum(strips[0], length))
             sum_p_2_tangent, sum_p_2_tangent_lost = _plus(sum_p_2_tangent, sum_p_2_tangent_lost, _block_sum(strips[1], length))
         power_value_14 = _power(sum_negative_2, term_9)
@@ -3397,7 +3529,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 a_4 = f32(anchor[i, f_72])
                 n_4 = f32(negative[i, f_72])
                 term_11 = a_4 - n_4
-                ratio_value_8 = _ratio(abs(term_11), max_negative_2)
+                ratio_value_8 = _quotient(abs(term_11), over_max_negative_2_unit, over_max_negative_2)
                 log_value_5 = _log(ratio_value_8)
                 power_value_16 = _power(ratio_value_8, p)
                 v_a_3 = f32(direction_anchor[i, f_72])
@@ -3408,7 +3540,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 strips[0, place] = term_12
                 p_5 = f32(positive[i, f_72])
                 term_13 = p_5 - n_4
-                ratio_value_9 = _ratio(abs(term_13), max_negative)
+                ratio_value_9 = _quotient(abs(term_13), over_max_negative_unit, over_max_negative)
                 log_value_6 = _log(ratio_value_9)
                 power_value_18 = _power(ratio_value_9, p)
                 v_p_3 = f32(direction_positive[i, f_72])
@@ -3417,7 +3549,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 term_14 = adjoint_sum_negative_tangent * log_value_6 * power_value_18 + factor_22 * (log_value_6 * log_value_6) * power_value_18 + factor_23 * v_p_3 * (f32(1.0) + p * log_value_6) * power_value_19 * signum_value_6 + factor_23 * v_n_2 * power_value_19 * signum_value_6 * (-f32(1.0) - p * log_value_6)
                 strips[1, place] = term_14
                 term_15 = a_4 - p_5
-                ratio_value_10 = _ratio(abs(term_15), max_positive)
+                ratio_value_10 = _quotient(abs(term_15), over_max_positive_unit, over_max_positive)
                 log_value_7 = _log(ratio_value_10)
                 power_value_20 = _power(ratio_value_10, term_4)
                 signum_value_7 = _signum(term_15)
@@ -3431,6 +3563,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 power_value_23 = _power(ratio_value_9, term_16)
                 product_positive[i, f_72] = f32(direction_parameters[1]) * (factor_23 * power_value_19 * signum_value_6 + factor_35 * log_value_6 * power_value_19 * signum_value_6 + factor_36 * power_value_20 * signum_value_7 + factor_37 * log_value_7 * power_value_20 * signum_value_7) + v_p_3 * term_4 * (factor_38 * square_5 * power_value_23 + factor_29) + factor_39 * power_value_19 * signum_value_6 + factor_40 * v_n_2 * square_5 * power_value_23 + factor_41 * power_value_20 * signum_value_7 + factor_34 * v_a_3 * square_3 * power_value_22
                 product_negative[i, f_72] = f32(direction_parameters[1]) * (p * (factor_42 * log_value_6 * power_value_19 * signum_value_6 + factor_43 * log_value_5 * power_value_17 * signum_value_5) + factor_42 * power_value_19 * signum_value_6 + factor_43 * power_value_17 * signum_value_5) + factor_46 * v_n_2 * (factor_44 * square_5 * power_value_23 + factor_45 * square * power_value_21) + factor_47 * power_value_17 * signum_value_5 + factor_48 * power_value_19 * signum_value_6 + factor_40 * v_p_3 * square_5 * power_value_23 + factor_33 * v_a_3 * square * power_value_21
+            _interleave(4)
             sum_p_3_tangent, sum_p_3_tangent_lost = _plus(sum_p_3_tangent, sum_p_3_tangent_lost, _block_sum(strips[0], length))
             sum_p_4_tangent, sum_p_4_tangent_lost = _plus(sum_p_4_tangent, sum_p_4_tangent_lost, _block_sum(strips[1], length))
     sum_p_2 = _completed(sum_p_2, sum_p_2_lost)

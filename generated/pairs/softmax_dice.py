@@ -428,12 +428,17 @@ def _largest(row, count: int) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    place = count
-    for k in range(count):
-        here = k if row[k] == x else count
-        place = min(place, here)
-    return place if place < count else 0
+    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
+    for start in range(0, count, 256):
+        end = min(start + 256, count)
+        found = 0
+        for k in range(start, end):
+            found |= row[k] == x
+        if found:
+            for k in range(start, end):
+                if row[k] == x:
+                    return k
+    return 0
 
 
 @njit(nogil=True, error_model="numpy")
@@ -655,6 +660,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     sum_logsumexp_logits_2 = np.empty((c, 2))
     sum_logsumexp_logits_3 = np.empty((m, 2))
     sum_logsumexp_logits_2_slope = np.empty((c, m, 2))
+    sum_logsumexp_logits_3_sensitivity_term = np.empty((c, m, 2))
     sum_logsumexp_logits_3_sensitivity = np.empty((c, m, 2))
     sum_logsumexp_logits_2_slope_3 = np.empty((c, m, 2))
     softmax_logits_slope_2_part_1 = np.empty((m, 2))
@@ -711,76 +717,75 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             ratio_value = _pair_ratio((1.0, 0.0), term)
             ratio_value_2 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term)
             factor_2 = _pair_multiply(_pair_multiply(seed_2, ratio_value), ratio_value_2)
-            factor_3 = _pair_multiply(_pair_multiply(seed_2, _pair_multiply(ratio_value, ratio_value)), ratio_value_2)
+            factor_4 = _pair_multiply(_pair_multiply(seed_2, _pair_multiply(ratio_value, ratio_value)), ratio_value_2)
             for q_1 in range(m):
                 exp_logits_2 = _pair_at(exp_logits, (k, q_1,))
-                _pair_put(sum_logsumexp_logits_3, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3, (q_1,)), _pair_divide(_pair_multiply(factor_2, exp_logits_2), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
-                factor_4 = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(factor_3, exp_logits_2), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)), 2.0))
-                _pair_put(sum_logsumexp_logits_2_slope, (k, q_1,), factor_4)
-                _pair_put(sum_logsumexp_logits_2_slope_3, (k, q_1,), factor_4)
+                factor_3 = _pair_divide(_pair_multiply(factor_2, exp_logits_2), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))
+                _pair_put(sum_logsumexp_logits_3, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3, (q_1,)), factor_3))
+                factor_5 = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(factor_4, exp_logits_2), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)), 2.0))
+                _pair_put(sum_logsumexp_logits_2_slope, (k, q_1,), factor_5)
+                _pair_put(sum_logsumexp_logits_3_sensitivity_term, (k, q_1,), factor_3)
+                _pair_put(sum_logsumexp_logits_2_slope_3, (k, q_1,), factor_5)
             _pair_put(sum_logsumexp_logits_3_weighed, (k,), factor_2)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
         for k_30 in range(c):
             sum_logsumexp_logits_3_sensitivity[k_30, :, 0], sum_logsumexp_logits_3_sensitivity[k_30, :, 1] = (0.0, 0.0)
             sum_logsumexp_logits_3_sensitivity_2_own[k_30, :, 0], sum_logsumexp_logits_3_sensitivity_2_own[k_30, :, 1] = (0.0, 0.0)
             for a_32 in range(c):
-                term_2 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (a_32,)), smooth), _pair_at(sum_mask, (a_32,)))
-                factor_5 = _pair_multiply(_pair_multiply(_pair_at(seed, (a_32,)), _pair_ratio((1.0, 0.0), term_2)), _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (a_32,)), 2.0), smooth), term_2))
                 for q_1 in range(m):
-                    exp_logits_3 = _pair_at(exp_logits, (a_32, q_1,))
                     if a_32 != k_30:
-                        _pair_put(sum_logsumexp_logits_3_sensitivity, (k_30, q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_sensitivity, (k_30, q_1,)), _pair_divide(_pair_multiply(factor_5, exp_logits_3), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+                        _pair_put(sum_logsumexp_logits_3_sensitivity, (k_30, q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_sensitivity, (k_30, q_1,)), _pair_at(sum_logsumexp_logits_3_sensitivity_term, (a_32, q_1,))))
                     if a_32 != k_30:
-                        _pair_put(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,)), _pair_divide(_pair_multiply(exp_logits_3, _pair_at(sum_logsumexp_logits_2_slope, (a_32, q_1,))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+                        _pair_put(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_32, q_1,)), _pair_at(sum_logsumexp_logits_2_slope, (a_32, q_1,))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
             for q_1 in range(m):
                 if k_30 != argmax_logits[q_1]:
                     _pair_put(sum_logsumexp_logits_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_30, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k_30,)), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
         for m_5 in range(m):
             rest_logits_2 = _pair_at(rest_logits, (m_5,))
-            term_3 = _pair_add_number(rest_logits_2, 1.0)
+            term_2 = _pair_add_number(rest_logits_2, 1.0)
             y_3 = label[i, m_5]
-            term_4 = _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_3, 0], sum_logsumexp_logits_2[y_3, 1]), smooth), (sum_mask[y_3, 0], sum_mask[y_3, 1]))
-            ratio_value_3 = _pair_ratio((1.0, 0.0), term_4)
+            term_3 = _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_3, 0], sum_logsumexp_logits_2[y_3, 1]), smooth), (sum_mask[y_3, 0], sum_mask[y_3, 1]))
+            ratio_value_3 = _pair_ratio((1.0, 0.0), term_3)
             square = _pair_multiply(ratio_value_3, ratio_value_3)
             case = (sample_weights[i, y_3] if weighted else 1.0)
             z_y = logits[i, y_3, m_5]
             exp_difference_value = _pair_exp_difference((z_y, 0.0), _pair_at(max_logits, (m_5,)))
             argmax_logits_2 = argmax_logits[m_5]
-            term_5 = _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_difference_value))
-            case_2 = (rest_logits_2 if argmax_logits_2 == y_3 else term_5)
-            ratio_value_4 = _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[y_3, 0], sum_logsumexp_logits[y_3, 1]), 2.0), smooth), term_4)
-            sum_logsumexp_logits_2_slope_2 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number(square, loss_scale), case), exp_difference_value), _pair_add(_pair_scaled(_pair_divide(case_2, term_3), 2.0), _pair_negative(_pair_scaled(ratio_value_4, 2.0)))), term_3)  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
+            term_4 = _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_difference_value))
+            case_2 = (rest_logits_2 if argmax_logits_2 == y_3 else term_4)
+            ratio_value_4 = _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[y_3, 0], sum_logsumexp_logits[y_3, 1]), 2.0), smooth), term_3)
+            sum_logsumexp_logits_2_slope_2 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number(square, loss_scale), case), exp_difference_value), _pair_add(_pair_scaled(_pair_divide(case_2, term_2), 2.0), _pair_negative(_pair_scaled(ratio_value_4, 2.0)))), term_2)  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
             factor_6 = _pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value_3), ratio_value_4)
-            softmax_logits_slope = (_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,))), factor_6), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), term_3), 4.0)), _pair_negative(_pair_scaled(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value_3), 2.0))) if _pair_add_number(_pair_divide(exp_difference_value, term_3), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,))), _pair_scaled(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value_3), 2.0)), factor_6), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_2, loss_scale), case), ratio_value_3), term_3), 4.0))) if _pair_divide(exp_difference_value, term_3)[0] == _pair_divide(exp_difference_value, term_3)[0] else (np.nan, 0.0)))  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
-            factor_7 = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), term_3), 2.0)
+            softmax_logits_slope = (_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,))), factor_6), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), term_2), 4.0)), _pair_negative(_pair_scaled(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value_3), 2.0))) if _pair_add_number(_pair_divide(exp_difference_value, term_2), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,))), _pair_scaled(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value_3), 2.0)), factor_6), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_2, loss_scale), case), ratio_value_3), term_2), 4.0))) if _pair_divide(exp_difference_value, term_2)[0] == _pair_divide(exp_difference_value, term_2)[0] else (np.nan, 0.0)))  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
+            factor_7 = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), term_2), 2.0)
             _pair_put(softmax_logits_slope_2_part_1, (m_5,), factor_7)
-            gradient_logits_part_1_now = _pair_divide(_pair_multiply(exp_difference_value, _pair_add((_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if argmax_logits_2 == y_3 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_3, 0], sum_logsumexp_logits_3_weighed[y_3, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_2, 0], sum_logsumexp_logits_3_weighed[argmax_logits_2, 1])))), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_2, loss_scale), case), ratio_value_3), term_3), 2.0)))), term_3)
+            gradient_logits_part_1_now = _pair_divide(_pair_multiply(exp_difference_value, _pair_add((_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if argmax_logits_2 == y_3 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_3, 0], sum_logsumexp_logits_3_weighed[y_3, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_2, 0], sum_logsumexp_logits_3_weighed[argmax_logits_2, 1])))), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_2, loss_scale), case), ratio_value_3), term_2), 2.0)))), term_2)
             _pair_put(gradient_logits_part_1, (m_5,), gradient_logits_part_1_now)
             _pair_put(gradient_logits_part_2, (m_5,), factor_7)
             square_2 = _pair_multiply(exp_difference_value, exp_difference_value)
-            hessian_logits_part_1_now = _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_divide(_pair_multiply((sum_logsumexp_logits_3_sensitivity[y_3, m_5, 0], sum_logsumexp_logits_3_sensitivity[y_3, m_5, 1]), square_2), _pair_multiply(term_3, term_3)), _pair_divide(_pair_multiply((sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5, 0], sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5, 1]), square_2), _pair_multiply(term_3, term_3))), _pair_divide(_pair_multiply(_pair_multiply(softmax_logits_slope, case_2), exp_difference_value), _pair_multiply(term_3, term_3))), _pair_divide(_pair_multiply(_pair_multiply(sum_logsumexp_logits_2_slope_2, case_2), exp_difference_value), _pair_multiply(term_3, term_3))), _pair_scaled(_pair_divide(_pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(square_2, loss_scale), square), (_pair_multiply(rest_logits_2, rest_logits_2) if argmax_logits_2 == y_3 else _pair_multiply(term_5, term_5))), case), _pair_multiply(_pair_multiply(_pair_multiply(term_3, term_3), term_3), term_3)), 2.0)), _pair_negative(_pair_divide(_pair_multiply(_pair_multiply((sum_logsumexp_logits_2_slope[y_3, m_5, 0], sum_logsumexp_logits_2_slope[y_3, m_5, 1]), square_2), case_2), _pair_multiply(_pair_multiply(term_3, term_3), term_3)))), _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(square_2, loss_scale), case_2), case), ratio_value_3), ratio_value_4), _pair_multiply(_pair_multiply(term_3, term_3), term_3))))
+            hessian_logits_part_1_now = _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_divide(_pair_multiply((sum_logsumexp_logits_3_sensitivity[y_3, m_5, 0], sum_logsumexp_logits_3_sensitivity[y_3, m_5, 1]), square_2), _pair_multiply(term_2, term_2)), _pair_divide(_pair_multiply((sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5, 0], sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5, 1]), square_2), _pair_multiply(term_2, term_2))), _pair_divide(_pair_multiply(_pair_multiply(softmax_logits_slope, case_2), exp_difference_value), _pair_multiply(term_2, term_2))), _pair_divide(_pair_multiply(_pair_multiply(sum_logsumexp_logits_2_slope_2, case_2), exp_difference_value), _pair_multiply(term_2, term_2))), _pair_scaled(_pair_divide(_pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(square_2, loss_scale), square), (_pair_multiply(rest_logits_2, rest_logits_2) if argmax_logits_2 == y_3 else _pair_multiply(term_4, term_4))), case), _pair_multiply(_pair_multiply(_pair_multiply(term_2, term_2), term_2), term_2)), 2.0)), _pair_negative(_pair_divide(_pair_multiply(_pair_multiply((sum_logsumexp_logits_2_slope[y_3, m_5, 0], sum_logsumexp_logits_2_slope[y_3, m_5, 1]), square_2), case_2), _pair_multiply(_pair_multiply(term_2, term_2), term_2)))), _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(square_2, loss_scale), case_2), case), ratio_value_3), ratio_value_4), _pair_multiply(_pair_multiply(term_2, term_2), term_2))))
             _pair_put(hessian_logits_part_1, (m_5,), hessian_logits_part_1_now)
-            hessian_logits_part_2_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), _pair_multiply(_pair_multiply(term_3, term_3), term_3)), 2.0))
+            hessian_logits_part_2_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), _pair_multiply(_pair_multiply(term_2, term_2), term_2)), 2.0))
             _pair_put(hessian_logits_part_2, (m_5,), hessian_logits_part_2_now)
-            hessian_logits_part_3_now = _pair_scaled(_pair_divide(_pair_multiply_number(_pair_multiply(_pair_multiply_number(square_2, loss_scale), square), case), _pair_multiply(_pair_multiply(_pair_multiply(term_3, term_3), term_3), term_3)), 4.0)
+            hessian_logits_part_3_now = _pair_scaled(_pair_divide(_pair_multiply_number(_pair_multiply(_pair_multiply_number(square_2, loss_scale), square), case), _pair_multiply(_pair_multiply(_pair_multiply(term_2, term_2), term_2), term_2)), 4.0)
             _pair_put(hessian_logits_part_3, (m_5,), hessian_logits_part_3_now)
         for k in range(c):
             seed_3 = _pair_at(seed, (k,))
-            term_6 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
-            ratio_value_5 = _pair_ratio((1.0, 0.0), term_6)
-            ratio_value_6 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_6)
+            term_5 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
+            ratio_value_5 = _pair_ratio((1.0, 0.0), term_5)
+            ratio_value_6 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_5)
             factor_8 = _pair_multiply(_pair_multiply(seed_3, ratio_value_5), ratio_value_6)
             for m_5 in range(m):
                 softmax_logits_slope_2 = _pair_add(_pair_add(_pair_at(softmax_logits_slope_2_part_1, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,)))), factor_8)  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
                 y_4 = label[i, m_5]
-                exp_logits_4 = _pair_at(exp_logits, (k, m_5,))
+                exp_logits_3 = _pair_at(exp_logits, (k, m_5,))
                 rest_logits_3 = _pair_at(rest_logits, (m_5,))
-                term_7 = _pair_add_number(rest_logits_3, 1.0)
+                term_6 = _pair_add_number(rest_logits_3, 1.0)
                 argmax_logits_3 = argmax_logits[m_5]
-                gradient_logits[i, k, m_5] = _pair_rounded((_pair_at(gradient_logits_part_1, (m_5,)) if k == y_4 else _pair_divide(_pair_multiply(exp_logits_4, _pair_add(_pair_at(gradient_logits_part_2, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_3 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])))))), term_7)))
-                square_3 = _pair_multiply(exp_logits_4, exp_logits_4)
-                case_3 = (rest_logits_3 if k == argmax_logits_3 else _pair_add(_pair_add_number(rest_logits_3, 1.0), _pair_negative(exp_logits_4)))
-                hessian_logits[i, k, m_5] = _pair_rounded((_pair_at(hessian_logits_part_1, (m_5,)) if k == y_4 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(hessian_logits_part_2, (m_5,)), square_3), _pair_multiply(_pair_at(hessian_logits_part_3, (m_5,)), square_3)), _pair_divide(_pair_multiply(_pair_multiply(softmax_logits_slope_2, exp_logits_4), case_3), _pair_multiply(term_7, term_7))), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_4, _pair_at(sum_logsumexp_logits_2_slope_3, (k, m_5,))), case_3), _pair_multiply(term_7, term_7))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_sensitivity, (k, m_5,))), _pair_divide(_pair_multiply(factor_8, case_3), term_7))), _pair_multiply(term_7, term_7)))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_sensitivity_2_own, (k, m_5,))), _pair_divide(_pair_multiply(_pair_at(sum_logsumexp_logits_2_slope, (k, m_5,)), case_3), term_7))), _pair_multiply(term_7, term_7))))))
+                gradient_logits[i, k, m_5] = _pair_rounded((_pair_at(gradient_logits_part_1, (m_5,)) if k == y_4 else _pair_divide(_pair_multiply(exp_logits_3, _pair_add(_pair_at(gradient_logits_part_2, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_3 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])))))), term_6)))
+                square_3 = _pair_multiply(exp_logits_3, exp_logits_3)
+                case_3 = (rest_logits_3 if k == argmax_logits_3 else _pair_add(_pair_add_number(rest_logits_3, 1.0), _pair_negative(exp_logits_3)))
+                hessian_logits[i, k, m_5] = _pair_rounded((_pair_at(hessian_logits_part_1, (m_5,)) if k == y_4 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(hessian_logits_part_2, (m_5,)), square_3), _pair_multiply(_pair_at(hessian_logits_part_3, (m_5,)), square_3)), _pair_divide(_pair_multiply(_pair_multiply(softmax_logits_slope_2, exp_logits_3), case_3), _pair_multiply(term_6, term_6))), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_3, _pair_at(sum_logsumexp_logits_2_slope_3, (k, m_5,))), case_3), _pair_multiply(term_6, term_6))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_sensitivity, (k, m_5,))), _pair_divide(_pair_multiply(factor_8, case_3), term_6))), _pair_multiply(term_6, term_6)))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_sensitivity_2_own, (k, m_5,))), _pair_divide(_pair_multiply(_pair_at(sum_logsumexp_logits_2_slope, (k, m_5,)), case_3), term_6))), _pair_multiply(term_6, term_6))))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -61,22 +61,57 @@ def _fitted(function: Function, weight: Function, low: float, high: float, degre
 def exp_text(real: Format) -> str:
     """Return the source of ``_exp``."""
     t = _Text(real)
-    top = t.number(710.0 if real is FLOAT64 else 89.0)
-    return _function(real, "_exp(x)", "exp(x)", f"x = {top} if x > {top} else x", *_exp_lines(real, 0))
+    top, zero = t.number(710.0 if real is FLOAT64 else 89.0), t.number(0.0)
+    up, down = (real.shift + real.bias + sign * _spare(real) for sign in (1, -1))
+    grown = [t.number(2.0 ** (-sign * _spare(real))) for sign in (1, -1)]
+    return _function(
+        real, "_exp(x)", "exp(x)",
+        f"x = {top} if x > {top} else x",
+        *_exp_lines(real, 0, f"{t.number(up)} if x < {zero} else {t.number(down)}"),
+        f"return p * power * ({grown[0]} if x < {zero} else {grown[1]})",
+    )  # fmt: skip
+
+
+@cache
+def exp_down_text(real: Format) -> str:
+    """Return the source of ``_exp_down``: nothing grows, so that there is nothing to choose."""
+    t = _Text(real)
+    return _function(
+        real, "_exp_down(x)", "exp(x) for x up to 0",
+        *_exp_lines(real, 0, t.number(real.shift + real.bias + _spare(real))),
+        f"return p * power * {t.number(2.0 ** -_spare(real))}",
+    )  # fmt: skip
 
 
 @cache
 def raised_decay_text(real: Format) -> str:
     """Return the source of ``_raised_decay``: an exponential that is multiplied before it could be subnormal."""
-    return _function(real, "_raised_decay(x)", "2**64 exp(-abs(x))", "x = -abs(x)", *_exp_lines(real, RAISED))
+    t = _Text(real)
+    spare = _spare(real) if real is FLOAT64 else 0  # in float32 no raised exponential is subnormal
+    shrunk = f" * {t.number(2.0**-spare)}" if spare else ""
+    return _function(
+        real, "_raised_decay(x)", "2**64 exp(-abs(x))",
+        "x = -abs(x)",
+        *_exp_lines(real, RAISED, t.number(real.shift + real.bias + RAISED + spare)),
+        f"return p * power{shrunk}",
+    )  # fmt: skip
 
 
 RAISED = 64
 """The power of 2 by which small exponentials are multiplied."""
 
 
-def _exp_lines(real: Format, raised: int) -> Lines:
-    """Return the lines that compute 2**raised exp(x) as 2**k exp(r), with abs(r) up to log(2) / 2."""
+def _spare(real: Format) -> int:
+    """Return by which power of 2 exponentials are kept away from the ends of the format until they are complete."""
+    return 128 if real is FLOAT64 else 64
+
+
+def _exp_lines(real: Format, raised: int, start: str) -> Lines:
+    """Return the lines that compute exp(x) as 2**k p, with p = exp(r) and abs(r) up to log(2) / 2, and `power`.
+
+    What is added to x / log(2) to round it to k, `start`, has in its last bits the exponent's bias and by what 2**k is
+    multiplied: a shift of the bits of the sum makes a power of 2 of it.
+    """
     t = _Text(real)
     wide = real is FLOAT64
     with mpmath.workprec(BITS):
@@ -84,31 +119,18 @@ def _exp_lines(real: Format, raised: int) -> Lines:
         high, low = real.split(mpmath.log(2), 11 if wide else 8)
         inverse = t.rounded(1 / mpmath.log(2))
     bottom = t.number((-746.0 - math.ceil(raised * math.log(2))) if wide else -104.0)
-    coefficients = _fitted(_exp_rest, _exp_weight, -half, half, 9 if wide else 4)
-    shift = t.number(real.shift)
+    power = t.value(f"{t.bits('shifted')} << {real.digits}")
     return [
         f"x = {bottom} if x < {bottom} else x",
-        f"shifted = _fma(x, {inverse}, {shift})",
-        f"k = shifted - {shift}",
+        f"start = {start}",
+        f"shifted = _fma(x, {inverse}, start)",
+        "k = shifted - start",
         f"far = _fma(k, {t.number(-high)}, x)",
         f"r = _fma(k, {t.number(-low)}, far)",
-        f"lost = _fma(k, {t.number(-low)}, far - r)",
-        *t.horner(coefficients, "r"),
-        f"p = _fma(p * r, r, lost) + r + {t.number(1.0)}",
-        f"bits = {t.integer(t.bits('shifted') + f' - {real.shift_bits - raised}')}",
-        *_scaled(t, wide or not raised),
-    ]
-
-
-def _scaled(t: _Text, far: bool) -> Lines:
-    """Return the line that multiplies p by 2**bits; where that may be `far`, in two steps."""
-    real = t.real
-    if not far:  # in float32 nothing reads what is too small to be seen once it is shrunk
-        return [f"return p * {t.value(f'(bits + {real.bias}) << {real.digits}')}"]
-    return [
-        f"half = {t.integer('bits >> 1')}  # in two steps: 2**k may be subnormal, or too large",
-        f"first = {t.value(f'(half + {real.bias}) << {real.digits}')}",
-        f"return p * first * {t.value(f'(bits - half + {real.bias}) << {real.digits}')}",
+        *([f"lost = _fma(k, {t.number(-low)}, far - r)"] if wide else []),
+        *t.horner(_fitted(_exp_rest, _exp_weight, -half, half, 9 if wide else 4), "r"),
+        f"p = _fma(p * r, r, {'lost) + r' if wide else 'r)'} + {t.number(1.0)}",
+        f"power = {power}",
     ]
 
 
@@ -232,7 +254,7 @@ def _function(real: Format, head: str, summary: str, *lines: str) -> str:
 
 
 TEXTS: dict[str, Callable[[Format], str]] = {
-    "_exp": exp_text, "_raised_decay": raised_decay_text, "_log1p_unit": log1p_unit_text,
+    "_exp": exp_text, "_exp_down": exp_down_text, "_raised_decay": raised_decay_text, "_log1p_unit": log1p_unit_text,
     "_log": log_text, "_log1p": log1p_text,
 }  # fmt: skip
 """The functions by name, those that others call first."""

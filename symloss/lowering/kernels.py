@@ -26,6 +26,7 @@ from symloss.lowering.reductions import lower_reductions
 from symloss.lowering.rows import by_rows
 from symloss.lowering.scalars import name_scalars
 from symloss.lowering.schedule import schedule
+from symloss.lowering.unordered import without_nan_cases
 from symloss.program.statement import Program, accesses
 from symloss.stability.expansion import expand_atoms
 
@@ -198,7 +199,10 @@ def _kernel(
             return None
         kernel = Kernel(f"{plan.name}_few", (), by_rows(beside, naming[-1]), "", f"{plan.summary}, for short rows")
     else:
-        named = by_chunks(named, naming[-1]) if definition.elementwise else by_rows(named, naming[-1])
+        if definition.elementwise:
+            named = without_nan_cases(by_chunks(named, naming[-1]))
+        else:
+            named = by_rows(named, naming[-1])
         kernel = Kernel(plan.name, (), named, "", plan.summary)
     return replace(kernel, arguments=arguments(definition, plan), returns="total" if plan.value else "")
 
@@ -248,10 +252,28 @@ def _with_outer_parts(items: list[Item]) -> list[Item]:
     found: list[Item] = []
     for item in items:
         parts: dict[sympy.Expr, Access] = {}
-        body = _outer_parts(item.body, item, parts) if item.op in ("let", "store") else item.body
+        body = item.body
+        if item.op in ("let", "store"):
+            body = _outer_parts(item.body, item, parts)
+        elif item.op == "sum" and (slots := _slots_of_terms(item)):
+            body = parts[item.body] = Access(f"{item.name}_term", *slots)
         found += [Item(access.name, "let", access.slots, (), part) for part, access in parts.items()]
         found.append(replace(item, body=body))
     return found
+
+
+def _slots_of_terms(item: Item) -> tuple[Index, ...]:
+    """Return the indices of what a sum adds up, where all its entries add up the same numbers but for a few left out.
+
+    In the place of an index that the terms lack is the one that runs over them, so that they are stored like the sums.
+    """
+    lacking = [k for k in item.free if k not in item.body.free_symbols]
+    if not lacking or sympy.count_ops(item.body) < OUTER_PART:
+        return ()
+    over = {k: b for k in lacking for b in item.bound if b.axis == k.axis}
+    slots = tuple(over.get(k, k) for k in item.free)
+    plain = over.keys() == set(lacking) and len(set(slots)) == len(slots) and set(item.bound) <= set(slots)
+    return slots if plain else ()
 
 
 def _outer_parts(node: sympy.Basic, item: Item, parts: dict[sympy.Expr, Access]) -> sympy.Basic:

@@ -275,6 +275,18 @@ class Columns:
 
 
 @dataclass(frozen=True)
+class Inverse:
+    """What a number is divided by many times, as two numbers to multiply by: a power of two, and 1 over their product.
+
+    Where it is 0, quotients are 0 if `zero`.
+    """
+
+    names: tuple[str, str]
+    divisor: sympy.Expr
+    zero: bool
+
+
+@dataclass(frozen=True)
 class Skip:
     """Zeros for the outputs of a sample that does not count, and on to the next sample."""
 
@@ -284,7 +296,7 @@ class Skip:
 
 Node = (
     Assign | Begin | Finish | Update | Store | Buffer | Loop | Strips | Lanes | Side | Beside | Lane | Blocks | Chunks
-    | Total | Extreme | Doubt | Gather | Second | When | Multiply | Columns | Skip
+    | Total | Extreme | Doubt | Gather | Second | When | Multiply | Columns | Inverse | Skip
 )  # fmt: skip
 
 

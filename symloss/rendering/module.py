@@ -66,7 +66,8 @@ def render_module(
             careful_text, second = format_recipe(recipe)
             recipes[recipe.name] = f"{closer}\n\n\n{careful_text}"
             used |= first | second
-    carried = source_of(used, real)
+    # rows in float64 are computed in pairs where results are to be exact: here float64 gives float32, or is plain
+    carried = source_of(used, real, close=definition.elementwise and real is FLOAT64)
     spec = specification(definition, formula, digest, ACCURACIES[real])
     if definition.elementwise and not any(f"def {name}(" in text for text in carried for name in TEXTS):
         spec["grain"] = CHEAP
@@ -78,7 +79,7 @@ def render_module(
         primitives=carried, recipes=[recipes[name] for name in sorted(recipes)],
         kernels=rendered, products=GEMM if "_multiply" in used else "",
         vectors=any("cgutils." in text for text in carried),
-        intrinsics=any("@intrinsic" in text for text in carried),
+        intrinsics=any("@intrinsic" in text for text in carried), interleaved="_interleave" in used,
     )  # fmt: skip
 
 

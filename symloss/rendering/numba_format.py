@@ -17,6 +17,7 @@ from sympy.printing.str import StrPrinter
 from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, LabelAccess
+from symloss.lowering.invariants import with_inverses
 from symloss.lowering.nodes import (
     ROW,
     Assign,
@@ -30,6 +31,7 @@ from symloss.lowering.nodes import (
     Extreme,
     Finish,
     Gather,
+    Inverse,
     Kernel,
     Lane,
     Lanes,
@@ -47,7 +49,7 @@ from symloss.lowering.nodes import (
     When,
 )
 from symloss.rendering.look_format import look_lines
-from symloss.rendering.primitives import narrowed
+from symloss.rendering.primitives import interleaving, narrowed
 from symloss.rendering.row_format import extreme_lines, lane_lines, strip_lines, whole_start
 from symloss.stability.careful import Recipe
 
@@ -67,7 +69,7 @@ _CALLS = {
     "exp": "_exp", "log": "_log", "log1p": "_log1p", "log1p_unit": "_log1p_unit", "cos": "math.cos", "sin": "math.sin",
     "acos": "math.acos", "atan2": "math.atan2", "tanh": "math.tanh", "magnitude": "abs",
     "positive_part": "_positive_part", "raised_decay": "_raised_decay", "exp_difference": "_exp_difference",
-    "power": "_power", "ratio": "_ratio", "arctangent": "math.atan2",
+    "power": "_power", "ratio": "_ratio", "quotient": "_quotient", "arctangent": "math.atan2",
     "sigmoid_power": "_sigmoid_power", "magnified": "_magnified", "step": "_step", "signum": "_signum",
 }  # fmt: skip
 
@@ -179,6 +181,10 @@ class NumbaPrinter(StrPrinter):
         if type(node).__name__ == "difference":
             left = self.parenthesize(node.args[0], PRECEDENCE["Add"], strict=True)
             return f"({left} - {self.parenthesize(node.args[1], PRECEDENCE['Add'])})"
+        if type(node).__name__ == "either":
+            self.used.add("_choose")
+            condition, first, last = node.args
+            return f"_choose({self.condition(condition)}, {self._print(first)}, {self._print(last)})"
         if type(node).__name__ == "shrunk":
             return f"({self._print(node.args[0])} * 5.421010862427522e-20)"
         if type(node).__name__ == "decay_of_sum":
@@ -281,7 +287,8 @@ def format_kernel(
     """
     narrow = {node.name for node in kernel.body if isinstance(node, Buffer) and node.dtype == "like"}
     printer = NumbaPrinter(loads | narrow, real, flat=flat)
-    body = [line.replace("LIKE", f"{like}.dtype") for line in _lines(kernel.body, printer, 0)]
+    nodes = kernel.body if flat else with_inverses(kernel.body)
+    body = [line.replace("LIKE", f"{like}.dtype") for line in _lines(nodes, printer, 0)]
     body = [*block_size(kernel), *body]
     if flat:  # no sign, so that no index could count from the end
         extents = {axis: f"np.uint64({source})" for axis, source in extents.items()}
@@ -349,6 +356,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 if node.block and mentions("\n".join(inner), ROW.name):
                     lines.append(f"{pad}    {ROW} = {node.index.name} - start")
                 lines += inner
+                if all(isinstance(n, Assign | Store | Update | Doubt) for n in node.body):
+                    lines += interleaving(inner, pad, printer.used, least=2 if node.block else 1)
             case Strips():
                 lines += strip_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 2))
             case Lanes() | Side() | Beside() | Lane():
@@ -385,6 +394,10 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 known = f"{node.peak}, {node.winner}, {node.rest}"
                 lines.append(f"{pad}_update_columns({node.block}[: stop - start], start, {known})")
                 printer.used.add("_update_columns")
+            case Inverse():
+                call = "_divisor" if node.zero else "_inverse"
+                lines.append(f"{pad}{', '.join(node.names)} = {call}({printer.doprint(node.divisor)})")
+                printer.used.add(call)
             case Finish(op="whole") if printer.real is not FLOAT64:
                 lines.append(f"{pad}{node.name} = f32({node.name}_sum)")
             case Finish():

@@ -34,7 +34,8 @@ def _stand_in(function: Callable[[float], float], *, above: float) -> Callable[[
 
 
 # What kernels have from `symloss.elementary`, for running the functions below as plain Python.
-_exp, _add_in_lanes, _larger = _stand_in(math.exp, above=math.inf), operator.add, np.maximum
+_exp = _exp_down = _stand_in(math.exp, above=math.inf)
+_add_in_lanes, _larger = operator.add, np.maximum
 
 
 def _sum_of_128(block: Any, start: int) -> Any:
@@ -76,12 +77,17 @@ def _largest(row: Any, count: int) -> float:
 
 
 def _place_of(x: float, row: Any, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    place = count
-    for k in range(count):
-        here = k if row[k] == x else count
-        place = min(place, here)
-    return place if place < count else 0
+    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
+    for start in range(0, count, 256):
+        end = min(start + 256, count)
+        found = 0
+        for k in range(start, end):
+            found |= row[k] == x
+        if found:
+            for k in range(start, end):
+                if row[k] == x:
+                    return k
+    return 0
 
 
 def _positive_part(x: float) -> float:
@@ -100,12 +106,17 @@ def _signum(x: float) -> float:
 
 
 def _exp_difference(a: float, b: float) -> float:
-    """exp(a - b), multiplied by what rounding took from the difference."""
+    """exp(a - b) for a up to b, multiplied by what rounding took from the difference."""
     d = a - b
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    e = _exp(d)
+    e = _exp_down(d)
     return e + e * lost if not d < -746.0 else 0.0
+
+
+def _plain_exp_difference(a: float, b: float) -> float:
+    """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
+    return _exp_down(a - b)
 
 
 def _plus(total: float, lost: float, x: float) -> Pair:
@@ -125,7 +136,7 @@ def _decay_of_sum(terms: Any) -> float:
     total, lost = 0.0, 0.0
     for x in terms:
         total, lost = _plus(total, lost, x)
-    e = _exp(-abs(total))
+    e = _exp_down(-abs(total))
     return e + e * (lost if total < 0.0 else -lost) if e > 0.0 else e
 
 
@@ -161,6 +172,52 @@ def _cancels(value: float, size: float, near: float) -> bool:
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
+
+
+def _inverse(b: float) -> Pair:
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+def _divisor(b: float) -> Pair:
+    """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
+    unit, inverse = _inverse(b)
+    return unit, 0.0 if b == 0.0 else inverse
+
+
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
+
+
+INTERLEAVED = ("_exp_difference", "_decay_of_sum", "_sigmoid_power", *TEXTS)
+"""Functions that are long chains of operations."""
+ABREAST, SHORT = 4, 2
+"""How many vectors take turns in such a function; lines of a loop that is too short to wait for anything."""
+
+
+def interleaving(lines: list[str], pad: str, used: set[str], least: int = 1) -> list[str]:
+    """Return what comes after a loop, given as its lines.
+
+    Parameters
+    ----------
+    lines : list of str
+        The loop's body.
+    pad : str
+        What the loop starts with.
+    used : set of str
+        Primitives that are called; this one is noted.
+    least : int
+        The vectors that take turns where no function is called.
+    """
+    long = re.search(rf"\b(?:{'|'.join(INTERLEAVED)})\(", "\n".join(lines))
+    count = ABREAST if long else least
+    if count == 1 or len(lines) < SHORT:
+        return []
+    used.add("_interleave")
+    return [f"{pad}_interleave({count})"]
 
 
 INTRINSICS = {
@@ -246,6 +303,27 @@ def _larger(typing_context, a, b):
         return builder.call(function, arguments)
 
     return a(a, b), build''',
+    "_interleave": '''@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build''',
 }
 """What LLVM is asked for by name."""
 
@@ -304,22 +382,39 @@ def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any) -
 
 PRIMITIVES = (
     _plus, _completed, _block_sum, _largest, _place_of, _decay_of_sum, _positive_part, _step, _signum, _exp_difference,
-    _power, _sigmoid_power, _magnified, _cancels, _ratio, _multiply, _update_columns,
+    _plain_exp_difference, _power, _sigmoid_power, _magnified, _cancels, _ratio, _inverse, _divisor,
+    _quotient, _multiply, _update_columns,
 )  # fmt: skip
 
 
-NARROW = (("134217729.0", "4097.0"), ("1.7976931348623157e308", "3.4028234663852886e38"))
-"""Numbers that depend on the format, in float64 and float32: what takes a factor into halves, and the largest."""
+NARROW = (
+    ("134217729.0", "4097.0"), ("1.7976931348623157e308", "3.4028234663852886e38"),
+    ("1.3407807929942597e154", "1.8446744073709552e19"), ("7.458340731200207e-155", "5.421010862427522e-20"),
+    ("1e-150", "1e-19"), ("1e150", "1e19"),
+)  # fmt: skip
+"""Numbers that depend on the format, in float64 and float32: what halves factors, the largest, powers of two."""
 WIDE = ("_plus", "_completed", "_block_sum")
 """What totals are added with, in float64 whatever the numbers are."""
 
 
-def source_of(names: set[str], real: Format = FLOAT64) -> tuple[str, ...]:
-    """Return the source of the primitives called `names` and of those that they call, in a fixed order."""
+def source_of(names: set[str], real: Format = FLOAT64, *, close: bool = True) -> tuple[str, ...]:
+    """Return the source of primitives and of those that they call, in a fixed order.
+
+    Parameters
+    ----------
+    names : set of str
+        What they are called.
+    real : Format
+        The arithmetic.
+    close : bool
+        Whether results are as near as this arithmetic can have them, so that differences need what rounding takes.
+    """
     known = {name: text(real) for name, text in TEXTS.items()}
     for function in (*LOOSE, *OPERATIONS, _closely, *PRIMITIVES):
         text = inspect.getsource(function).rstrip()
         known[function.__name__] = text if real is FLOAT64 or function.__name__ in WIDE else _narrowed(text)
+    if not close:
+        known["_exp_difference"] = known.pop("_plain_exp_difference").replace("_plain", "")
     wanted = with_called(names, known)
     constants = ",\n    ".join(str(tuple(row)) for row in _CONSTANTS.tolist())
     texts = (text for name, text in known.items() if name in wanted)

@@ -21,6 +21,7 @@ from symloss.lowering.nodes import (
     Side,
     Strips,
 )
+from symloss.rendering.primitives import interleaving
 
 
 class Printer(Protocol):
@@ -49,7 +50,8 @@ def strip_lines(node: Strips, printer: Printer, pad: str, inside: Callable[[tupl
     lines.append(f"{pad}    length = min(np.uint64({LENGTH}), np.uint64({axis}) - strip)")
     lines.append(f"{pad}    for {PLACE} in range(length):")
     lines.append(f"{pad}        {index} = strip + {PLACE}")
-    lines += inside(node.body)
+    inner = inside(node.body)
+    lines += [*inner, *interleaving(inner, f"{pad}    ", printer.used)]
     printer.used.add("_block_sum")
     for number, (_, _, left_out) in enumerate(node.sums):
         if left_out is not None:
@@ -111,7 +113,8 @@ def lane_lines(
                 return []
             index = node.index.name
             named = [f"{pad}    {index} = start + {ROW}"] if any(_mentions(line, index) for line in lines) else []
-            return [f"{pad}for {ROW} in range(length):", *named, *lines]
+            after = interleaving(lines, pad, printer.used)
+            return [f"{pad}for {ROW} in range(length):", *named, *lines, *after]
         case Beside():
             kind = f", np.{node.dtype}" if node.dtype != "float64" else "" if printer.real is FLOAT64 else ", f32"
             parts = [*node.parts, *(f"{part}_lost" for part in node.sums if printer.real is FLOAT64)]

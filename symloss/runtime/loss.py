@@ -124,10 +124,9 @@ class Loss:
             A NumPy scalar; with ``reduction="none"`` one entry for each sample, weight times loss. An empty mean is
             NaN, an empty sum 0.
         """
-        if sample_weight is None and out is None and self.plan.quick is not None:
-            found = quickly(self.plan.quick, "value", inputs, reduction, None, parameters)
-            if found is not None:
-                return found
+        found = quickly(self.plan.quick, "value", inputs, None, reduction, sample_weight, out, parameters)
+        if found is not None:
+            return found
         return evaluate(self.plan, inputs, reduction, sample_weight, out, parameters)
 
     def gradient(self, *inputs: Any, wrt: Any = None, reduction: str = "mean", sample_weight: Any = None,
@@ -139,7 +138,10 @@ class Loss:
         array or named tuple of arrays
             Shaped like the input, which where it was broadcast means summed; 0-d for a parameter.
         """
-        return self._differentiate("gradient", inputs, wrt, reduction, sample_weight, out, parameters)
+        found = quickly(self.plan.quick, "gradient", inputs, wrt, reduction, sample_weight, out, parameters)
+        if found is not None:
+            return found
+        return differentiate(self.plan, "gradient", inputs, wrt, reduction, sample_weight, out, parameters)
 
     def hessian_diagonal(self, *inputs: Any, wrt: Any = None, reduction: str = "mean", sample_weight: Any = None,
                          out: Any = None, **parameters: Any) -> Any:  # fmt: skip
@@ -152,7 +154,10 @@ class Loss:
         array or named tuple of arrays
             Shaped like the input; 0-d for a parameter.
         """
-        return self._differentiate("hessian_diagonal", inputs, wrt, reduction, sample_weight, out, parameters)
+        found = quickly(self.plan.quick, "hessian_diagonal", inputs, wrt, reduction, sample_weight, out, parameters)
+        if found is not None:
+            return found
+        return differentiate(self.plan, "hessian_diagonal", inputs, wrt, reduction, sample_weight, out, parameters)
 
     def value_and_gradient(self, *inputs: Any, wrt: Any = None, reduction: str = "mean", sample_weight: Any = None,
                            out: Any = None, **parameters: Any) -> Any:  # fmt: skip
@@ -163,7 +168,10 @@ class Loss:
         (value, gradient)
             As `value` and `gradient` return them. `out` holds the gradient; with ``reduction="none"``, the value first.
         """
-        return self._differentiate("value_and_gradient", inputs, wrt, reduction, sample_weight, out, parameters)
+        found = quickly(self.plan.quick, "value_and_gradient", inputs, wrt, reduction, sample_weight, out, parameters)
+        if found is not None:
+            return found
+        return differentiate(self.plan, "value_and_gradient", inputs, wrt, reduction, sample_weight, out, parameters)
 
     def gradient_and_hessian(self, *inputs: Any, wrt: Any = None, reduction: str = "mean", sample_weight: Any = None,
                              out: Any = None, **parameters: Any) -> Any:  # fmt: skip
@@ -174,16 +182,10 @@ class Loss:
         (gradient, hessian)
             As `gradient` and `hessian_diagonal` return them.
         """
-        return self._differentiate("gradient_and_hessian", inputs, wrt, reduction, sample_weight, out, parameters)
-
-    def _differentiate(self, kernel: str, inputs: tuple[Any, ...], wrt: Any, reduction: str, sample_weight: Any,
-                       out: Any, parameters: Mapping[str, Any]) -> Any:  # fmt: skip
-        """Return what a kernel gives: the quick way where the call allows it, else with all that calls may need."""
-        if wrt is None and sample_weight is None and self.plan.quick is not None:
-            found = quickly(self.plan.quick, kernel, inputs, reduction, out, parameters)
-            if found is not None:
-                return found
-        return differentiate(self.plan, kernel, inputs, wrt, reduction, sample_weight, out, parameters)
+        found = quickly(self.plan.quick, "gradient_and_hessian", inputs, wrt, reduction, sample_weight, out, parameters)
+        if found is not None:
+            return found
+        return differentiate(self.plan, "gradient_and_hessian", inputs, wrt, reduction, sample_weight, out, parameters)
 
     def hessian_product(self, *inputs: Any, direction: Any, wrt: Any = None, reduction: str = "mean",
                         sample_weight: Any = None, out: Any = None, **parameters: Any) -> Any:  # fmt: skip

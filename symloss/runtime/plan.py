@@ -12,9 +12,10 @@ import numpy as np
 
 from symloss.runtime.arrays import F32, F64, Array
 from symloss.runtime.late import put_off
-from symloss.runtime.quick import Quick, Ways, can_be_quick
+from symloss.runtime.quick import Quick, can_be_quick
 from symloss.runtime.spec import ArgumentSpec, Spec, read_spec
 from symloss.runtime.validation import is_bounded, scalar_parameter
+from symloss.runtime.ways import ways
 
 Kernel = Callable[..., Any]
 
@@ -216,9 +217,8 @@ def _plan(module: ModuleType, fast: ModuleType | None, pairs: ModuleType | None,
     bounded = tuple((k, a) for k, a in places if a.kind == "real" and is_bounded(a.domain))
     if can_be_quick(spec) and not required and (not bounded or "outside" in kernels):
         settled = partial(checked_scalars, spec, slots, tuple(defaults))
-        quick = Quick(
-            Ways(narrow), Ways(kernels), len(spec.inputs), bool(bounded), tuple(defaults), spec.grain, settled
-        )
+        of32, of64 = (ways(each, dtype, bounded=bool(bounded)) for each, dtype in ((narrow, F32), (kernels, F64)))
+        quick = Quick(of32, of64, len(spec.inputs), tuple(defaults), spec.grain, settled)
     return Plan(
         spec=spec,
         module=module,

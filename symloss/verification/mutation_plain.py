@@ -193,11 +193,12 @@ def _exact_fma(a: float, b: float, c: float) -> float:
 
 
 ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
-    "_exp": (math.exp, np.exp), "_raised_decay": (lambda x: math.exp(64 * math.log(2) - abs(x)), None),
+    "_exp": (math.exp, np.exp), "_exp_down": (math.exp, np.exp),
+    "_raised_decay": (lambda x: math.exp(64 * math.log(2) - abs(x)), None),
     "_log": (math.log, np.log), "_log1p": (math.log1p, np.log1p),
     "_log1p_unit": (math.log1p, np.log1p), "_fma": (lambda a, b, c: a * b + c, None),
     "_exact_fma": (_exact_fma, lambda a, b, c: a * b + c),
-    "_add_in_lanes": (operator.add, None), "_larger": (np.maximum, None),
+    "_interleave": (lambda count: None, None), "_add_in_lanes": (operator.add, None), "_larger": (np.maximum, None),
     "_choose": (lambda condition, a, b: a if condition else b, None),
     "_sum_of_128": (lambda block, k: _halved(block[int(k) : int(k) + 128]), None),
     "_sum_of_16": (lambda block, k: _halved(block[int(k) : int(k) + 16]), None),

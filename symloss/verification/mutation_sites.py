@@ -14,7 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 STEP = "_mutation_round"
-"""The call that counts the rounds of loops: never mutated."""
+"""The call that counts the rounds of loops."""
+UNCHANGED = (STEP, "_interleave")
+"""Calls that change nothing that a kernel gives: never mutated."""
 OPPOSITE: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
     ast.Pow: ast.Mult,
@@ -118,7 +120,7 @@ def _block(name: str, owner: Any, field: str) -> Iterator[Site]:
 
 def _is_step(statement: ast.Expr) -> bool:
     call = statement.value
-    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == STEP
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in UNCHANGED
 
 
 def _statement(name: str, owner: Any, field: str, place: int, statement: ast.stmt) -> Iterator[Site]:

@@ -1,0 +1,88 @@
+"""Invariants: what is divided by the same number all along a loop is multiplied by 1 over that number instead.
+
+A division takes several times as long as a multiplication, and costs half a unit of the last place less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import sympy
+from sympy.functions.elementary.piecewise import ExprCondPair
+
+from symloss.language.atoms import ratio
+from symloss.language.nodes import Access
+from symloss.lowering.nodes import Assign, Blocks, Inverse, Loop, Node, Store, Strips, Update
+
+_Made = dict[tuple[sympy.Expr, bool], Inverse]
+
+
+class quotient(sympy.Function):  # noqa: N801 - a function, written as in a formula
+    """A number divided by a prepared divisor, which is given by its two numbers."""
+
+    nargs = 3
+
+
+def with_inverses(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Return a kernel's nodes, its reductions cut, whose innermost loops divide by nothing that they leave alone."""
+    made: _Made = {}
+    found: list[Node] = []
+    for node in nodes:
+        match node:
+            case Loop() | Strips() if all(isinstance(n, Assign | Store | Update) for n in node.body):
+                before = len(made)
+                loop = _multiplied(node, made)
+                found += [*list(made.values())[before:], loop]
+            case Loop() | Blocks():
+                found.append(replace(node, body=with_inverses(node.body)))
+            case _:
+                found.append(node)
+    return tuple(found)
+
+
+def _multiplied(loop: Loop | Strips, made: _Made) -> Loop | Strips:
+    """Return a loop with products in the place of quotients by what it does not change; the divisors are noted."""
+    changed = {n.name for n in loop.body if isinstance(n, Assign | Update)} | {loop.index.name}
+
+    def is_fixed(divisor: sympy.Basic) -> bool:
+        return isinstance(divisor, sympy.Symbol) and divisor.name not in changed
+
+    def walk(node: sympy.Basic) -> sympy.Basic:
+        if isinstance(node, Access) or not node.args:
+            return node
+        if isinstance(node, ratio) and is_fixed(node.args[1]) and _varies(node.args[0], changed):
+            return quotient(walk(node.args[0]), *_factors(node.args[1], made, zero=True))
+        under = _divisor(node, is_fixed) if isinstance(node, sympy.Mul) and _varies(node, changed) else None
+        if under is not None:
+            over = [walk(a) for a in node.args if a != under]
+            product = over[0] if len(over) == 1 else sympy.Mul(*over, evaluate=False)
+            return quotient(product, *_factors(under.base, made, zero=False))
+        arguments = tuple(walk(a) for a in node.args)
+        if all(a is b for a, b in zip(arguments, node.args, strict=True)):
+            return node
+        plain = isinstance(node, sympy.logic.boolalg.Boolean | ExprCondPair)
+        return node.func(*arguments) if plain else node.func(*arguments, evaluate=False)
+
+    body = (
+        replace(n, expression=walk(n.expression)) if isinstance(n, Assign | Store | Update) else n for n in loop.body
+    )
+    return replace(loop, body=tuple(body))
+
+
+def _varies(node: sympy.Basic, changed: set[str]) -> bool:
+    """Tell whether an expression is another one every time round."""
+    return node.has(Access) or any(isinstance(s, sympy.Symbol) and s.name in changed for s in node.free_symbols)
+
+
+def _divisor(product: sympy.Mul, is_fixed: Callable[[sympy.Basic], bool]) -> sympy.Pow | None:
+    """Return the one factor that divides, where it is by such a number."""
+    under = [a for a in product.args if isinstance(a, sympy.Pow) and a.exp.is_number and a.exp.is_negative]
+    return under[0] if len(under) == 1 and under[0].exp == -1 and is_fixed(under[0].base) else None
+
+
+def _factors(divisor: sympy.Expr, made: _Made, *, zero: bool) -> list[sympy.Symbol]:
+    """Return the two numbers that stand for a divisor."""
+    base = f"{'over' if zero else 'per'}_{divisor}"
+    inverse = made.setdefault((divisor, zero), Inverse((f"{base}_unit", base), divisor, zero))
+    return [sympy.Symbol(name, real=True) for name in inverse.names]

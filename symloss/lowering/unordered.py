@@ -1,0 +1,110 @@
+"""NaN: a case distinction needs no case of its own for it where the last of the others gives NaN anyway.
+
+A comparison with NaN holds on no side, so kernels let a number that is NaN take no case at all, which costs a second
+selection. Where the last case is computed from that number by operations that hand NaN on, it is NaN by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import sympy
+from sympy.functions.elementary.piecewise import ExprCondPair
+
+from symloss.language.nodes import Access
+from symloss.lowering.nodes import Assign, Chunks, Loop, Node, Store, When
+from symloss.stability.careful import careful
+from symloss.stability.expansion import log1p, log1p_unit, raised_decay, shrunk
+
+HANDED_ON = (sympy.Add, sympy.Mul, sympy.exp, sympy.log, sympy.Abs, log1p, log1p_unit, raised_decay, shrunk)
+"""Operations whose result is NaN where an argument is; not powers: NaN to the power of 0 is 1."""
+Known = Mapping[str, sympy.Expr]
+
+
+class either(sympy.Function):  # noqa: N801 - a function, written as in a formula
+    """The first of two numbers where a condition holds, else the second, which is NaN where what is compared is."""
+
+    nargs = 3
+
+
+def without_nan_cases(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Return an elementwise kernel's nodes with two cases where NaN needs no third.
+
+    Parameters
+    ----------
+    nodes : tuple of Node
+        Their scalars named, cut into chunks where they are.
+    """
+    return _walk(nodes, _known(nodes))
+
+
+def _known(nodes: tuple[Node, ...]) -> dict[str, sympy.Expr]:
+    """Return what named scalars and blocks of numbers are computed as."""
+    found: dict[str, sympy.Expr] = {}
+    for node in nodes:
+        match node:
+            case Assign():
+                found.setdefault(node.name, node.expression)  # the first time, before a block may be read instead
+            case Store():
+                found.setdefault(node.array, node.expression)
+            case Loop() | Chunks() | When():
+                for name, expression in _known(node.body).items():
+                    found.setdefault(name, expression)
+    return found
+
+
+def _walk(nodes: tuple[Node, ...], known: Known) -> tuple[Node, ...]:
+    found: list[Node] = []
+    for node in nodes:
+        match node:
+            case Assign() | Store():
+                found.append(replace(node, expression=_simplified(node.expression, known)))
+            case Loop() | Chunks() | When():
+                found.append(replace(node, body=_walk(node.body, known)))
+            case _:
+                found.append(node)
+    return tuple(found)
+
+
+def _simplified(node: sympy.Basic, known: Known) -> sympy.Basic:
+    """Return an expression, its order as it was, with such distinctions of two cases."""
+    if isinstance(node, careful) or not node.args:
+        return node
+    arguments = tuple(_simplified(a, known) for a in node.args)
+    if isinstance(node, sympy.Piecewise) and len(arguments) == 2:
+        (first, condition), (last, rest) = (pair.args for pair in arguments)
+        compared = _compared(condition) if rest is sympy.true else None
+        if compared is not None and _hands_on(last, compared, known):
+            return either(condition, first, last, evaluate=False)
+    if all(a is b for a, b in zip(arguments, node.args, strict=True)):
+        return node
+    plain = isinstance(node, sympy.logic.boolalg.Boolean | ExprCondPair)
+    return node.func(*arguments) if plain else node.func(*arguments, evaluate=False)
+
+
+def _compared(condition: sympy.Basic) -> sympy.Basic | None:
+    """Return what is compared with a number, or None."""
+    if not isinstance(condition, sympy.Lt | sympy.Le | sympy.Gt | sympy.Ge):
+        return None
+    left, right = condition.args
+    return left if right.is_number else right if left.is_number else None
+
+
+def _hands_on(node: sympy.Basic, source: sympy.Basic, known: Known) -> bool:
+    """Tell whether an expression is NaN where another is."""
+    if node == source:
+        return True
+    match node:
+        case sympy.Symbol() if node.name in known:
+            return _hands_on(known[node.name], source, known)
+        case Access() if node.name in known:
+            return _hands_on(known[node.name], source, known)
+        case sympy.Pow(args=(base, power)):
+            return bool(power.is_number and power != 0) and _hands_on(base, source, known)
+        case either(args=(_, first, last)):
+            return all(_hands_on(a, source, known) for a in (first, last))
+        case _ if isinstance(node, HANDED_ON):
+            return any(_hands_on(a, source, known) for a in node.args)
+        case _:
+            return False
