@@ -2,8 +2,8 @@
 
 A loop over named scalars comes in; loops over one chunk of elements after another go out. A function that is a
 polynomial in the kernel gets a loop of its own, since two of them do not fit into the registers; what is added up is
-first written to a block, then summed in lanes; and a sum that cancels, which few do, is left to a second look at the
-elements that have one.
+first written to a block, then summed in lanes; and sums that cancel are left to a second look, at the elements that
+have one.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from symloss.language.axes import Index
 from symloss.language.nodes import Access
 from symloss.lowering.names import fresh_name
 from symloss.lowering.nodes import (
+    PLACE,
     ROW,
     Assign,
     Begin,
     Buffer,
     Chunks,
     Doubt,
+    Gather,
     Loop,
     Node,
+    Second,
     Store,
     Total,
     Update,
@@ -45,9 +48,13 @@ class _Cut:
 
     def buffer(self, base: str, dtype: str = "float64") -> str:
         """Return the name of a new block of numbers."""
+        self.buffers.append(self.scratch(base, dtype))
+        return self.buffers[-1].name
+
+    def scratch(self, base: str, dtype: str = "float64") -> Buffer:
+        """Return a new block of numbers that is made where it is wanted: most chunks may not."""
         name = fresh_name(f"{base}_block", self.taken)
-        self.buffers.append(Buffer(name, (self.index.axis.name,), blocked=True, dtype=dtype))
-        return name
+        return Buffer(name, (self.index.axis.name,), blocked=True, dtype=dtype)
 
 
 def by_chunks(nodes: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:
@@ -144,21 +151,49 @@ def _names(node: sympy.Basic) -> set[str]:
 
 
 def _with_second_look(index: Index, body: tuple[Node, ...], cut: _Cut) -> Iterator[Node]:
-    """Yield the loop over a chunk without its rare parts, and the one that does those where they are called for."""
+    """Yield the loop over a chunk with its sums as they are, and what is done once more where any of them is in doubt.
+
+    Then the sums in doubt are computed with more digits, each from what it is looked at with, moved together; and what
+    depends on sums is computed from these for the whole chunk, since a loop that picks has no vector instructions.
+    """
     body, sums = _with_sums_named(body, cut.taken)
     if not sums:
         yield Loop(index, body, block=True)
         return
-    quick: tuple[Node, ...] = tuple(
-        replace(n, expression=_swapped(n.expression, sums)) if isinstance(n, Assign | Store) else n for n in body
-    )
-    doubts = cut.buffer("doubt", "int64")
-    conditions = tuple(cancels(part.args[1], part.args[2]) for part in sums)
+    first: list[Node] = [*_all_swapped(body, sums)]
+    again: list[Node] = []
+    known: dict[sympy.Basic, sympy.Expr] = {}
+    place, closer = cut.scratch("place", "uint64"), cut.scratch("closer")
+    moved: dict[sympy.Expr, Buffer] = {}
+    for part in sums:
+        recipe, plain, size, *leaves = part.args
+        doubt, target, sizes = cut.buffer("doubt", "int64"), cut.buffer(plain.name), cut.buffer(size.name)
+        first += [Store(target, (ROW,), plain), Store(sizes, (ROW,), size)]
+        first.append(Doubt("doubtful", doubt, cancels(plain, size)))
+        made = _needed(body, *leaves)
+        varying = [x for x in leaves if isinstance(x, Access) or x.name in {n.name for n in made}]
+        for x in varying:
+            if x not in moved:
+                moved[x] = cut.scratch(x.name)
+        gather = Gather("many", doubt, place.name, tuple((moved[x].name, x) for x in varying))
+        given = tuple(Access(moved[x].name, PLACE) if x in moved else x for x in leaves)
+        second = Second("many", place.name, target, sizes, closer.name, recipe, given)
+        again += [Begin("many", "count"), Loop(index, (*made, gather), block=True), second]
+        known[part] = Access(target, ROW)
     yield Begin("doubtful", "count")
-    yield Loop(index, (*quick, Doubt("doubtful", doubts, conditions)), block=True)
-    stores = tuple(n for n in body if isinstance(n, Store) and _has_a_sum(n, body))
-    again: tuple[Node, ...] = (*_needed(body, *(s.expression for s in stores)), *stores)
-    yield When("doubtful > 0", (Loop(index, (When(f"{doubts}[row] > 0", again),), block=True),))
+    yield Loop(index, tuple(first), block=True)
+    late = _all_swapped(body, known)
+    pairs = zip(body, late, strict=True)
+    stores = [n for old, n in pairs if isinstance(old, Store) and isinstance(n, Store) and _has_a_sum(old, body)]
+    last = Loop(index, (*_needed(late, *(s.expression for s in stores)), *stores), block=True)
+    yield When("doubtful > 0", (place, closer, *moved.values(), *again, last))
+
+
+def _all_swapped(body: tuple[Node, ...], table: Mapping[sympy.Basic, sympy.Expr]) -> tuple[Node, ...]:
+    """Return nodes with parts of their expressions replaced."""
+    return tuple(
+        replace(n, expression=_swapped(n.expression, table)) if isinstance(n, Assign | Store) else n for n in body
+    )
 
 
 def _with_sums_named(body: tuple[Node, ...], taken: set[str]) -> tuple[tuple[Node, ...], dict[sympy.Basic, sympy.Expr]]:

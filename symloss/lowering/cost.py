@@ -41,7 +41,7 @@ def _cost(nodes: tuple[Node, ...]) -> sympy.Expr:
             case Extreme():
                 total += (2 if node.place else 1) * Size(node.axis)
             case Doubt():
-                total += 2 * len(node.conditions)
+                total += 2
             case Multiply():
                 axes = (*node.target.first, *node.target.second, *_summed(node))
                 total += 2 * sympy.prod([Size(a) for a in axes])

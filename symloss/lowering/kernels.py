@@ -11,7 +11,7 @@ import sympy
 from sympy.functions.elementary.piecewise import ExprCondPair
 
 from symloss.language.atoms import sigmoid, softplus
-from symloss.language.axes import Axis, Index, Index
+from symloss.language.axes import Axis, Index
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition
 from symloss.language.domains import Domain, Interval, OneOf, is_bounded
@@ -48,7 +48,9 @@ RESERVED = frozenset(
         "length",
         "apart",
         "doubtful",
+        "many",
         "near",
+        "nearer",
     )
 )
 """Names that kernels use for themselves."""

@@ -8,6 +8,7 @@ import sympy
 
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
+from symloss.stability.careful import Recipe
 
 START = sympy.Symbol("start", integer=True)
 """The first row of a block."""
@@ -187,11 +188,49 @@ class Extreme:
 
 @dataclass(frozen=True)
 class Doubt:
-    """Whether an element needs a second look: noted in a block, and counted."""
+    """Whether a sum needs a second look: noted in a block, and counted."""
 
     count: str
     block: str
-    conditions: tuple[sympy.Basic, ...]
+    condition: sympy.Basic
+
+
+@dataclass(frozen=True)
+class Gather:
+    """What the elements in doubt are looked at with, moved together: each number into a block of its own, and where.
+
+    Every element is written at `count`, which moves on where there is a doubt; the next overwrites the others.
+    """
+
+    count: str
+    doubt: str
+    place: str
+    numbers: tuple[tuple[str, sympy.Expr], ...]
+
+
+@dataclass(frozen=True)
+class Second:
+    """The second look at so many sums: first side by side, then, where that cancels too, one by one.
+
+    Parameters
+    ----------
+    count, place : str
+        How many there are, and the block of their rows.
+    target, size, closer : str
+        The blocks of the sums, of the sizes of their terms, and of what the first step gives.
+    recipe : Recipe
+        What is computed.
+    leaves : tuple of expressions
+        From what, at a place.
+    """
+
+    count: str
+    place: str
+    target: str
+    size: str
+    closer: str
+    recipe: Recipe
+    leaves: tuple[sympy.Expr, ...]
 
 
 @dataclass(frozen=True)
@@ -257,7 +296,7 @@ class Skip:
 
 Node = (
     Assign | Begin | Finish | Update | Store | Buffer | Loop | Strips | Lanes | Side | Beside | Lane | Blocks | Chunks
-    | Total | Extreme | Doubt | When | Multiply | Columns | Inverse | Skip
+    | Total | Extreme | Doubt | Gather | Second | When | Multiply | Columns | Inverse | Skip
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from symloss.elementary.functions import TEXTS
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition, axes_of
 from symloss.lowering.nodes import Kernel
-from symloss.rendering.careful_format import format_recipe
+from symloss.rendering.careful_format import format_closer, format_recipe
 from symloss.rendering.numba_format import format_kernel
 from symloss.rendering.primitives import GEMM, source_of
 from symloss.stability.careful import Recipe
@@ -62,8 +62,10 @@ def render_module(
         rendered += found
         used |= primitives
         for recipe in careful:
-            recipes[recipe.name], operations = format_recipe(recipe)
-            used |= operations
+            closer, first = format_closer(recipe)
+            careful_text, second = format_recipe(recipe)
+            recipes[recipe.name] = f"{closer}\n\n\n{careful_text}"
+            used |= first | second
     # rows in float64 are computed in pairs where results are to be exact: here float64 gives float32, or is plain
     carried = source_of(used, real, close=definition.elementwise and real is FLOAT64)
     spec = specification(definition, formula, digest, ACCURACIES[real])

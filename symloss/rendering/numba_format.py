@@ -30,6 +30,7 @@ from symloss.lowering.nodes import (
     Doubt,
     Extreme,
     Finish,
+    Gather,
     Inverse,
     Kernel,
     Lane,
@@ -38,6 +39,7 @@ from symloss.lowering.nodes import (
     Matrix,
     Multiply,
     Node,
+    Second,
     Side,
     Skip,
     Store,
@@ -46,6 +48,7 @@ from symloss.lowering.nodes import (
     Update,
     When,
 )
+from symloss.rendering.look_format import look_lines
 from symloss.rendering.primitives import interleaving, narrowed
 from symloss.rendering.row_format import extreme_lines, lane_lines, strip_lines, whole_start
 from symloss.stability.careful import Recipe
@@ -253,6 +256,8 @@ ROWS = 512
 
 NEAR, NEAR_WIDE = 2.0**-16, 0.375
 """The part of its terms' size below which a sum is computed again where the result is float32; for float64."""
+NEARER, NEARER_WIDE = 2.0**-60, 2.0**-36
+"""The same for the sum in loose pairs: some 90 bits of its terms' size are right."""
 CHUNK = 1024
 """Elements of a chunk: a few blocks of so many numbers stay in the nearest cache."""
 
@@ -297,6 +302,8 @@ def format_kernel(
         head += [f"{name} = f32({name})" for name in kernel.arguments if name in scalars and mentions(text, name)]
     if mentions(text, "near"):
         head.append(f"near = {NEAR_WIDE} if {like}.itemsize == 8 else {NEAR}")
+    if mentions(text, "nearer"):
+        head.append(f"nearer = {NEARER_WIDE} if {like}.itemsize == 8 else {NEARER}")
     if "if wanted" in text:
         head.append("wanted = value_out.size > 0")
     tail = [f"return {kernel.returns}"] if kernel.returns else []
@@ -370,9 +377,10 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Extreme():
                 lines += extreme_lines(node, printer, pad)
             case Doubt():
-                cases = " | ".join(map(printer.doprint, node.conditions))
-                lines.append(f"{pad}{node.block}[{ROW}] = {cases}")
+                lines.append(f"{pad}{node.block}[{ROW}] = {printer.doprint(node.condition)}")
                 lines.append(f"{pad}{node.count} += {node.block}[{ROW}]")
+            case Gather() | Second():
+                lines += look_lines(node, printer, pad)
             case When():
                 lines.append(f"{pad}if {_flag(node.condition, printer)}:")
                 lines += _lines(node.body, printer, depth + 1)

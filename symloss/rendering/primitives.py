@@ -17,6 +17,7 @@ import numpy as np
 from symloss.elementary.formats import FLOAT64, Format
 from symloss.elementary.functions import TEXTS
 from symloss.rendering.double_double import OPERATIONS, Pair, _dd_product
+from symloss.rendering.loose_pairs import LOOSE
 from symloss.rendering.triple_double import _CONSTANTS, _closely
 
 
@@ -231,6 +232,17 @@ def _fma(typing_context, a, b, c):
         return builder.call(function, arguments)
 
     return a(a, a, a), build''',
+    "_exact_fma": '''@intrinsic
+def _exact_fma(typing_context, a, b, c):
+    """Return a b + c, rounded once on every machine."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fma", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build''',
     "_add_in_lanes": '''@intrinsic
 def _add_in_lanes(typing_context, a, b):
     """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
@@ -398,7 +410,7 @@ def source_of(names: set[str], real: Format = FLOAT64, *, close: bool = True) ->
         Whether results are as near as this arithmetic can have them, so that differences need what rounding takes.
     """
     known = {name: text(real) for name, text in TEXTS.items()}
-    for function in (*OPERATIONS, _closely, *PRIMITIVES):
+    for function in (*LOOSE, *OPERATIONS, _closely, *PRIMITIVES):
         text = inspect.getsource(function).rstrip()
         known[function.__name__] = text if real is FLOAT64 or function.__name__ in WIDE else _narrowed(text)
     if not close:

@@ -1,7 +1,7 @@
 """Triple-double arithmetic that generated modules carry along: some 150 bits, as an unevaluated sum of three floats.
 
-Right beside a zero crossing a sum is 2**-53 of its terms and less, where double-double leaves half of its digits. One
-small function, so that it costs little to compile, runs a tape: a table whose rows each say what to do with which
+Right beside a zero crossing a sum is 2**-53 of its terms and less, where pairs of floats leave half of their digits.
+One small function, so that it costs little to compile, runs a tape: a table whose rows each say what to do with which
 numbers. `symloss.rendering.tape` writes tapes. The function runs as plain Python too, which is how it is tested.
 Source: Lauter (2005), Basic building blocks for a triple-double intermediate format.
 """

@@ -1,9 +1,9 @@
 """Late: what a kernel does to few of its elements is compiled when the first of them turns up.
 
-A second look at sums that cancel, in double-double and beyond, takes three quarters of the time that an elementwise
-kernel takes to compile, and most calls have no element that needs one. So a kernel is first compiled without it, as
-code that stops where it would look again; the call is then repeated with the whole kernel, which serves from there on.
-Numbers do not depend on which of the two computed them: where nothing is looked at twice, they do the same.
+A second look at sums that cancel, with more digits, takes most of the time that an elementwise kernel takes to compile,
+and many calls have no element that needs one. So a kernel is first compiled without it, as code that stops where it
+would look again; the call is then repeated with the whole kernel, which serves from there on. Numbers do not depend on
+which of the two computed them: where nothing is looked at twice, they do the same.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ Kernel = Callable[..., Any]
 
 SECOND_LOOK = "_careful_"
 """How the functions that look again begin."""
+FIRST_STEP = "_closer_"
+"""How those begin that come before them, for many elements side by side."""
 
 
 class SecondLook(Exception):
@@ -28,6 +30,11 @@ def _put_off(value: Any, _size: Any, near: Any, *_leaves: Any) -> Any:
     if near > 0.0:  # always
         raise SecondLook
     return value
+
+
+def _left_out(*_leaves: Any) -> float:
+    """Stand for the first step of a second look, after which the code stops anyway."""
+    return 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +83,11 @@ def _first(kernel: Any) -> Kernel:
     if function is None or not looks:
         return kernel  # type: ignore[no-any-return]
     njit = function.__globals__["njit"]
-    stops = njit(nogil=True, error_model="numpy")(_put_off)
+    stops, before = (njit(nogil=True, error_model="numpy")(f) for f in (_put_off, _left_out))
+    steps = [n for n in function.__code__.co_names if n.startswith(FIRST_STEP)]
+    stand_ins = dict.fromkeys(looks, stops) | dict.fromkeys(steps, before)
     name = f"{function.__name__}_at_first"
-    light = FunctionType(function.__code__, {**function.__globals__, **dict.fromkeys(looks, stops)}, name)
+    light = FunctionType(function.__code__, {**function.__globals__, **stand_ins}, name)
     light.__qualname__ = name  # by which Numba's cache on disk tells it from the whole
     light.__module__ = function.__module__
     return Late(kernel, [njit(nogil=True, cache=True, error_model="numpy")(light)])

@@ -30,7 +30,7 @@ OPERATIONS = (sigmoid, softplus, sympy.exp, sympy.log, positive_part, magnitude)
 
 
 class Recipe(sympy.AtomicExpr):
-    """An expression to be computed in double-double, as a function of its leaves; opaque to every pass."""
+    """An expression to be computed with more digits, as a function of its leaves; opaque to every pass."""
 
     expression: sympy.Expr
     leaves: tuple[sympy.Expr, ...]
@@ -158,7 +158,7 @@ def _is_exact(term: sympy.Expr, signs: frozenset[str]) -> bool:
 
 
 def _can_repeat(node: sympy.Expr, known: Mapping[str, Range]) -> bool:
-    """Tell whether double-double has every operation, and the leaves are arguments, which no rounding has touched.
+    """Tell whether pairs have every operation, and the leaves are arguments, which no rounding has touched.
 
     Directions are not among these: a kernel that moves inputs alone sets those of parameters to 0 in what it prints.
     """

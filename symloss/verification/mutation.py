@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from symloss.language.declarations import GENERAL
 from symloss.language.definition import Definition
 from symloss.verification.mutation_equivalent import why_equivalent
-from symloss.verification.mutation_helpers import HelperProbe, helper_probes, outside_probes
+from symloss.verification.mutation_helpers import HelperProbe, closer_probes, helper_probes, outside_probes
 from symloss.verification.mutation_looks import why_looks_suffice
 from symloss.verification.mutation_plain import Plain, plain
 from symloss.verification.mutation_probes import Probe, probes
@@ -206,7 +206,10 @@ def mutate_source(
     """
     module = plain(source, definition.name)
     bench = _Bench(
-        module, load, (*outside_probes(module, definition), *probes(definition, seed)), _uncalled(definition)
+        module,
+        load,
+        (*outside_probes(module, definition), *closer_probes(module, definition), *probes(definition, seed)),
+        _uncalled(definition),
     )
     every = tuple(module.sites())
     chosen = sample(every, seed, count)

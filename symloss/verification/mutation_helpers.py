@@ -18,13 +18,19 @@ from numpy.typing import NDArray
 
 from symloss.language.definition import Definition
 from symloss.language.domains import Interval, OneOf, is_bounded
+from symloss.language.nodes import given_flag
 from symloss.verification.mutation_pairs import PAIRS, PairContract
 from symloss.verification.mutation_plain import Plain, Strict
+from symloss.verification.mutation_points import gentle
 from symloss.verification.mutation_tapes import points, run
 
 LARGEST = float(np.finfo(np.float64).max)
 REALS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 40.0, 700.0, 1e-300, 5e-324)
 SIGNED = (*REALS, *(-x for x in REALS), math.nan)
+CLOSER = "_closer_"
+"""How the functions begin that are the first step of a second look."""
+SEEDS = 4
+"""Batches of points that these are tried at."""
 NARROW = 4
 """Units of the last place that a function may be off."""
 
@@ -184,6 +190,34 @@ def outside_probes(module: Plain, definition: Definition) -> Iterator[HelperProb
             given = [values if a is argument else np.full(len(values), ends[0]) for a in definition.inputs]
             points.append(tuple(x.astype(np.float64).view(Strict) for x in given))
     yield HelperProbe(module, "outside", FloatContract(truth, points))
+
+
+def closer_probes(module: Plain, definition: Definition) -> Iterator[HelperProbe]:
+    """Yield a probe for each first step of a second look: away from zeros it gives what the last step gives.
+
+    Kernels do not show a wrong one that is small: the last step, which takes long, then computes the number anyway.
+    """
+    for name, function in module.functions.items():
+        if not name.startswith(CLOSER):
+            continue
+        last = module.namespace[name.replace(CLOSER, "_careful_")]
+
+        def truth(*leaves: Any, last: Any = last) -> Any:
+            return last(0.0, 1.0, 1.0, *leaves)
+
+        names = [a.arg for a in function.args.args]
+        points = [tuple(given[n] for n in names) for seed in range(SEEDS) for given in _samples(definition, seed)]
+        yield HelperProbe(module, name, FloatContract(truth, points))
+
+
+def _samples(definition: Definition, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield the arguments of gentle points, one sample at a time."""
+    batch = gentle(definition, seed, spread=2.0)
+    settings = {n: 0.0 if v is None else v for n, v in batch.settings.items()}
+    flags = {given_flag(n).name: v is not None for n, v in batch.settings.items()}
+    for k in range(len(next(iter(batch.inputs.values())))):
+        sample = {n: np.float64(x[k]) for n, x in batch.inputs.items()}
+        yield sample | flags | {n: np.float64(v) for n, v in settings.items()}
 
 
 def _ends(domain: Interval) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Double-double functions that modules carry along, checked on their own against 80 digits.
+"""Functions of pairs that modules carry along, checked on their own against 80 digits.
 
 Each takes and gives pairs of floats that stand for their sum; what a function must give, and how near, is stated here.
 """
@@ -16,6 +16,8 @@ import numpy as np
 DIGITS = 80
 NEAR = 2.0**-98
 """Relative error that a function of pairs may have; sums and products of two floats are exact."""
+LOOSE = 2.0**-90
+"""The same of loose pairs."""
 LEAST = 1e-322
 """Below this, subnormal numbers have no more digits."""
 X = (0.0, 1.0, -1.0, 0.3, -0.7, 1.0 / 3.0, 3.0, -17.1, 1e-9, -1e-20, 6e-31, 2.0**-30 + 2.0**-60)
@@ -39,11 +41,14 @@ class PairContract:
         Arguments: floats or pairs.
     near : float
         The relative error that is allowed.
+    second : float
+        How large the second float may be beside the first.
     """
 
     truth: Callable[..., Any]
     points: list[tuple[Any, ...]]
     near: float = NEAR
+    second: float = 2.0**-52
 
     def expected(self, point: tuple[Any, ...]) -> Any:
         """Return the true number at a point."""
@@ -56,7 +61,7 @@ class PairContract:
                 truth = self.expected(point)
                 off = abs(mpmath.mpf(high) + mpmath.mpf(low) - truth)
                 right = off <= self.near * abs(truth) or (0 < off < LEAST and self.near > 0)
-                if not (right and abs(low) <= 2.0**-52 * abs(high)):
+                if not (right and abs(low) <= self.second * abs(high)):
                     return False
         return True
 
@@ -90,25 +95,40 @@ def _sums() -> list[tuple[Any, ...]]:
     return [(total, lost, x) for (total, lost), x in itertools.product(_pairs(X), (*X, 2.5e16)) if total != -x]
 
 
+def _loosely(truth: Callable[..., Any], points: list[tuple[Any, ...]]) -> PairContract:
+    return PairContract(truth, points, LOOSE, 2.0**-40)
+
+
+def _steps() -> list[tuple[Any, ...]]:
+    """Return points of c + x y, where c is the larger."""
+    return [
+        ((c, c * rest), x, y)
+        for c, rest in ((1.0, 0.0), (-4.5, 3e-17), (3.25, -5e-17))
+        for (x, y) in _two(NARROW, (1.0, -0.7, 1.0 / 3.0, 1e-9))
+    ]
+
+
+CHOICES = [(holds, x, y) for holds in (1.0, 0.0) for (x, y) in _two((0.3, -17.1), (3.0, -0.7))]
 FLOATS = list(itertools.product((*X, 1.5e16, -1e300), (*X, 2.5e-17)))
 PAIRS: dict[str, PairContract] = {
     "_plus": PairContract(lambda total, lost, x: total + lost + x, _sums()),
     "_dd_sum": PairContract(lambda a, b: a + b, FLOATS, 0.0),
     "_dd_product": PairContract(lambda a, b: a * b, list(itertools.product((*X, 1.5e16), X)), 0.0),
-    "_dd_add": PairContract(lambda x, y: x + y, [p for p in _two(X, WIDE) if p[0][0] != -p[1][0]]),
-    "_dd_multiply": PairContract(lambda x, y: x * y, _two(X, WIDE)),
-    "_dd_divide": PairContract(lambda x, y: x / y, _two(X, tuple(x for x in WIDE if x))),
-    "_dd_expm1": PairContract(mpmath.expm1, _one((*NARROW, 0.5, -0.5))),
-    "_dd_exp": PairContract(
-        lambda x: mpmath.exp(x) if x > -745.2 else mpmath.mpf(0), _one((*WIDE, 709.6, -740.0, -745.3))
-    ),
-    "_dd_log": PairContract(mpmath.log, _one(tuple(abs(x) + 1.5 for x in WIDE))),
-    "_dd_log1p": PairContract(mpmath.log1p, _one(tuple(x for x in (*X, 0.9) if 0 <= x <= 1))),
-    "_dd_decay": PairContract(lambda x: mpmath.exp(-abs(x)), _one(WIDE)),
-    "_dd_sigmoid": PairContract(lambda x, _e: 1 / (1 + mpmath.exp(-x)), _with_decay(WIDE)),
-    "_dd_half_tanh": PairContract(lambda x: mpmath.tanh(x / 2) / 2, _one((*NARROW, 0.5, -0.5))),
-    "_dd_softplus": PairContract(lambda x, _e: mpmath.log1p(mpmath.exp(x)), _with_decay(WIDE)),
-    "_dd_positive_part": PairContract(lambda x: max(x, mpmath.mpf(0)), _one(WIDE)),
-    "_dd_magnitude": PairContract(abs, _one(WIDE)),
+    "_loose_add": _loosely(lambda x, y: x + y, [p for p in _two(X, WIDE) if p[0][0] != -p[1][0]]),
+    "_loose_multiply": _loosely(lambda x, y: x * y, _two(X, WIDE)),
+    "_loose_scaled": _loosely(lambda c, x: c * x, [(c, x) for c in (-1.0, 0.5, 4.0) for (x,) in _one(X)]),
+    "_loose_step": _loosely(lambda c, x, y: c + x * y, _steps()),
+    "_loose_divide": _loosely(lambda x, y: x / y, _two(X, tuple(x for x in WIDE if x))),
+    "_loose_where": _loosely(lambda holds, x, y: x if holds else y, CHOICES),
+    "_loose_expm1": _loosely(mpmath.expm1, _one((*NARROW, 0.5, -0.5, 0.6931, -0.6931))),
+    "_loose_exp": _loosely(mpmath.exp, _one((*WIDE, 709.6, -740.0))),
+    "_loose_log": _loosely(mpmath.log, _one(tuple(abs(x) + 1.5 for x in WIDE))),
+    "_loose_log1p": _loosely(mpmath.log1p, _one(tuple(x for x in (*X, 0.9) if 0 <= x <= 1))),
+    "_loose_decay": _loosely(lambda x: mpmath.exp(-abs(x)), _one(WIDE)),
+    "_loose_sigmoid": _loosely(lambda x, _e: 1 / (1 + mpmath.exp(-x)), _with_decay(WIDE)),
+    "_loose_half_tanh": _loosely(lambda x: mpmath.tanh(x / 2) / 2, _one((*NARROW, 0.5, -0.5))),
+    "_loose_softplus": _loosely(lambda x, _e: mpmath.log1p(mpmath.exp(x)), _with_decay(WIDE)),
+    "_loose_positive_part": _loosely(lambda x: max(x, mpmath.mpf(0)), _one(WIDE)),
+    "_loose_magnitude": _loosely(abs, _one(WIDE)),
 }
 """By the name of the function."""

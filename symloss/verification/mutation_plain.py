@@ -185,11 +185,19 @@ def _halved(numbers: Any) -> Any:
     return numbers[0]
 
 
+def _exact_fma(a: float, b: float, c: float) -> float:
+    """Return a b + c, rounded once."""
+    if not all(map(math.isfinite, (a, b, c))):
+        return a * b + c
+    return float(Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c)))
+
+
 ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_exp": (math.exp, np.exp), "_exp_down": (math.exp, np.exp),
     "_raised_decay": (lambda x: math.exp(64 * math.log(2) - abs(x)), None),
     "_log": (math.log, np.log), "_log1p": (math.log1p, np.log1p),
     "_log1p_unit": (math.log1p, np.log1p), "_fma": (lambda a, b, c: a * b + c, None),
+    "_exact_fma": (_exact_fma, lambda a, b, c: a * b + c),
     "_interleave": (lambda count: None, None), "_add_in_lanes": (operator.add, None), "_larger": (np.maximum, None),
     "_choose": (lambda condition, a, b: a if condition else b, None),
     "_sum_of_128": (lambda block, k: _halved(block[int(k) : int(k) + 128]), None),
@@ -244,7 +252,8 @@ def plain(source: str, name: str) -> Plain:
     for kernel in functions:
         if not kernel.startswith("_"):
             setattr(module, kernel, _entrance(kernel, namespace, state))
-    remembering = {n: _Remembered(namespace[n]) for n in functions if n == "_closely" or n.startswith("_careful_")}
+    slow = [n for n in functions if n == "_closely" or n.startswith(("_careful_", "_closer_"))]
+    remembering = {n: _Remembered(namespace[n]) for n in slow}
     namespace.update(remembering)
     return Plain(module, functions, namespace, state, remembering)
 

@@ -45,12 +45,12 @@ def run(tape: NDArray[np.int64], leaves: NDArray[np.float64]) -> Any:
 
 
 def _tape(
-    numbers: tuple[float, ...], row: Callable[..., Row], *, onto: bool = False
+    numbers: tuple[float, ...], row: Callable[..., Row], *, onto: bool = False, times: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return a tape and its leaves: numbers of three floats are put together, a row follows, leading digits go.
 
     `row` takes the places of the numbers and gives all but the first two columns after what is done; its result is
-    new, or written `onto` the first number.
+    new, or written `onto` the first number; with `times` it is multiplied by that.
     """
     leaves = [word for x in numbers for word in (x, x * 3.1e-17, -x * 2.3e-33)]
     rest, start = FIRST + len(leaves), FIRST + len(leaves) + 2
@@ -63,6 +63,10 @@ def _tape(
     what, *columns = row(*places)
     result = places[0] if onto else end
     rows.append((what, result, *(result if c < 0 else c for c in columns)))
+    if times:  # the words that a number is made of matter
+        end += 1
+        rows.append((0, end, result, places[0], ZERO, 0, 1))
+        result = end
     with mpmath.workdps(DIGITS):
         whole = run(np.array(rows), np.array([*leaves, 0.0, 0.0]))
         first = float(whole)
@@ -85,4 +89,5 @@ def points() -> list[tuple[Any, ...]]:
         found.append(_tape((0.5, 0.25, x, 3.0, -5.0), lambda _a, _b, x, y, z: (1, y, x, z, 0, 1)))
     for what, x in itertools.product(STARTS, (0.3, 1.7, 1e-5)):
         found.append(_tape((x,), lambda x, what=what: (what, x, 0, 0, 0, 1)))
+        found.append(_tape((x,), lambda x, what=what: (what, x, 0, 0, 0, 1), times=True))
     return found
