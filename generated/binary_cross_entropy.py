@@ -74,6 +74,19 @@ def _fma(typing_context, a, b, c):
 
 
 @intrinsic
+def _exact_fma(typing_context, a, b, c):
+    """Return a b + c, rounded once on every machine."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fma", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@intrinsic
 def _add_in_lanes(typing_context, a, b):
     """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
 
@@ -246,6 +259,121 @@ def _log1p_unit(x):
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_add(x, y):
+    """Return the sum of two pairs."""
+    s = x[0] + y[0]
+    back = s - x[0]
+    return s, (x[0] - (s - back)) + (y[0] - back) + (x[1] + y[1])
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_multiply(x, y):
+    """Return the product of two pairs."""
+    p = x[0] * y[0]
+    return p, _exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], x[1] * y[0])
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_scaled(c: float, x):
+    """Return c x, where c is a power of 2 or its negative."""
+    return c * x[0], c * x[1]
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_step(c, x, y):
+    """Return c + x y, where c is the larger: a step of a polynomial."""
+    p = x[0] * y[0]
+    s = c[0] + p
+    return s, (p - (s - c[0])) + (_exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], _exact_fma(x[1], y[0], c[1])))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_divide(x, y):
+    """Return the quotient of two pairs."""
+    q = x[0] / y[0]
+    return q, (_exact_fma(-q, y[0], x[0]) + _exact_fma(-q, y[1], x[1])) / y[0]
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_where(condition: bool, x, y):
+    """Return the first pair where the condition holds, else the second."""
+    return _choose(condition, x[0], y[0]), _choose(condition, x[1], y[1])
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_expm1(x):
+    """Return exp(x) - 1 for abs(x) up to log 2, with as many bits where x is small."""
+    h = x[0]
+    p = 6.446950284384474e-26  # 1 / 25!, ..., 1 / 13!: beyond what needs pairs
+    p = _exact_fma(p, h, 1.6117375710961184e-24)
+    p = _exact_fma(p, h, 3.868170170630684e-23)
+    p = _exact_fma(p, h, 8.896791392450574e-22)
+    p = _exact_fma(p, h, 1.9572941063391263e-20)
+    p = _exact_fma(p, h, 4.110317623312165e-19)
+    p = _exact_fma(p, h, 8.22063524662433e-18)
+    p = _exact_fma(p, h, 1.5619206968586225e-16)
+    p = _exact_fma(p, h, 2.8114572543455206e-15)
+    p = _exact_fma(p, h, 4.779477332387385e-14)
+    p = _exact_fma(p, h, 7.647163731819816e-13)
+    p = _exact_fma(p, h, 1.1470745597729725e-11)
+    p = _exact_fma(p, h, 1.6059043836821613e-10)
+    found = (p, 0.0)
+    found = _loose_step((2.08767569878681e-09, -1.20734505911326e-25), x, found)  # 1 / 12!, ..., 1 / 1!
+    found = _loose_step((2.505210838544172e-08, -1.448814070935912e-24), x, found)
+    found = _loose_step((2.755731922398589e-07, 2.3767714622250297e-23), x, found)
+    found = _loose_step((2.7557319223985893e-06, -1.858393274046472e-22), x, found)
+    found = _loose_step((2.48015873015873e-05, 2.1511947866775882e-23), x, found)
+    found = _loose_step((0.0001984126984126984, 1.7209558293420705e-22), x, found)
+    found = _loose_step((0.001388888888888889, -5.300543954373577e-20), x, found)
+    found = _loose_step((0.008333333333333333, 1.1564823173178714e-19), x, found)
+    found = _loose_step((0.041666666666666664, 2.3129646346357427e-18), x, found)
+    found = _loose_step((0.16666666666666666, 9.25185853854297e-18), x, found)
+    found = _loose_step((0.5, 0.0), x, found)
+    found = _loose_step((1.0, 0.0), x, found)
+    return _loose_multiply(x, found)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_exp(x):
+    """Return exp(x); 0 where it underflows."""
+    h = _choose(x[0] < -746.0, -746.0, _choose(x[0] > 710.0, 710.0, x[0]))
+    shifted = h * 1.4426950408889634 + 6755399441055744.0
+    k = shifted - 6755399441055744.0
+    far = h - k * 0.6931471803691238  # 32 bits, so that the product is exact; then the rest of log 2
+    rest = _loose_multiply((-k, 0.0), (1.9082149292705877e-10, 1.1612227229362532e-26))
+    y = _loose_add((1.0, 0.0), _loose_expm1(_loose_add((far, x[1]), rest)))
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    up, last = np.int64((half + 1023) << 52).view(np.float64), np.int64((bits - half + 1023) << 52).view(np.float64)
+    return y[0] * up * last, y[1] * up * last
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_decay(x):
+    """Return exp(-|x|)."""
+    return _loose_exp(_loose_where(x[0] < 0.0, x, _loose_scaled(-1.0, x)))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_sigmoid(x, e):
+    """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
+    return _loose_divide(_loose_where(x[0] < 0.0, e, (1.0, 0.0)), _loose_add((1.0, 0.0), e))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_half_tanh(x):
+    """Return tanh(x / 2) / 2, which is sigmoid(x) - 1/2, for abs(x) up to 1/2."""
+    m = _loose_expm1(x)
+    return _loose_divide(m, _loose_add((4.0, 0.0), _loose_scaled(2.0, m)))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_magnitude(x):
+    """Return abs(x)."""
+    return _loose_where(x[0] < 0.0, _loose_scaled(-1.0, x), x)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_sum(a: float, b: float):
     """Return a + b and what rounding took from it."""
     s = a + b
@@ -264,103 +392,6 @@ def _dd_product(a: float, b: float):
     b1 = t - (t - b)
     b2 = b - b1
     return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_add(x, y):
-    """Return the sum of two pairs."""
-    s, e = _dd_sum(x[0], y[0])
-    t, f = _dd_sum(x[1], y[1])
-    s, e = _dd_sum(s, e + t)
-    return _dd_sum(s, e + f)
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_multiply(x, y):
-    """Return the product of two pairs."""
-    p, e = _dd_product(x[0], y[0])
-    return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_divide(x, y):
-    """Return the quotient of two pairs."""
-    q = x[0] / y[0]
-    rest = _dd_add(x, _dd_multiply((-q, 0.0), y))
-    r = rest[0] / y[0]
-    rest = _dd_add(rest, _dd_multiply((-r, 0.0), y))
-    return _dd_add(_dd_sum(q, r), (rest[0] / y[0], 0.0))
-
-
-@njit(nogil=True, error_model="numpy")
-def _dd_expm1(x):
-    """Return exp(x) - 1 for abs(x) up to 1/2, to the last bits of a pair even where x is small."""
-    x = (x[0] * 0.03125, x[1] * 0.03125)
-    h, total = x[0], 0.0
-    for c in (
-        1.1470745597729725e-11,
-        1.6059043836821613e-10,
-        2.08767569878681e-09,
-        2.505210838544172e-08,
-        2.755731922398589e-07,
-        2.7557319223985893e-06,
-    ):  # 1 / 14!, ..., 1 / 9!: beyond what needs pairs
-        total = total * h + c
-    found = (total, 0.0)
-    for pair in (  # 1 / 8!, ..., 1 / 1!
-        (2.48015873015873e-05, 2.1511947866775882e-23),
-        (0.0001984126984126984, 1.7209558293420705e-22),
-        (0.001388888888888889, -5.300543954373577e-20),
-        (0.008333333333333333, 1.1564823173178714e-19),
-        (0.041666666666666664, 2.3129646346357427e-18),
-        (0.16666666666666666, 9.25185853854297e-18),
-        (0.5, 0.0),
-        (1.0, 0.0),
-    ):
-        found = _dd_add(pair, _dd_multiply(x, found))
-    found = _dd_multiply(x, found)
-    for _ in range(5):  # exp(2 x) - 1 = m (2 + m)
-        found = _dd_multiply(found, _dd_add((2.0, 0.0), found))
-    return found
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_exp(x):
-    """Return exp(x); 0 where it underflows."""
-    if x[0] < -745.2:
-        return 0.0, 0.0
-    k = math.floor(x[0] * 1.4426950408889634 + 0.5)
-    r = _dd_add(x, (-k * 0.6931471803691238, 0.0))  # 32 bits, so that the product is exact; then the rest of log 2
-    r = _dd_add(r, _dd_multiply((-k, 0.0), (1.9082149292705877e-10, 1.1612227229362532e-26)))
-    y = _dd_add((1.0, 0.0), _dd_expm1(r))
-    half = math.floor(0.5 * k)  # in two steps: 2**k may be subnormal
-    up, rest = math.ldexp(1.0, int(half)), math.ldexp(1.0, int(k - half))
-    return y[0] * up * rest, y[1] * up * rest
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_decay(x):
-    """Return exp(-|x|)."""
-    return _dd_exp(x if x[0] < 0.0 else (-x[0], -x[1]))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_sigmoid(x, e):
-    """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
-    return _dd_divide(e if x[0] < 0.0 else (1.0, 0.0), _dd_add((1.0, 0.0), e))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_half_tanh(x):
-    """Return tanh(x / 2) / 2, which is sigmoid(x) - 1/2, for abs(x) up to 1/2."""
-    m = _dd_expm1(x)
-    return _dd_divide(m, _dd_add((4.0, 0.0), _dd_multiply((2.0, 0.0), m)))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_magnitude(x):
-    """Return abs(x)."""
-    return x if x[0] >= 0.0 else (-x[0], -x[1])
 
 
 @njit(nogil=True, error_model="numpy")
@@ -452,6 +483,61 @@ def _magnified(p: float, x: float, raised: float) -> float:
 def _cancels(value: float, size: float, near: float) -> bool:
     """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
     return (abs(value) < near * size) & (size <= 1e290)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _closer_23f83d(label_smoothing, target, logit, pos_weight):
+    """Return a sum with some more digits, without a branch."""
+    t1 = _loose_scaled(0.5, (label_smoothing, 0.0))
+    t2 = _loose_scaled(-1.0, (label_smoothing, 0.0))
+    t3 = _loose_add((1.0, 0.0), t2)
+    t4 = _loose_scaled(-1.0, (target, 0.0))
+    t5 = _loose_add((1.0, 0.0), t4)
+    t6 = _loose_multiply(t3, t5)
+    t7 = _loose_add(t1, t6)
+    t8 = _loose_decay((logit, 0.0))
+    t9 = _loose_sigmoid((logit, 0.0), t8)
+    t10 = _loose_multiply(t7, t9)
+    t11 = _loose_multiply(t3, (target, 0.0))
+    t12 = _loose_add(t1, t11)
+    t13 = _loose_scaled(-1.0, (logit, 0.0))
+    t14 = _loose_sigmoid(t13, t8)
+    t15 = _loose_multiply((pos_weight, 0.0), t12)
+    t16 = _loose_multiply(t15, t14)
+    t17 = _loose_scaled(-1.0, t16)
+    t18 = _loose_add(t10, t17)
+    t19 = _loose_magnitude((logit, 0.0))
+    t20 = _loose_scaled(-2.0, (target, 0.0))
+    t21 = _loose_multiply((label_smoothing, 0.0), (pos_weight, 0.0))
+    t22 = _loose_scaled(-1.0, t21)
+    t23 = _loose_multiply((pos_weight, 0.0), (target, 0.0))
+    t24 = _loose_scaled(-2.0, t23)
+    t25 = _loose_multiply((label_smoothing, 0.0), (target, 0.0))
+    t26 = _loose_scaled(2.0, t25)
+    t27 = _loose_multiply((label_smoothing, 0.0), (pos_weight, 0.0))
+    t28 = _loose_multiply(t27, (target, 0.0))
+    t29 = _loose_scaled(2.0, t28)
+    t30 = _loose_add((2.0, 0.0), t2)
+    t31 = _loose_add(t30, t20)
+    t32 = _loose_add(t31, t22)
+    t33 = _loose_add(t32, t24)
+    t34 = _loose_add(t33, t26)
+    t35 = _loose_add(t34, t29)
+    t36 = _loose_scaled(0.25, t35)
+    t37 = _loose_scaled(-0.5, (label_smoothing, 0.0))
+    t38 = _loose_scaled(0.5, t21)
+    t39 = _loose_scaled(-1.0, t28)
+    t40 = _loose_add((1.0, 0.0), t4)
+    t41 = _loose_add(t40, t37)
+    t42 = _loose_add(t41, t25)
+    t43 = _loose_add(t42, t23)
+    t44 = _loose_add(t43, t38)
+    t45 = _loose_add(t44, t39)
+    t46 = _loose_half_tanh((logit, 0.0))
+    t47 = _loose_multiply(t45, t46)
+    t48 = _loose_add(t36, t47)
+    t49 = _loose_where(t19[0] <= (0.5, 0.0)[0], t48, t18)
+    return t49[0] + t49[1]
 
 
 _TAPE_23F83D = np.array((
@@ -555,67 +641,6 @@ def _careful_23f83d(value, size, near, label_smoothing, target, logit, pos_weigh
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
-    t2 = _dd_magnitude((logit, 0.0))
-    if t2[0] <= (0.5, 0.0)[0]:
-        t3 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
-        t4 = _dd_multiply((-2.0, 0.0), (target, 0.0))
-        t5 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
-        t6 = _dd_multiply(t5, (pos_weight, 0.0))
-        t7 = _dd_multiply((-2.0, 0.0), (pos_weight, 0.0))
-        t8 = _dd_multiply(t7, (target, 0.0))
-        t9 = _dd_multiply((2.0, 0.0), (label_smoothing, 0.0))
-        t10 = _dd_multiply(t9, (target, 0.0))
-        t11 = _dd_multiply((2.0, 0.0), (label_smoothing, 0.0))
-        t12 = _dd_multiply(t11, (pos_weight, 0.0))
-        t13 = _dd_multiply(t12, (target, 0.0))
-        t14 = _dd_add((2.0, 0.0), t3)
-        t15 = _dd_add(t14, t4)
-        t16 = _dd_add(t15, t6)
-        t17 = _dd_add(t16, t8)
-        t18 = _dd_add(t17, t10)
-        t19 = _dd_add(t18, t13)
-        t20 = _dd_multiply((0.25, 0.0), t19)
-        t21 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-        t22 = _dd_multiply((-0.5, 0.0), (label_smoothing, 0.0))
-        t23 = _dd_multiply((label_smoothing, 0.0), (target, 0.0))
-        t24 = _dd_multiply((pos_weight, 0.0), (target, 0.0))
-        t25 = _dd_multiply((0.5, 0.0), (label_smoothing, 0.0))
-        t26 = _dd_multiply(t25, (pos_weight, 0.0))
-        t27 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
-        t28 = _dd_multiply(t27, (pos_weight, 0.0))
-        t29 = _dd_multiply(t28, (target, 0.0))
-        t30 = _dd_add((1.0, 0.0), t21)
-        t31 = _dd_add(t30, t22)
-        t32 = _dd_add(t31, t23)
-        t33 = _dd_add(t32, t24)
-        t34 = _dd_add(t33, t26)
-        t35 = _dd_add(t34, t29)
-        t36 = _dd_half_tanh((logit, 0.0))
-        t37 = _dd_multiply(t35, t36)
-        t38 = _dd_add(t20, t37)
-        t1 = t38
-    else:
-        t39 = _dd_multiply((0.5, 0.0), (label_smoothing, 0.0))
-        t40 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
-        t41 = _dd_add((1.0, 0.0), t40)
-        t42 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-        t43 = _dd_add((1.0, 0.0), t42)
-        t44 = _dd_multiply(t41, t43)
-        t45 = _dd_add(t39, t44)
-        t46 = _dd_decay((logit, 0.0))
-        t47 = _dd_sigmoid((logit, 0.0), t46)
-        t48 = _dd_multiply(t45, t47)
-        t49 = _dd_multiply(t41, (target, 0.0))
-        t50 = _dd_add(t39, t49)
-        t51 = _dd_multiply((-1.0, 0.0), (logit, 0.0))
-        t52 = _dd_sigmoid(t51, t46)
-        t53 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
-        t54 = _dd_multiply(t53, t50)
-        t55 = _dd_multiply(t54, t52)
-        t56 = _dd_add(t48, t55)
-        t1 = t56
-    if not _cancels(t1[0], size, 9.094947017729282e-13):
-        return t1[0]
     leaves = np.empty((7,))
     leaves[0] = -2.0
     leaves[1] = -0.5
@@ -625,6 +650,42 @@ def _careful_23f83d(value, size, near, label_smoothing, target, logit, pos_weigh
     leaves[5] = logit
     leaves[6] = pos_weight
     return _closely(_TAPE_23F83D, leaves)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _closer_bb6be1(target, logit, pos_weight):
+    """Return a sum with some more digits, without a branch."""
+    t1 = _loose_add((-0.5, 0.0), (target, 0.0))
+    t2 = _loose_decay((logit, 0.0))
+    t3 = _loose_sigmoid((logit, 0.0), t2)
+    t4 = _loose_multiply(t1, t3)
+    t5 = _loose_scaled(-1.0, (target, 0.0))
+    t6 = _loose_add((0.5, 0.0), t5)
+    t7 = _loose_scaled(-1.0, (logit, 0.0))
+    t8 = _loose_sigmoid(t7, t2)
+    t9 = _loose_multiply((pos_weight, 0.0), t6)
+    t10 = _loose_multiply(t9, t8)
+    t11 = _loose_scaled(-1.0, t10)
+    t12 = _loose_add(t4, t11)
+    t13 = _loose_magnitude((logit, 0.0))
+    t14 = _loose_scaled(-1.0, (pos_weight, 0.0))
+    t15 = _loose_scaled(2.0, (target, 0.0))
+    t16 = _loose_multiply((pos_weight, 0.0), (target, 0.0))
+    t17 = _loose_scaled(2.0, t16)
+    t18 = _loose_add((-1.0, 0.0), t14)
+    t19 = _loose_add(t18, t15)
+    t20 = _loose_add(t19, t17)
+    t21 = _loose_scaled(0.25, t20)
+    t22 = _loose_scaled(0.5, (pos_weight, 0.0))
+    t23 = _loose_scaled(-1.0, t16)
+    t24 = _loose_add((-0.5, 0.0), t22)
+    t25 = _loose_add(t24, t23)
+    t26 = _loose_add(t25, (target, 0.0))
+    t27 = _loose_half_tanh((logit, 0.0))
+    t28 = _loose_multiply(t26, t27)
+    t29 = _loose_add(t21, t28)
+    t30 = _loose_where(t13[0] <= (0.5, 0.0)[0], t29, t12)
+    return t30[0] + t30[1]
 
 
 _TAPE_BB6BE1 = np.array((
@@ -705,42 +766,6 @@ def _careful_bb6be1(value, size, near, target, logit, pos_weight):
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
-    t2 = _dd_magnitude((logit, 0.0))
-    if t2[0] <= (0.5, 0.0)[0]:
-        t3 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
-        t4 = _dd_multiply((2.0, 0.0), (target, 0.0))
-        t5 = _dd_multiply((2.0, 0.0), (pos_weight, 0.0))
-        t6 = _dd_multiply(t5, (target, 0.0))
-        t7 = _dd_add((-1.0, 0.0), t3)
-        t8 = _dd_add(t7, t4)
-        t9 = _dd_add(t8, t6)
-        t10 = _dd_multiply((0.25, 0.0), t9)
-        t11 = _dd_multiply((0.5, 0.0), (pos_weight, 0.0))
-        t12 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
-        t13 = _dd_multiply(t12, (target, 0.0))
-        t14 = _dd_add((-0.5, 0.0), t11)
-        t15 = _dd_add(t14, t13)
-        t16 = _dd_add(t15, (target, 0.0))
-        t17 = _dd_half_tanh((logit, 0.0))
-        t18 = _dd_multiply(t16, t17)
-        t19 = _dd_add(t10, t18)
-        t1 = t19
-    else:
-        t20 = _dd_add((-0.5, 0.0), (target, 0.0))
-        t21 = _dd_decay((logit, 0.0))
-        t22 = _dd_sigmoid((logit, 0.0), t21)
-        t23 = _dd_multiply(t20, t22)
-        t24 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-        t25 = _dd_add((0.5, 0.0), t24)
-        t26 = _dd_multiply((-1.0, 0.0), (logit, 0.0))
-        t27 = _dd_sigmoid(t26, t21)
-        t28 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
-        t29 = _dd_multiply(t28, t25)
-        t30 = _dd_multiply(t29, t27)
-        t31 = _dd_add(t23, t30)
-        t1 = t31
-    if not _cancels(t1[0], size, 9.094947017729282e-13):
-        return t1[0]
     leaves = np.empty((5,))
     leaves[0] = -0.5
     leaves[1] = 0.25
@@ -800,9 +825,12 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
     """The gradient."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
@@ -830,28 +858,36 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
             plain_sum = factor_3 - pos_weight * t_1 * sigmoid_minus
             size = factor_3 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    y = np.float64(target[i])
-                    t_0 = factor + term * (1.0 - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
-                    z = np.float64(logit[i])
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    factor_2 = decay / (1.0 + decay)
-                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit)
-                    factor_3 = t_0 * p
-                    t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-                    sigmoid_minus = _choose(z >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
-                    plain_sum = factor_3 - pos_weight * t_1 * sigmoid_minus
-                    size = factor_3 + pos_weight * t_1 * sigmoid_minus
-                    gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_23f83d(label_smoothing, y_block[place], z_block[place], pos_weight)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_23f83d(closer_block[place], size_block[row], nearer, label_smoothing, y_block[place], z_block[place], pos_weight)
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                gradient_logit[i] = seed * plain_sum_block[row]
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -859,11 +895,14 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
     """Value and gradient in one pass."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     total_block = np.empty((block,))
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     total = 0.0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
@@ -904,28 +943,36 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
             size = factor_4 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    y = np.float64(target[i])
-                    t_0 = factor + term * (1.0 - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
-                    z = np.float64(logit[i])
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-                    factor_3 = decay / (1.0 + decay)
-                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit)
-                    factor_4 = t_0 * p
-                    sigmoid_minus = _choose(z >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
-                    plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
-                    size = factor_4 + pos_weight * t_1 * sigmoid_minus
-                    gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_23f83d(label_smoothing, y_block[place], z_block[place], pos_weight)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_23f83d(closer_block[place], size_block[row], nearer, label_smoothing, y_block[place], z_block[place], pos_weight)
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                gradient_logit[i] = seed * plain_sum_block[row]
+            _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -970,9 +1017,12 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
@@ -1002,29 +1052,36 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
             size = factor_4 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
             hessian_logit[i] = (seed * (factor + pos_weight * t_1 + factor_2) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    y = np.float64(target[i])
-                    factor_2 = term * (1.0 - y)
-                    t_0 = factor + factor_2  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
-                    z = np.float64(logit[i])
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    factor_3 = decay / (1.0 + decay)
-                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit)
-                    factor_4 = t_0 * p
-                    t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-                    sigmoid_minus = _choose(z >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
-                    plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
-                    size = factor_4 + pos_weight * t_1 * sigmoid_minus
-                    gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_23f83d(label_smoothing, y_block[place], z_block[place], pos_weight)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_23f83d(closer_block[place], size_block[row], nearer, label_smoothing, y_block[place], z_block[place], pos_weight)
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                gradient_logit[i] = seed * plain_sum_block[row]
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1116,12 +1173,15 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     sum_label_smoothing_tangent_block = np.empty((block,))
     sum_pos_weight_tangent_block = np.empty((block,))
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     sum_label_smoothing_tangent = 0.0
     sum_label_smoothing_tangent_lost = 0.0
     sum_pos_weight_tangent = 0.0
@@ -1167,30 +1227,45 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             plain_sum = term_2
             size = term_4 * p + pos_weight * term_4 * sigmoid_minus
             product_logit[i] = seed * (direction_parameters[1] * plain_sum + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    v_z = np.float64(direction_logit[i])
-                    y = np.float64(target[i])
-                    z = np.float64(logit[i])
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    factor = decay / (1.0 + decay)
-                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor)  # sigmoid(logit)
-                    sigmoid_minus = _choose(z >= 0.0, factor, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
-                    term = 0.5 - y
-                    term_2 = (-0.5 + y) * p - pos_weight * sigmoid_minus * term
-                    t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
-                    term_4 = 0.5 + y
-                    plain_sum = term_2
-                    size = term_4 * p + pos_weight * term_4 * sigmoid_minus
-                    product_logit[i] = seed * (direction_parameters[1] * _careful_bb6be1(plain_sum, size, near, y, z, pos_weight) + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_bb6be1(y_block[place], z_block[place], pos_weight)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_bb6be1(closer_block[place], size_block[row], nearer, y_block[place], z_block[place], pos_weight)
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                v_z = np.float64(direction_logit[i])
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                factor = decay / (1.0 + decay)
+                p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor)  # sigmoid(logit)
+                sigmoid_minus = _choose(z >= 0.0, factor, (1.0 / (1.0 + decay)))  # sigmoid(-logit)
+                t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
+                product_logit[i] = seed * (direction_parameters[1] * plain_sum_block[row] + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
+            _interleave(2)
         sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, _block_sum(sum_label_smoothing_tangent_block, stop - start))
         sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, _block_sum(sum_pos_weight_tangent_block, stop - start))
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)

@@ -78,6 +78,19 @@ def _fma(typing_context, a, b, c):
 
 
 @intrinsic
+def _exact_fma(typing_context, a, b, c):
+    """Return a b + c, rounded once on every machine."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fma", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@intrinsic
 def _add_in_lanes(typing_context, a, b):
     """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
 
@@ -276,6 +289,128 @@ def _log1p_unit(x):
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_add(x, y):
+    """Return the sum of two pairs."""
+    s = x[0] + y[0]
+    back = s - x[0]
+    return s, (x[0] - (s - back)) + (y[0] - back) + (x[1] + y[1])
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_multiply(x, y):
+    """Return the product of two pairs."""
+    p = x[0] * y[0]
+    return p, _exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], x[1] * y[0])
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_scaled(c: float, x):
+    """Return c x, where c is a power of 2 or its negative."""
+    return c * x[0], c * x[1]
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_step(c, x, y):
+    """Return c + x y, where c is the larger: a step of a polynomial."""
+    p = x[0] * y[0]
+    s = c[0] + p
+    return s, (p - (s - c[0])) + (_exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], _exact_fma(x[1], y[0], c[1])))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_divide(x, y):
+    """Return the quotient of two pairs."""
+    q = x[0] / y[0]
+    return q, (_exact_fma(-q, y[0], x[0]) + _exact_fma(-q, y[1], x[1])) / y[0]
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_where(condition: bool, x, y):
+    """Return the first pair where the condition holds, else the second."""
+    return _choose(condition, x[0], y[0]), _choose(condition, x[1], y[1])
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_expm1(x):
+    """Return exp(x) - 1 for abs(x) up to log 2, with as many bits where x is small."""
+    h = x[0]
+    p = 6.446950284384474e-26  # 1 / 25!, ..., 1 / 13!: beyond what needs pairs
+    p = _exact_fma(p, h, 1.6117375710961184e-24)
+    p = _exact_fma(p, h, 3.868170170630684e-23)
+    p = _exact_fma(p, h, 8.896791392450574e-22)
+    p = _exact_fma(p, h, 1.9572941063391263e-20)
+    p = _exact_fma(p, h, 4.110317623312165e-19)
+    p = _exact_fma(p, h, 8.22063524662433e-18)
+    p = _exact_fma(p, h, 1.5619206968586225e-16)
+    p = _exact_fma(p, h, 2.8114572543455206e-15)
+    p = _exact_fma(p, h, 4.779477332387385e-14)
+    p = _exact_fma(p, h, 7.647163731819816e-13)
+    p = _exact_fma(p, h, 1.1470745597729725e-11)
+    p = _exact_fma(p, h, 1.6059043836821613e-10)
+    found = (p, 0.0)
+    found = _loose_step((2.08767569878681e-09, -1.20734505911326e-25), x, found)  # 1 / 12!, ..., 1 / 1!
+    found = _loose_step((2.505210838544172e-08, -1.448814070935912e-24), x, found)
+    found = _loose_step((2.755731922398589e-07, 2.3767714622250297e-23), x, found)
+    found = _loose_step((2.7557319223985893e-06, -1.858393274046472e-22), x, found)
+    found = _loose_step((2.48015873015873e-05, 2.1511947866775882e-23), x, found)
+    found = _loose_step((0.0001984126984126984, 1.7209558293420705e-22), x, found)
+    found = _loose_step((0.001388888888888889, -5.300543954373577e-20), x, found)
+    found = _loose_step((0.008333333333333333, 1.1564823173178714e-19), x, found)
+    found = _loose_step((0.041666666666666664, 2.3129646346357427e-18), x, found)
+    found = _loose_step((0.16666666666666666, 9.25185853854297e-18), x, found)
+    found = _loose_step((0.5, 0.0), x, found)
+    found = _loose_step((1.0, 0.0), x, found)
+    return _loose_multiply(x, found)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_exp(x):
+    """Return exp(x); 0 where it underflows."""
+    h = _choose(x[0] < -746.0, -746.0, _choose(x[0] > 710.0, 710.0, x[0]))
+    shifted = h * 1.4426950408889634 + 6755399441055744.0
+    k = shifted - 6755399441055744.0
+    far = h - k * 0.6931471803691238  # 32 bits, so that the product is exact; then the rest of log 2
+    rest = _loose_multiply((-k, 0.0), (1.9082149292705877e-10, 1.1612227229362532e-26))
+    y = _loose_add((1.0, 0.0), _loose_expm1(_loose_add((far, x[1]), rest)))
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    up, last = np.int64((half + 1023) << 52).view(np.float64), np.int64((bits - half + 1023) << 52).view(np.float64)
+    return y[0] * up * last, y[1] * up * last
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_log1p(x):
+    """Return log(1 + x) for x in [0, 1], with as many bits where x is small."""
+    y = _log1p_unit(x[0])
+    m = _loose_expm1((y, 0.0))
+    return y, ((x[0] - m[0]) + (x[1] - m[1])) / (1.0 + x[0])
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_decay(x):
+    """Return exp(-|x|)."""
+    return _loose_exp(_loose_where(x[0] < 0.0, x, _loose_scaled(-1.0, x)))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_sigmoid(x, e):
+    """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
+    return _loose_divide(_loose_where(x[0] < 0.0, e, (1.0, 0.0)), _loose_add((1.0, 0.0), e))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_softplus(x, e):
+    """Return log(1 + exp(x)), from e = exp(-|x|)."""
+    return _loose_add(_loose_positive_part(x), _loose_log1p(e))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_positive_part(x):
+    """Return max(0, x)."""
+    return _loose_where(x[0] > 0.0, x, (0.0, 0.0))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_sum(a: float, b: float):
     """Return a + b and what rounding took from it."""
     s = a + b
@@ -294,116 +429,6 @@ def _dd_product(a: float, b: float):
     b1 = t - (t - b)
     b2 = b - b1
     return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_add(x, y):
-    """Return the sum of two pairs."""
-    s, e = _dd_sum(x[0], y[0])
-    t, f = _dd_sum(x[1], y[1])
-    s, e = _dd_sum(s, e + t)
-    return _dd_sum(s, e + f)
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_multiply(x, y):
-    """Return the product of two pairs."""
-    p, e = _dd_product(x[0], y[0])
-    return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_divide(x, y):
-    """Return the quotient of two pairs."""
-    q = x[0] / y[0]
-    rest = _dd_add(x, _dd_multiply((-q, 0.0), y))
-    r = rest[0] / y[0]
-    rest = _dd_add(rest, _dd_multiply((-r, 0.0), y))
-    return _dd_add(_dd_sum(q, r), (rest[0] / y[0], 0.0))
-
-
-@njit(nogil=True, error_model="numpy")
-def _dd_expm1(x):
-    """Return exp(x) - 1 for abs(x) up to 1/2, to the last bits of a pair even where x is small."""
-    x = (x[0] * 0.03125, x[1] * 0.03125)
-    h, total = x[0], 0.0
-    for c in (
-        1.1470745597729725e-11,
-        1.6059043836821613e-10,
-        2.08767569878681e-09,
-        2.505210838544172e-08,
-        2.755731922398589e-07,
-        2.7557319223985893e-06,
-    ):  # 1 / 14!, ..., 1 / 9!: beyond what needs pairs
-        total = total * h + c
-    found = (total, 0.0)
-    for pair in (  # 1 / 8!, ..., 1 / 1!
-        (2.48015873015873e-05, 2.1511947866775882e-23),
-        (0.0001984126984126984, 1.7209558293420705e-22),
-        (0.001388888888888889, -5.300543954373577e-20),
-        (0.008333333333333333, 1.1564823173178714e-19),
-        (0.041666666666666664, 2.3129646346357427e-18),
-        (0.16666666666666666, 9.25185853854297e-18),
-        (0.5, 0.0),
-        (1.0, 0.0),
-    ):
-        found = _dd_add(pair, _dd_multiply(x, found))
-    found = _dd_multiply(x, found)
-    for _ in range(5):  # exp(2 x) - 1 = m (2 + m)
-        found = _dd_multiply(found, _dd_add((2.0, 0.0), found))
-    return found
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_exp(x):
-    """Return exp(x); 0 where it underflows."""
-    if x[0] < -745.2:
-        return 0.0, 0.0
-    k = math.floor(x[0] * 1.4426950408889634 + 0.5)
-    r = _dd_add(x, (-k * 0.6931471803691238, 0.0))  # 32 bits, so that the product is exact; then the rest of log 2
-    r = _dd_add(r, _dd_multiply((-k, 0.0), (1.9082149292705877e-10, 1.1612227229362532e-26)))
-    y = _dd_add((1.0, 0.0), _dd_expm1(r))
-    half = math.floor(0.5 * k)  # in two steps: 2**k may be subnormal
-    up, rest = math.ldexp(1.0, int(half)), math.ldexp(1.0, int(k - half))
-    return y[0] * up * rest, y[1] * up * rest
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_log(x):
-    """Return the logarithm of a positive number."""
-    y = math.log(x[0])
-    r = _dd_add(_dd_multiply(x, _dd_exp((-y, 0.0))), (-1.0, 0.0))
-    return _dd_add((y, 0.0), _dd_add(r, (-0.5 * r[0] * r[0], 0.0)))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_log1p(x):
-    """Return log(1 + x) for x in [0, 1], to the last bits of a pair even where x is small."""
-    y = math.log1p(x[0])
-    if y > 0.5:
-        return _dd_log(_dd_add((1.0, 0.0), x))
-    m = _dd_expm1((y, 0.0))
-    r = _dd_divide(_dd_add(x, (-m[0], -m[1])), _dd_add((1.0, 0.0), m))
-    return _dd_add((y, 0.0), _dd_add(r, (-0.5 * r[0] * r[0], 0.0)))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_decay(x):
-    """Return exp(-|x|)."""
-    return _dd_exp(x if x[0] < 0.0 else (-x[0], -x[1]))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_sigmoid(x, e):
-    """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
-    return _dd_divide(e if x[0] < 0.0 else (1.0, 0.0), _dd_add((1.0, 0.0), e))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_softplus(x, e):
-    """Return log(1 + exp(x)), from e = exp(-|x|)."""
-    tail = _dd_log1p(e)
-    return tail if x[0] < 0.0 else _dd_add(x, tail)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -510,6 +535,31 @@ def _cancels(value: float, size: float, near: float) -> bool:
     return (abs(value) < near * size) & (size <= 1e290)
 
 
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _closer_733a24(target, logit, gamma):
+    """Return a sum with some more digits, without a branch."""
+    t1 = _loose_scaled(2.0, (target, 0.0))
+    t2 = _loose_add((-1.0, 0.0), t1)
+    t3 = _loose_multiply(t2, (logit, 0.0))
+    t4 = _loose_scaled(-1.0, t3)
+    t5 = _loose_decay(t4)
+    t6 = _loose_sigmoid(t4, t5)
+    t7 = _loose_scaled(-1.0, t6)
+    t8 = _loose_sigmoid(t3, t5)
+    t9 = _loose_softplus(t4, t5)
+    t10 = _loose_multiply((gamma, 0.0), t8)
+    t11 = _loose_multiply(t10, t9)
+    t12 = _loose_scaled(-1.0, t11)
+    t13 = _loose_add(t7, t12)
+    t14 = _loose_softplus(t3, t5)
+    t15 = _loose_multiply(t13, t14)
+    t16 = _loose_scaled(-1.0, t15)
+    t17 = _loose_multiply(t8, t9)
+    t18 = _loose_scaled(-1.0, t17)
+    t19 = _loose_add(t16, t18)
+    return t19[0] + t19[1]
+
+
 _TAPE_733A24 = np.array((
     (0, 47, 40, 44, 37, 0, 1),
     (0, 48, 39, 38, 47, 0, 1),
@@ -594,33 +644,38 @@ def _careful_733a24(value, size, near, target, logit, gamma):
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
-    t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
-    t2 = _dd_add((-1.0, 0.0), t1)
-    t3 = _dd_multiply((-1.0, 0.0), t2)
-    t4 = _dd_multiply(t3, (logit, 0.0))
-    t5 = _dd_decay(t4)
-    t6 = _dd_sigmoid(t4, t5)
-    t7 = _dd_multiply((-1.0, 0.0), t6)
-    t8 = _dd_multiply(t2, (logit, 0.0))
-    t9 = _dd_sigmoid(t8, t5)
-    t10 = _dd_softplus(t4, t5)
-    t11 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t12 = _dd_multiply(t11, t9)
-    t13 = _dd_multiply(t12, t10)
-    t14 = _dd_add(t7, t13)
-    t15 = _dd_softplus(t8, t5)
-    t16 = _dd_multiply((-1.0, 0.0), t14)
-    t17 = _dd_multiply(t16, t15)
-    t18 = _dd_multiply((-1.0, 0.0), t9)
-    t19 = _dd_multiply(t18, t10)
-    t20 = _dd_add(t17, t19)
-    if not _cancels(t20[0], size, 9.094947017729282e-13):
-        return t20[0]
     leaves = np.empty((3,))
     leaves[0] = target
     leaves[1] = logit
     leaves[2] = gamma
     return _closely(_TAPE_733A24, leaves)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _closer_d2fc49(gamma, target, logit):
+    """Return a sum with some more digits, without a branch."""
+    t1 = _loose_scaled(2.0, (target, 0.0))
+    t2 = _loose_add((-1.0, 0.0), t1)
+    t3 = _loose_multiply(t2, (logit, 0.0))
+    t4 = _loose_scaled(-1.0, t3)
+    t5 = _loose_decay(t4)
+    t6 = _loose_softplus(t4, t5)
+    t7 = _loose_multiply((gamma, 0.0), t6)
+    t8 = _loose_scaled(-1.0, t7)
+    t9 = _loose_add((1.0, 0.0), (gamma, 0.0))
+    t10 = _loose_add(t9, t8)
+    t11 = _loose_sigmoid(t4, t5)
+    t12 = _loose_multiply(t10, t11)
+    t13 = _loose_scaled(-1.0, t11)
+    t14 = _loose_sigmoid(t3, t5)
+    t15 = _loose_multiply((gamma, 0.0), t14)
+    t16 = _loose_multiply(t15, t6)
+    t17 = _loose_scaled(-1.0, t16)
+    t18 = _loose_add(t13, t17)
+    t19 = _loose_multiply((gamma, 0.0), t18)
+    t20 = _loose_scaled(-1.0, t19)
+    t21 = _loose_add(t12, t20)
+    return t21[0] + t21[1]
 
 
 _TAPE_D2FC49 = np.array((
@@ -694,30 +749,6 @@ def _careful_d2fc49(value, size, near, gamma, target, logit):
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
-    t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
-    t2 = _dd_add((-1.0, 0.0), t1)
-    t3 = _dd_multiply((-1.0, 0.0), t2)
-    t4 = _dd_multiply(t3, (logit, 0.0))
-    t5 = _dd_decay(t4)
-    t6 = _dd_softplus(t4, t5)
-    t7 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t8 = _dd_multiply(t7, t6)
-    t9 = _dd_add((1.0, 0.0), (gamma, 0.0))
-    t10 = _dd_add(t9, t8)
-    t11 = _dd_sigmoid(t4, t5)
-    t12 = _dd_multiply(t10, t11)
-    t13 = _dd_multiply((-1.0, 0.0), t11)
-    t14 = _dd_multiply(t2, (logit, 0.0))
-    t15 = _dd_sigmoid(t14, t5)
-    t16 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t17 = _dd_multiply(t16, t15)
-    t18 = _dd_multiply(t17, t6)
-    t19 = _dd_add(t13, t18)
-    t20 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t21 = _dd_multiply(t20, t19)
-    t22 = _dd_add(t12, t21)
-    if not _cancels(t22[0], size, 9.094947017729282e-13):
-        return t22[0]
     leaves = np.empty((3,))
     leaves[0] = gamma
     leaves[1] = target
@@ -910,11 +941,14 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
     """The exact diagonal of the Hessian."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     term = 1.0 - alpha
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
@@ -964,33 +998,46 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
             size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
             hessian_logit[i] = (seed * alpha_t * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * plain_sum * 5.421010862427522e-20)
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    y = np.float64(target[i])
-                    alpha_t = _choose(alpha_given, alpha * y + term * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    z = np.float64(logit[i])
-                    term_2 = -1.0 + 2.0 * y
-                    factor = z * term_2
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    factor_2 = decay / (1.0 + decay)
-                    p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
-                    factor_3 = -z * term_2
-                    log1p_value = log1p_value_block[row]
-                    sigmoid_power_value = sigmoid_power_value_block[row]
-                    softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
-                    factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
-                    plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
-                    size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
-                    hessian_logit[i] = (seed * alpha_t * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * _careful_d2fc49(plain_sum, size, near, gamma, y, z) * 5.421010862427522e-20)
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_d2fc49(gamma, y_block[place], z_block[place])
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_d2fc49(closer_block[place], size_block[row], nearer, gamma, y_block[place], z_block[place])
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                y = np.float64(target[i])
+                alpha_t = _choose(alpha_given, alpha * y + term * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                z = np.float64(logit[i])
+                term_2 = -1.0 + 2.0 * y
+                factor = z * term_2
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                factor_2 = decay / (1.0 + decay)
+                p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
+                sigmoid_power_value = sigmoid_power_value_block[row]
+                hessian_logit[i] = (seed * alpha_t * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * plain_sum_block[row] * 5.421010862427522e-20)
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -998,11 +1045,14 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     term_2 = 1.0 - alpha
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
@@ -1054,34 +1104,47 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
             size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
             hessian_logit[i] = (seed * alpha_t * magnified_value * sigmoid_power_value * plain_sum * 5.421010862427522e-20)
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    y = np.float64(target[i])
-                    term = -1.0 + 2.0 * y
-                    z = np.float64(logit[i])
-                    factor = z * term
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    factor_2 = decay / (1.0 + decay)
-                    sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
-                    factor_3 = -z * term
-                    log1p_value = log1p_value_block[row]
-                    softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
-                    magnified_value = _magnified(p_t, factor, raised_decay_value)
-                    alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    sigmoid_power_value = sigmoid_power_value_block[row]
-                    factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
-                    plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
-                    size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
-                    hessian_logit[i] = (seed * alpha_t * magnified_value * sigmoid_power_value * _careful_d2fc49(plain_sum, size, near, gamma, y, z) * 5.421010862427522e-20)
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_d2fc49(gamma, y_block[place], z_block[place])
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_d2fc49(closer_block[place], size_block[row], nearer, gamma, y_block[place], z_block[place])
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                z = np.float64(logit[i])
+                factor = z * term
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                factor_2 = decay / (1.0 + decay)
+                p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
+                magnified_value = _magnified(p_t, factor, raised_decay_value)
+                alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                sigmoid_power_value = sigmoid_power_value_block[row]
+                hessian_logit[i] = (seed * alpha_t * magnified_value * sigmoid_power_value * plain_sum_block[row] * 5.421010862427522e-20)
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1089,11 +1152,14 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
     """The Hessian times a direction."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     term_2 = 1.0 - alpha
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
@@ -1144,34 +1210,47 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
             size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
             product_logit[i] = seed * sigmoid_power_value * (v_z * alpha_t * _magnified(p_t, factor_2, raised_decay_value) * plain_sum * 5.421010862427522e-20)
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    z = np.float64(logit[i])
-                    y = np.float64(target[i])
-                    term = -1.0 + 2.0 * y
-                    factor = -z * term
-                    factor_2 = z * term
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    log1p_value = log1p_value_block[row]
-                    sigmoid_power_value = sigmoid_power_value_block[row]
-                    v_z = np.float64(direction_logit[i])
-                    alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    factor_3 = decay / (1.0 + decay)
-                    p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit*(2*target - 1))
-                    softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
-                    factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
-                    plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
-                    size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
-                    product_logit[i] = seed * sigmoid_power_value * (v_z * alpha_t * _magnified(p_t, factor_2, raised_decay_value) * _careful_d2fc49(plain_sum, size, near, gamma, y, z) * 5.421010862427522e-20)
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_d2fc49(gamma, y_block[place], z_block[place])
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_d2fc49(closer_block[place], size_block[row], nearer, gamma, y_block[place], z_block[place])
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                factor_2 = z * term
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                sigmoid_power_value = sigmoid_power_value_block[row]
+                v_z = np.float64(direction_logit[i])
+                alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                factor_3 = decay / (1.0 + decay)
+                p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit*(2*target - 1))
+                product_logit[i] = seed * sigmoid_power_value * (v_z * alpha_t * _magnified(p_t, factor_2, raised_decay_value) * plain_sum_block[row] * 5.421010862427522e-20)
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1254,6 +1333,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     sum_alpha_tangent_block = np.empty((block,))
     sum_gamma_tangent_block = np.empty((block,))
@@ -1261,6 +1341,11 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
+    doubt_block_2 = np.empty((block,), np.int64)
+    plain_sum_2_block = np.empty((block,))
+    size_2_block = np.empty((block,))
     sum_alpha_tangent = 0.0
     sum_alpha_tangent_lost = 0.0
     sum_gamma_tangent = 0.0
@@ -1327,42 +1412,71 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             plain_sum_2 = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_8
             size_2 = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_8
             product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * plain_sum + (v_z * alpha_t * magnified_value * plain_sum_2 * 5.421010862427522e-20))
-            doubt_block[row] = _cancels(plain_sum, size, near) | _cancels(plain_sum_2, size_2, near)
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+            plain_sum_2_block[row] = plain_sum_2
+            size_2_block[row] = size_2
+            doubt_block_2[row] = _cancels(plain_sum_2, size_2, near)
+            doubtful += doubt_block_2[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    v_z = np.float64(direction_logit[i])
-                    y = np.float64(target[i])
-                    term = -1.0 + 2.0 * y
-                    z = np.float64(logit[i])
-                    factor = z * term
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    factor_2 = decay / (1.0 + decay)
-                    sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
-                    log1p_value = log1p_value_block[row]
-                    factor_3 = -z * term
-                    softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
-                    term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
-                    softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-                    case = _choose(alpha_given, term, 0.0)
-                    sigmoid_power_value = sigmoid_power_value_block[row]
-                    alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    factor_5 = -softplus_minus * p_t
-                    magnified_value = _magnified(p_t, factor, raised_decay_value)
-                    factor_7 = -softplus_plus * term_2
-                    factor_8 = -gamma * term_2
-                    plain_sum = factor_7 + factor_5
-                    size = softplus_minus * p_t + factor_7
-                    plain_sum_2 = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_8
-                    size_2 = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_8
-                    product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * _careful_733a24(plain_sum, size, near, y, z, gamma) + (v_z * alpha_t * magnified_value * _careful_d2fc49(plain_sum_2, size_2, near, gamma, y, z) * 5.421010862427522e-20))
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_733a24(y_block[place], z_block[place], gamma)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_733a24(closer_block[place], size_block[row], nearer, y_block[place], z_block[place], gamma)
+            many = 0
+            for i in range(start, stop):
+                row = i - start
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block_2[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_d2fc49(gamma, y_block[place], z_block[place])
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_2_block[row] = _careful_d2fc49(closer_block[place], size_2_block[row], nearer, gamma, y_block[place], z_block[place])
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                v_z = np.float64(direction_logit[i])
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                z = np.float64(logit[i])
+                factor = z * term
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                factor_2 = decay / (1.0 + decay)
+                sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
+                log1p_value = log1p_value_block[row]
+                factor_3 = -z * term
+                softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+                p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
+                case = _choose(alpha_given, term, 0.0)
+                sigmoid_power_value = sigmoid_power_value_block[row]
+                alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                magnified_value = _magnified(p_t, factor, raised_decay_value)
+                product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * plain_sum_block[row] + (v_z * alpha_t * magnified_value * plain_sum_2_block[row] * 5.421010862427522e-20))
+            _interleave(2)
         sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_block, stop - start))
         sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_block, stop - start))
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)

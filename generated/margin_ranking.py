@@ -60,6 +60,19 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _exact_fma(typing_context, a, b, c):
+    """Return a b + c, rounded once on every machine."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fma", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@intrinsic
 def _add_in_lanes(typing_context, a, b):
     """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
 
@@ -186,6 +199,27 @@ _CONSTANTS = np.array((
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_add(x, y):
+    """Return the sum of two pairs."""
+    s = x[0] + y[0]
+    back = s - x[0]
+    return s, (x[0] - (s - back)) + (y[0] - back) + (x[1] + y[1])
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_multiply(x, y):
+    """Return the product of two pairs."""
+    p = x[0] * y[0]
+    return p, _exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], x[1] * y[0])
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_scaled(c: float, x):
+    """Return c x, where c is a power of 2 or its negative."""
+    return c * x[0], c * x[1]
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_sum(a: float, b: float):
     """Return a + b and what rounding took from it."""
     s = a + b
@@ -204,22 +238,6 @@ def _dd_product(a: float, b: float):
     b1 = t - (t - b)
     b2 = b - b1
     return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_add(x, y):
-    """Return the sum of two pairs."""
-    s, e = _dd_sum(x[0], y[0])
-    t, f = _dd_sum(x[1], y[1])
-    s, e = _dd_sum(s, e + t)
-    return _dd_sum(s, e + f)
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_multiply(x, y):
-    """Return the product of two pairs."""
-    p, e = _dd_product(x[0], y[0])
-    return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
 
 
 @njit(nogil=True, error_model="numpy")
@@ -313,6 +331,17 @@ def _cancels(value: float, size: float, near: float) -> bool:
     return (abs(value) < near * size) & (size <= 1e290)
 
 
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _closer_f57e13(margin, second, first, target):
+    """Return a sum with some more digits, without a branch."""
+    t1 = _loose_scaled(-1.0, (second, 0.0))
+    t2 = _loose_add(t1, (first, 0.0))
+    t3 = _loose_multiply(t2, (target, 0.0))
+    t4 = _loose_scaled(-1.0, t3)
+    t5 = _loose_add((margin, 0.0), t4)
+    return t5[0] + t5[1]
+
+
 _TAPE_F57E13 = np.array((
     (0, 48, 39, 45, 37, 0, 1),
     (0, 49, 48, 38, 46, 0, 1),
@@ -327,13 +356,6 @@ def _careful_f57e13(value, size, near, margin, second, first, target):
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
-    t1 = _dd_multiply((-1.0, 0.0), (second, 0.0))
-    t2 = _dd_add(t1, (first, 0.0))
-    t3 = _dd_multiply((-1.0, 0.0), t2)
-    t4 = _dd_multiply(t3, (target, 0.0))
-    t5 = _dd_add((margin, 0.0), t4)
-    if not _cancels(t5[0], size, 9.094947017729282e-13):
-        return t5[0]
     leaves = np.empty((4,))
     leaves[0] = margin
     leaves[1] = second
@@ -347,9 +369,12 @@ def value(first, second, target, margin, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = np.uint64(first.shape[0])
     near = 0.375 if first.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if first.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     total_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     total = 0.0
     magnitude_value = abs(margin)
     for start in range(np.uint64(0), n, block):
@@ -366,22 +391,40 @@ def value(first, second, target, margin, sample_weights, value_out):
             loss = _positive_part(plain_sum)
             factor = loss * sample_weight
             total_block[row] = factor
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            v_block = np.empty((block,))
+            u_block = np.empty((block,))
+            y_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    y = np.float64(target[i])
-                    u = np.float64(first[i])
-                    v = np.float64(second[i])
-                    plain_sum = margin - y * (u - v)
-                    size = (abs(u) + abs(v)) * abs(y) + magnitude_value
-                    loss = _positive_part(_careful_f57e13(plain_sum, size, near, margin, v, u, y))
-                    factor = loss * sample_weight
-                    total_block[row] = factor
+                y = np.float64(target[i])
+                u = np.float64(first[i])
+                v = np.float64(second[i])
+                place_block[many] = row
+                v_block[many] = v
+                u_block[many] = u
+                y_block[many] = y
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_f57e13(margin, v_block[place], u_block[place], y_block[place])
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_f57e13(closer_block[place], size_block[row], nearer, margin, v_block[place], u_block[place], y_block[place])
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                loss = _positive_part(plain_sum_block[row])
+                factor = loss * sample_weight
+                total_block[row] = factor
+            _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -395,8 +438,11 @@ def gradient(first, second, target, margin, sample_weights, loss_scale, gradient
     """The gradient."""
     n = np.uint64(first.shape[0])
     near = 0.375 if first.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if first.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     magnitude_value = abs(margin)
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
@@ -413,23 +459,42 @@ def gradient(first, second, target, margin, sample_weights, loss_scale, gradient
             step_value = _step(plain_sum)
             gradient_first[i] = -seed * y * step_value
             gradient_second[i] = seed * y * step_value
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            v_block = np.empty((block,))
+            u_block = np.empty((block,))
+            y_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    y = np.float64(target[i])
-                    u = np.float64(first[i])
-                    v = np.float64(second[i])
-                    plain_sum = margin - y * (u - v)
-                    size = (abs(u) + abs(v)) * abs(y) + magnitude_value
-                    step_value = _step(_careful_f57e13(plain_sum, size, near, margin, v, u, y))
-                    gradient_first[i] = -seed * y * step_value
-                    gradient_second[i] = seed * y * step_value
+                y = np.float64(target[i])
+                u = np.float64(first[i])
+                v = np.float64(second[i])
+                place_block[many] = row
+                v_block[many] = v
+                u_block[many] = u
+                y_block[many] = y
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_f57e13(margin, v_block[place], u_block[place], y_block[place])
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_f57e13(closer_block[place], size_block[row], nearer, margin, v_block[place], u_block[place], y_block[place])
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                y = np.float64(target[i])
+                step_value = _step(plain_sum_block[row])
+                gradient_first[i] = -seed * y * step_value
+                gradient_second[i] = seed * y * step_value
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -437,9 +502,12 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
     """Value and gradient in one pass."""
     n = np.uint64(first.shape[0])
     near = 0.375 if first.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if first.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     total_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     total = 0.0
     magnitude_value = abs(margin)
     for start in range(np.uint64(0), n, block):
@@ -461,27 +529,46 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
             step_value = _step(careful_value)
             gradient_first[i] = -seed * y * step_value
             gradient_second[i] = seed * y * step_value
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            v_block = np.empty((block,))
+            u_block = np.empty((block,))
+            y_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    y = np.float64(target[i])
-                    u = np.float64(first[i])
-                    v = np.float64(second[i])
-                    plain_sum = margin - y * (u - v)
-                    size = (abs(u) + abs(v)) * abs(y) + magnitude_value
-                    careful_value = _careful_f57e13(plain_sum, size, near, margin, v, u, y)
-                    loss = _positive_part(careful_value)
-                    factor = loss * sample_weight
-                    step_value = _step(careful_value)
-                    total_block[row] = factor
-                    gradient_first[i] = -seed * y * step_value
-                    gradient_second[i] = seed * y * step_value
+                y = np.float64(target[i])
+                u = np.float64(first[i])
+                v = np.float64(second[i])
+                place_block[many] = row
+                v_block[many] = v
+                u_block[many] = u
+                y_block[many] = y
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_f57e13(margin, v_block[place], u_block[place], y_block[place])
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_f57e13(closer_block[place], size_block[row], nearer, margin, v_block[place], u_block[place], y_block[place])
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                y = np.float64(target[i])
+                careful_value = plain_sum_block[row]
+                loss = _positive_part(careful_value)
+                factor = loss * sample_weight
+                step_value = _step(careful_value)
+                total_block[row] = factor
+                gradient_first[i] = -seed * y * step_value
+                gradient_second[i] = seed * y * step_value
+            _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -504,8 +591,11 @@ def gradient_and_hessian(first, second, target, margin, sample_weights, loss_sca
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(first.shape[0])
     near = 0.375 if first.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if first.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     magnitude_value = abs(margin)
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
@@ -524,23 +614,42 @@ def gradient_and_hessian(first, second, target, margin, sample_weights, loss_sca
             gradient_second[i] = seed * y * step_value
             hessian_first[i] = 0.0
             hessian_second[i] = 0.0
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            v_block = np.empty((block,))
+            u_block = np.empty((block,))
+            y_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    y = np.float64(target[i])
-                    u = np.float64(first[i])
-                    v = np.float64(second[i])
-                    plain_sum = margin - y * (u - v)
-                    size = (abs(u) + abs(v)) * abs(y) + magnitude_value
-                    step_value = _step(_careful_f57e13(plain_sum, size, near, margin, v, u, y))
-                    gradient_first[i] = -seed * y * step_value
-                    gradient_second[i] = seed * y * step_value
+                y = np.float64(target[i])
+                u = np.float64(first[i])
+                v = np.float64(second[i])
+                place_block[many] = row
+                v_block[many] = v
+                u_block[many] = u
+                y_block[many] = y
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_f57e13(margin, v_block[place], u_block[place], y_block[place])
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_f57e13(closer_block[place], size_block[row], nearer, margin, v_block[place], u_block[place], y_block[place])
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                y = np.float64(target[i])
+                step_value = _step(plain_sum_block[row])
+                gradient_first[i] = -seed * y * step_value
+                gradient_second[i] = seed * y * step_value
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -89,6 +89,19 @@ def _fma(typing_context, a, b, c):
 
 
 @intrinsic
+def _exact_fma(typing_context, a, b, c):
+    """Return a b + c, rounded once on every machine."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fma", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@intrinsic
 def _add_in_lanes(typing_context, a, b):
     """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
 
@@ -287,6 +300,128 @@ def _log1p_unit(x):
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_add(x, y):
+    """Return the sum of two pairs."""
+    s = x[0] + y[0]
+    back = s - x[0]
+    return s, (x[0] - (s - back)) + (y[0] - back) + (x[1] + y[1])
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_multiply(x, y):
+    """Return the product of two pairs."""
+    p = x[0] * y[0]
+    return p, _exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], x[1] * y[0])
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_scaled(c: float, x):
+    """Return c x, where c is a power of 2 or its negative."""
+    return c * x[0], c * x[1]
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_step(c, x, y):
+    """Return c + x y, where c is the larger: a step of a polynomial."""
+    p = x[0] * y[0]
+    s = c[0] + p
+    return s, (p - (s - c[0])) + (_exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], _exact_fma(x[1], y[0], c[1])))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_divide(x, y):
+    """Return the quotient of two pairs."""
+    q = x[0] / y[0]
+    return q, (_exact_fma(-q, y[0], x[0]) + _exact_fma(-q, y[1], x[1])) / y[0]
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_where(condition: bool, x, y):
+    """Return the first pair where the condition holds, else the second."""
+    return _choose(condition, x[0], y[0]), _choose(condition, x[1], y[1])
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_expm1(x):
+    """Return exp(x) - 1 for abs(x) up to log 2, with as many bits where x is small."""
+    h = x[0]
+    p = 6.446950284384474e-26  # 1 / 25!, ..., 1 / 13!: beyond what needs pairs
+    p = _exact_fma(p, h, 1.6117375710961184e-24)
+    p = _exact_fma(p, h, 3.868170170630684e-23)
+    p = _exact_fma(p, h, 8.896791392450574e-22)
+    p = _exact_fma(p, h, 1.9572941063391263e-20)
+    p = _exact_fma(p, h, 4.110317623312165e-19)
+    p = _exact_fma(p, h, 8.22063524662433e-18)
+    p = _exact_fma(p, h, 1.5619206968586225e-16)
+    p = _exact_fma(p, h, 2.8114572543455206e-15)
+    p = _exact_fma(p, h, 4.779477332387385e-14)
+    p = _exact_fma(p, h, 7.647163731819816e-13)
+    p = _exact_fma(p, h, 1.1470745597729725e-11)
+    p = _exact_fma(p, h, 1.6059043836821613e-10)
+    found = (p, 0.0)
+    found = _loose_step((2.08767569878681e-09, -1.20734505911326e-25), x, found)  # 1 / 12!, ..., 1 / 1!
+    found = _loose_step((2.505210838544172e-08, -1.448814070935912e-24), x, found)
+    found = _loose_step((2.755731922398589e-07, 2.3767714622250297e-23), x, found)
+    found = _loose_step((2.7557319223985893e-06, -1.858393274046472e-22), x, found)
+    found = _loose_step((2.48015873015873e-05, 2.1511947866775882e-23), x, found)
+    found = _loose_step((0.0001984126984126984, 1.7209558293420705e-22), x, found)
+    found = _loose_step((0.001388888888888889, -5.300543954373577e-20), x, found)
+    found = _loose_step((0.008333333333333333, 1.1564823173178714e-19), x, found)
+    found = _loose_step((0.041666666666666664, 2.3129646346357427e-18), x, found)
+    found = _loose_step((0.16666666666666666, 9.25185853854297e-18), x, found)
+    found = _loose_step((0.5, 0.0), x, found)
+    found = _loose_step((1.0, 0.0), x, found)
+    return _loose_multiply(x, found)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_exp(x):
+    """Return exp(x); 0 where it underflows."""
+    h = _choose(x[0] < -746.0, -746.0, _choose(x[0] > 710.0, 710.0, x[0]))
+    shifted = h * 1.4426950408889634 + 6755399441055744.0
+    k = shifted - 6755399441055744.0
+    far = h - k * 0.6931471803691238  # 32 bits, so that the product is exact; then the rest of log 2
+    rest = _loose_multiply((-k, 0.0), (1.9082149292705877e-10, 1.1612227229362532e-26))
+    y = _loose_add((1.0, 0.0), _loose_expm1(_loose_add((far, x[1]), rest)))
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    up, last = np.int64((half + 1023) << 52).view(np.float64), np.int64((bits - half + 1023) << 52).view(np.float64)
+    return y[0] * up * last, y[1] * up * last
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_log1p(x):
+    """Return log(1 + x) for x in [0, 1], with as many bits where x is small."""
+    y = _log1p_unit(x[0])
+    m = _loose_expm1((y, 0.0))
+    return y, ((x[0] - m[0]) + (x[1] - m[1])) / (1.0 + x[0])
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_decay(x):
+    """Return exp(-|x|)."""
+    return _loose_exp(_loose_where(x[0] < 0.0, x, _loose_scaled(-1.0, x)))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_sigmoid(x, e):
+    """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
+    return _loose_divide(_loose_where(x[0] < 0.0, e, (1.0, 0.0)), _loose_add((1.0, 0.0), e))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_softplus(x, e):
+    """Return log(1 + exp(x)), from e = exp(-|x|)."""
+    return _loose_add(_loose_positive_part(x), _loose_log1p(e))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _loose_positive_part(x):
+    """Return max(0, x)."""
+    return _loose_where(x[0] > 0.0, x, (0.0, 0.0))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_sum(a: float, b: float):
     """Return a + b and what rounding took from it."""
     s = a + b
@@ -305,116 +440,6 @@ def _dd_product(a: float, b: float):
     b1 = t - (t - b)
     b2 = b - b1
     return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_add(x, y):
-    """Return the sum of two pairs."""
-    s, e = _dd_sum(x[0], y[0])
-    t, f = _dd_sum(x[1], y[1])
-    s, e = _dd_sum(s, e + t)
-    return _dd_sum(s, e + f)
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_multiply(x, y):
-    """Return the product of two pairs."""
-    p, e = _dd_product(x[0], y[0])
-    return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_divide(x, y):
-    """Return the quotient of two pairs."""
-    q = x[0] / y[0]
-    rest = _dd_add(x, _dd_multiply((-q, 0.0), y))
-    r = rest[0] / y[0]
-    rest = _dd_add(rest, _dd_multiply((-r, 0.0), y))
-    return _dd_add(_dd_sum(q, r), (rest[0] / y[0], 0.0))
-
-
-@njit(nogil=True, error_model="numpy")
-def _dd_expm1(x):
-    """Return exp(x) - 1 for abs(x) up to 1/2, to the last bits of a pair even where x is small."""
-    x = (x[0] * 0.03125, x[1] * 0.03125)
-    h, total = x[0], 0.0
-    for c in (
-        1.1470745597729725e-11,
-        1.6059043836821613e-10,
-        2.08767569878681e-09,
-        2.505210838544172e-08,
-        2.755731922398589e-07,
-        2.7557319223985893e-06,
-    ):  # 1 / 14!, ..., 1 / 9!: beyond what needs pairs
-        total = total * h + c
-    found = (total, 0.0)
-    for pair in (  # 1 / 8!, ..., 1 / 1!
-        (2.48015873015873e-05, 2.1511947866775882e-23),
-        (0.0001984126984126984, 1.7209558293420705e-22),
-        (0.001388888888888889, -5.300543954373577e-20),
-        (0.008333333333333333, 1.1564823173178714e-19),
-        (0.041666666666666664, 2.3129646346357427e-18),
-        (0.16666666666666666, 9.25185853854297e-18),
-        (0.5, 0.0),
-        (1.0, 0.0),
-    ):
-        found = _dd_add(pair, _dd_multiply(x, found))
-    found = _dd_multiply(x, found)
-    for _ in range(5):  # exp(2 x) - 1 = m (2 + m)
-        found = _dd_multiply(found, _dd_add((2.0, 0.0), found))
-    return found
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_exp(x):
-    """Return exp(x); 0 where it underflows."""
-    if x[0] < -745.2:
-        return 0.0, 0.0
-    k = math.floor(x[0] * 1.4426950408889634 + 0.5)
-    r = _dd_add(x, (-k * 0.6931471803691238, 0.0))  # 32 bits, so that the product is exact; then the rest of log 2
-    r = _dd_add(r, _dd_multiply((-k, 0.0), (1.9082149292705877e-10, 1.1612227229362532e-26)))
-    y = _dd_add((1.0, 0.0), _dd_expm1(r))
-    half = math.floor(0.5 * k)  # in two steps: 2**k may be subnormal
-    up, rest = math.ldexp(1.0, int(half)), math.ldexp(1.0, int(k - half))
-    return y[0] * up * rest, y[1] * up * rest
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_log(x):
-    """Return the logarithm of a positive number."""
-    y = math.log(x[0])
-    r = _dd_add(_dd_multiply(x, _dd_exp((-y, 0.0))), (-1.0, 0.0))
-    return _dd_add((y, 0.0), _dd_add(r, (-0.5 * r[0] * r[0], 0.0)))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_log1p(x):
-    """Return log(1 + x) for x in [0, 1], to the last bits of a pair even where x is small."""
-    y = math.log1p(x[0])
-    if y > 0.5:
-        return _dd_log(_dd_add((1.0, 0.0), x))
-    m = _dd_expm1((y, 0.0))
-    r = _dd_divide(_dd_add(x, (-m[0], -m[1])), _dd_add((1.0, 0.0), m))
-    return _dd_add((y, 0.0), _dd_add(r, (-0.5 * r[0] * r[0], 0.0)))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_decay(x):
-    """Return exp(-|x|)."""
-    return _dd_exp(x if x[0] < 0.0 else (-x[0], -x[1]))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_sigmoid(x, e):
-    """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
-    return _dd_divide(e if x[0] < 0.0 else (1.0, 0.0), _dd_add((1.0, 0.0), e))
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _dd_softplus(x, e):
-    """Return log(1 + exp(x)), from e = exp(-|x|)."""
-    tail = _dd_log1p(e)
-    return tail if x[0] < 0.0 else _dd_add(x, tail)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -521,6 +546,40 @@ def _cancels(value: float, size: float, near: float) -> bool:
     return (abs(value) < near * size) & (size <= 1e290)
 
 
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _closer_260772(alpha, target, alpha_given, epsilon, logit, gamma):
+    """Return a sum with some more digits, without a branch."""
+    t1 = _loose_multiply((alpha, 0.0), (target, 0.0))
+    t2 = _loose_scaled(-1.0, (alpha, 0.0))
+    t3 = _loose_add((1.0, 0.0), t2)
+    t4 = _loose_scaled(-1.0, (target, 0.0))
+    t5 = _loose_add((1.0, 0.0), t4)
+    t6 = _loose_multiply(t3, t5)
+    t7 = _loose_add(t1, t6)
+    t8 = _loose_where(alpha_given, t7, (1.0, 0.0))
+    t9 = _loose_scaled(-1.0, t8)
+    t10 = _loose_scaled(2.0, (target, 0.0))
+    t11 = _loose_add((-1.0, 0.0), t10)
+    t12 = _loose_multiply(t11, (logit, 0.0))
+    t13 = _loose_decay(t12)
+    t14 = _loose_sigmoid(t12, t13)
+    t15 = _loose_multiply((epsilon, 0.0), t14)
+    t16 = _loose_scaled(-1.0, t15)
+    t17 = _loose_add(t9, t16)
+    t18 = _loose_scaled(-1.0, t12)
+    t19 = _loose_sigmoid(t18, t13)
+    t20 = _loose_multiply(t17, t19)
+    t21 = _loose_multiply((epsilon, 0.0), t19)
+    t22 = _loose_softplus(t18, t13)
+    t23 = _loose_multiply(t8, t22)
+    t24 = _loose_add(t21, t23)
+    t25 = _loose_multiply((gamma, 0.0), t24)
+    t26 = _loose_multiply(t25, t14)
+    t27 = _loose_scaled(-1.0, t26)
+    t28 = _loose_add(t20, t27)
+    return t28[0] + t28[1]
+
+
 _TAPE_260772 = np.array((
     (0, 50, 44, 45, 37, 0, 1),
     (0, 51, 39, 44, 37, 0, 1),
@@ -600,40 +659,6 @@ def _careful_260772(value, size, near, alpha, target, alpha_given, epsilon, logi
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
-    if alpha_given:
-        t2 = _dd_multiply((alpha, 0.0), (target, 0.0))
-        t3 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
-        t4 = _dd_add((1.0, 0.0), t3)
-        t5 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-        t6 = _dd_add((1.0, 0.0), t5)
-        t7 = _dd_multiply(t4, t6)
-        t8 = _dd_add(t2, t7)
-        t1 = t8
-    else:
-        t1 = (1.0, 0.0)
-    t9 = _dd_multiply((-1.0, 0.0), t1)
-    t10 = _dd_multiply((2.0, 0.0), (target, 0.0))
-    t11 = _dd_add((-1.0, 0.0), t10)
-    t12 = _dd_multiply(t11, (logit, 0.0))
-    t13 = _dd_decay(t12)
-    t14 = _dd_sigmoid(t12, t13)
-    t15 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
-    t16 = _dd_multiply(t15, t14)
-    t17 = _dd_add(t9, t16)
-    t18 = _dd_multiply((-1.0, 0.0), t11)
-    t19 = _dd_multiply(t18, (logit, 0.0))
-    t20 = _dd_sigmoid(t19, t13)
-    t21 = _dd_multiply(t17, t20)
-    t22 = _dd_multiply((epsilon, 0.0), t20)
-    t23 = _dd_softplus(t19, t13)
-    t24 = _dd_multiply(t1, t23)
-    t25 = _dd_add(t22, t24)
-    t26 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t27 = _dd_multiply(t26, t25)
-    t28 = _dd_multiply(t27, t14)
-    t29 = _dd_add(t21, t28)
-    if not _cancels(t29[0], size, 9.094947017729282e-13):
-        return t29[0]
     leaves = np.empty((6,))
     leaves[0] = alpha
     leaves[1] = target
@@ -642,6 +667,46 @@ def _careful_260772(value, size, near, alpha, target, alpha_given, epsilon, logi
     leaves[4] = logit
     leaves[5] = gamma
     return _closely(_TAPE_260772, leaves)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _closer_4391f0(epsilon, target, logit, alpha, alpha_given, gamma):
+    """Return a sum with some more digits, without a branch."""
+    t1 = _loose_scaled(2.0, (target, 0.0))
+    t2 = _loose_add((-1.0, 0.0), t1)
+    t3 = _loose_multiply(t2, (logit, 0.0))
+    t4 = _loose_scaled(-1.0, t3)
+    t5 = _loose_decay(t4)
+    t6 = _loose_sigmoid(t4, t5)
+    t7 = _loose_multiply((epsilon, 0.0), t6)
+    t8 = _loose_multiply((alpha, 0.0), (target, 0.0))
+    t9 = _loose_scaled(-1.0, (alpha, 0.0))
+    t10 = _loose_add((1.0, 0.0), t9)
+    t11 = _loose_scaled(-1.0, (target, 0.0))
+    t12 = _loose_add((1.0, 0.0), t11)
+    t13 = _loose_multiply(t10, t12)
+    t14 = _loose_add(t8, t13)
+    t15 = _loose_where(alpha_given, t14, (1.0, 0.0))
+    t16 = _loose_softplus(t4, t5)
+    t17 = _loose_multiply(t15, t16)
+    t18 = _loose_add(t7, t17)
+    t19 = _loose_sigmoid(t3, t5)
+    t20 = _loose_multiply(t18, t19)
+    t21 = _loose_scaled(-1.0, t20)
+    t22 = _loose_scaled(-1.0, t15)
+    t23 = _loose_multiply((epsilon, 0.0), t19)
+    t24 = _loose_scaled(-1.0, t23)
+    t25 = _loose_add(t22, t24)
+    t26 = _loose_multiply(t25, t6)
+    t27 = _loose_multiply((gamma, 0.0), t18)
+    t28 = _loose_multiply(t27, t19)
+    t29 = _loose_scaled(-1.0, t28)
+    t30 = _loose_add(t26, t29)
+    t31 = _loose_softplus(t3, t5)
+    t32 = _loose_multiply(t30, t31)
+    t33 = _loose_scaled(-1.0, t32)
+    t34 = _loose_add(t21, t33)
+    return t34[0] + t34[1]
 
 
 _TAPE_4391F0 = np.array((
@@ -744,46 +809,6 @@ def _careful_4391f0(value, size, near, epsilon, target, logit, alpha, alpha_give
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
-    t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
-    t2 = _dd_add((-1.0, 0.0), t1)
-    t3 = _dd_multiply((-1.0, 0.0), t2)
-    t4 = _dd_multiply(t3, (logit, 0.0))
-    t5 = _dd_decay(t4)
-    t6 = _dd_sigmoid(t4, t5)
-    t7 = _dd_multiply((epsilon, 0.0), t6)
-    if alpha_given:
-        t9 = _dd_multiply((alpha, 0.0), (target, 0.0))
-        t10 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
-        t11 = _dd_add((1.0, 0.0), t10)
-        t12 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-        t13 = _dd_add((1.0, 0.0), t12)
-        t14 = _dd_multiply(t11, t13)
-        t15 = _dd_add(t9, t14)
-        t8 = t15
-    else:
-        t8 = (1.0, 0.0)
-    t16 = _dd_softplus(t4, t5)
-    t17 = _dd_multiply(t8, t16)
-    t18 = _dd_add(t7, t17)
-    t19 = _dd_multiply(t2, (logit, 0.0))
-    t20 = _dd_sigmoid(t19, t5)
-    t21 = _dd_multiply((-1.0, 0.0), t18)
-    t22 = _dd_multiply(t21, t20)
-    t23 = _dd_multiply((-1.0, 0.0), t8)
-    t24 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
-    t25 = _dd_multiply(t24, t20)
-    t26 = _dd_add(t23, t25)
-    t27 = _dd_multiply(t26, t6)
-    t28 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t29 = _dd_multiply(t28, t18)
-    t30 = _dd_multiply(t29, t20)
-    t31 = _dd_add(t27, t30)
-    t32 = _dd_softplus(t19, t5)
-    t33 = _dd_multiply((-1.0, 0.0), t31)
-    t34 = _dd_multiply(t33, t32)
-    t35 = _dd_add(t22, t34)
-    if not _cancels(t35[0], size, 9.094947017729282e-13):
-        return t35[0]
     leaves = np.empty((6,))
     leaves[0] = epsilon
     leaves[1] = target
@@ -792,6 +817,56 @@ def _careful_4391f0(value, size, near, epsilon, target, logit, alpha, alpha_give
     leaves[4] = alpha_given
     leaves[5] = gamma
     return _closely(_TAPE_4391F0, leaves)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _closer_dae89c(epsilon, target, logit, gamma, alpha, alpha_given):
+    """Return a sum with some more digits, without a branch."""
+    t1 = _loose_scaled(2.0, (target, 0.0))
+    t2 = _loose_add((-1.0, 0.0), t1)
+    t3 = _loose_multiply(t2, (logit, 0.0))
+    t4 = _loose_scaled(-1.0, t3)
+    t5 = _loose_decay(t4)
+    t6 = _loose_sigmoid(t4, t5)
+    t7 = _loose_multiply(t6, t6)
+    t8 = _loose_multiply((epsilon, 0.0), t7)
+    t9 = _loose_scaled(-1.0, t8)
+    t10 = _loose_multiply((alpha, 0.0), (target, 0.0))
+    t11 = _loose_scaled(-1.0, (alpha, 0.0))
+    t12 = _loose_add((1.0, 0.0), t11)
+    t13 = _loose_scaled(-1.0, (target, 0.0))
+    t14 = _loose_add((1.0, 0.0), t13)
+    t15 = _loose_multiply(t12, t14)
+    t16 = _loose_add(t10, t15)
+    t17 = _loose_where(alpha_given, t16, (1.0, 0.0))
+    t18 = _loose_scaled(-1.0, t17)
+    t19 = _loose_sigmoid(t3, t5)
+    t20 = _loose_multiply((epsilon, 0.0), t19)
+    t21 = _loose_scaled(-1.0, t20)
+    t22 = _loose_add(t18, t21)
+    t23 = _loose_multiply(t22, t6)
+    t24 = _loose_multiply((epsilon, 0.0), t6)
+    t25 = _loose_softplus(t4, t5)
+    t26 = _loose_multiply(t17, t25)
+    t27 = _loose_add(t24, t26)
+    t28 = _loose_multiply((gamma, 0.0), t27)
+    t29 = _loose_multiply(t28, t19)
+    t30 = _loose_scaled(-1.0, t29)
+    t31 = _loose_add(t23, t30)
+    t32 = _loose_multiply((gamma, 0.0), t31)
+    t33 = _loose_scaled(-1.0, t32)
+    t34 = _loose_scaled(-1.0, t23)
+    t35 = _loose_multiply((gamma, 0.0), t22)
+    t36 = _loose_multiply(t35, t6)
+    t37 = _loose_scaled(-1.0, t36)
+    t38 = _loose_multiply((gamma, 0.0), t27)
+    t39 = _loose_multiply(t38, t6)
+    t40 = _loose_scaled(-1.0, t39)
+    t41 = _loose_add(t9, t33)
+    t42 = _loose_add(t41, t34)
+    t43 = _loose_add(t42, t37)
+    t44 = _loose_add(t43, t40)
+    return t44[0] + t44[1]
 
 
 _TAPE_DAE89C = np.array((
@@ -890,57 +965,6 @@ def _careful_dae89c(value, size, near, epsilon, target, logit, gamma, alpha, alp
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
-    t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
-    t2 = _dd_add((-1.0, 0.0), t1)
-    t3 = _dd_multiply((-1.0, 0.0), t2)
-    t4 = _dd_multiply(t3, (logit, 0.0))
-    t5 = _dd_decay(t4)
-    t6 = _dd_sigmoid(t4, t5)
-    t7 = _dd_multiply(t6, t6)
-    t8 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
-    t9 = _dd_multiply(t8, t7)
-    if alpha_given:
-        t11 = _dd_multiply((alpha, 0.0), (target, 0.0))
-        t12 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
-        t13 = _dd_add((1.0, 0.0), t12)
-        t14 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-        t15 = _dd_add((1.0, 0.0), t14)
-        t16 = _dd_multiply(t13, t15)
-        t17 = _dd_add(t11, t16)
-        t10 = t17
-    else:
-        t10 = (1.0, 0.0)
-    t18 = _dd_multiply((-1.0, 0.0), t10)
-    t19 = _dd_multiply(t2, (logit, 0.0))
-    t20 = _dd_sigmoid(t19, t5)
-    t21 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
-    t22 = _dd_multiply(t21, t20)
-    t23 = _dd_add(t18, t22)
-    t24 = _dd_multiply(t23, t6)
-    t25 = _dd_multiply((epsilon, 0.0), t6)
-    t26 = _dd_softplus(t4, t5)
-    t27 = _dd_multiply(t10, t26)
-    t28 = _dd_add(t25, t27)
-    t29 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t30 = _dd_multiply(t29, t28)
-    t31 = _dd_multiply(t30, t20)
-    t32 = _dd_add(t24, t31)
-    t33 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t34 = _dd_multiply(t33, t32)
-    t35 = _dd_multiply((-1.0, 0.0), t23)
-    t36 = _dd_multiply(t35, t6)
-    t37 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t38 = _dd_multiply(t37, t23)
-    t39 = _dd_multiply(t38, t6)
-    t40 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t41 = _dd_multiply(t40, t28)
-    t42 = _dd_multiply(t41, t6)
-    t43 = _dd_add(t9, t34)
-    t44 = _dd_add(t43, t36)
-    t45 = _dd_add(t44, t39)
-    t46 = _dd_add(t45, t42)
-    if not _cancels(t46[0], size, 9.094947017729282e-13):
-        return t46[0]
     leaves = np.empty((6,))
     leaves[0] = epsilon
     leaves[1] = target
@@ -949,6 +973,30 @@ def _careful_dae89c(value, size, near, epsilon, target, logit, gamma, alpha, alp
     leaves[4] = alpha
     leaves[5] = alpha_given
     return _closely(_TAPE_DAE89C, leaves)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _closer_e7c15f(epsilon, target, logit, alpha, alpha_given):
+    """Return a sum with some more digits, without a branch."""
+    t1 = _loose_scaled(2.0, (target, 0.0))
+    t2 = _loose_add((-1.0, 0.0), t1)
+    t3 = _loose_multiply(t2, (logit, 0.0))
+    t4 = _loose_scaled(-1.0, t3)
+    t5 = _loose_decay(t4)
+    t6 = _loose_sigmoid(t4, t5)
+    t7 = _loose_multiply((epsilon, 0.0), t6)
+    t8 = _loose_multiply((alpha, 0.0), (target, 0.0))
+    t9 = _loose_scaled(-1.0, (alpha, 0.0))
+    t10 = _loose_add((1.0, 0.0), t9)
+    t11 = _loose_scaled(-1.0, (target, 0.0))
+    t12 = _loose_add((1.0, 0.0), t11)
+    t13 = _loose_multiply(t10, t12)
+    t14 = _loose_add(t8, t13)
+    t15 = _loose_where(alpha_given, t14, (1.0, 0.0))
+    t16 = _loose_softplus(t4, t5)
+    t17 = _loose_multiply(t15, t16)
+    t18 = _loose_add(t7, t17)
+    return t18[0] + t18[1]
 
 
 _TAPE_E7C15F = np.array((
@@ -1012,29 +1060,6 @@ def _careful_e7c15f(value, size, near, epsilon, target, logit, alpha, alpha_give
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
-    t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
-    t2 = _dd_add((-1.0, 0.0), t1)
-    t3 = _dd_multiply((-1.0, 0.0), t2)
-    t4 = _dd_multiply(t3, (logit, 0.0))
-    t5 = _dd_decay(t4)
-    t6 = _dd_sigmoid(t4, t5)
-    t7 = _dd_multiply((epsilon, 0.0), t6)
-    if alpha_given:
-        t9 = _dd_multiply((alpha, 0.0), (target, 0.0))
-        t10 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
-        t11 = _dd_add((1.0, 0.0), t10)
-        t12 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-        t13 = _dd_add((1.0, 0.0), t12)
-        t14 = _dd_multiply(t11, t13)
-        t15 = _dd_add(t9, t14)
-        t8 = t15
-    else:
-        t8 = (1.0, 0.0)
-    t16 = _dd_softplus(t4, t5)
-    t17 = _dd_multiply(t8, t16)
-    t18 = _dd_add(t7, t17)
-    if not _cancels(t18[0], size, 9.094947017729282e-13):
-        return t18[0]
     leaves = np.empty((5,))
     leaves[0] = epsilon
     leaves[1] = target
@@ -1049,12 +1074,15 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
     """The weighted total, and the value of each sample."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     total_block = np.empty((block,))
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     total = 0.0
     term_2 = 1.0 - alpha
     magnitude_value = abs(epsilon)
@@ -1105,32 +1133,38 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             loss = sigmoid_power_value * plain_sum
             factor_4 = loss * sample_weight
             total_block[row] = factor_4
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    z = np.float64(logit[i])
-                    y = np.float64(target[i])
-                    term = -1.0 + 2.0 * y
-                    factor = -z * term
-                    factor_2 = z * term
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    log1p_value = log1p_value_block[row]
-                    sigmoid_power_value = sigmoid_power_value_block[row]
-                    sigmoid_minus = _choose(factor_2 >= 0.0, decay / (1.0 + decay), (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
-                    softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-                    alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    factor_3 = softplus_minus * alpha_t
-                    plain_sum = epsilon * sigmoid_minus + factor_3
-                    size = factor_3 + sigmoid_minus * magnitude_value
-                    loss = sigmoid_power_value * _careful_e7c15f(plain_sum, size, near, epsilon, y, z, alpha, alpha_given)
-                    factor_4 = loss * sample_weight
-                    total_block[row] = factor_4
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_e7c15f(epsilon, y_block[place], z_block[place], alpha, alpha_given)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_e7c15f(closer_block[place], size_block[row], nearer, epsilon, y_block[place], z_block[place], alpha, alpha_given)
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                sigmoid_power_value = sigmoid_power_value_block[row]
+                loss = sigmoid_power_value * plain_sum_block[row]
+                factor_4 = loss * sample_weight
+                total_block[row] = factor_4
+            _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -1144,11 +1178,14 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
     """The gradient."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     term_2 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for start in range(np.uint64(0), n, block):
@@ -1199,33 +1236,39 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             plain_sum = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + factor_4) * p_t
             size = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * (factor_4 + sigmoid_minus * magnitude_value) * p_t
             gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    y = np.float64(target[i])
-                    term = -1.0 + 2.0 * y
-                    z = np.float64(logit[i])
-                    factor = -z * term
-                    factor_2 = z * term
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    log1p_value = log1p_value_block[row]
-                    sigmoid_power_value = sigmoid_power_value_block[row]
-                    factor_3 = decay / (1.0 + decay)
-                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
-                    alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit*(2*target - 1))
-                    softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-                    factor_4 = softplus_minus * alpha_t
-                    plain_sum = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + factor_4) * p_t
-                    size = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * (factor_4 + sigmoid_minus * magnitude_value) * p_t
-                    gradient_logit[i] = seed * term * sigmoid_power_value * _careful_260772(plain_sum, size, near, alpha, y, alpha_given, epsilon, z, gamma)
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_260772(alpha, y_block[place], alpha_given, epsilon, z_block[place], gamma)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_260772(closer_block[place], size_block[row], nearer, alpha, y_block[place], alpha_given, epsilon, z_block[place], gamma)
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                sigmoid_power_value = sigmoid_power_value_block[row]
+                gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum_block[row]
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1233,12 +1276,18 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
     """Value and gradient in one pass."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     total_block = np.empty((block,))
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
+    doubt_block_2 = np.empty((block,), np.int64)
+    plain_sum_2_block = np.empty((block,))
+    size_2_block = np.empty((block,))
     total = 0.0
     term_2 = 1.0 - alpha
     magnitude_value = abs(epsilon)
@@ -1297,40 +1346,60 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             plain_sum_2 = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t
             size_2 = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * term_4 * p_t
             gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum_2
-            doubt_block[row] = _cancels(plain_sum, size, near) | _cancels(plain_sum_2, size_2, near)
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+            plain_sum_2_block[row] = plain_sum_2
+            size_2_block[row] = size_2
+            doubt_block_2[row] = _cancels(plain_sum_2, size_2, near)
+            doubtful += doubt_block_2[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    z = np.float64(logit[i])
-                    y = np.float64(target[i])
-                    term = -1.0 + 2.0 * y
-                    factor = -z * term
-                    factor_2 = z * term
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    log1p_value = log1p_value_block[row]
-                    sigmoid_power_value = sigmoid_power_value_block[row]
-                    factor_3 = decay / (1.0 + decay)
-                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
-                    softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-                    alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    factor_4 = softplus_minus * alpha_t
-                    term_3 = epsilon * sigmoid_minus + factor_4
-                    term_4 = factor_4 + sigmoid_minus * magnitude_value
-                    plain_sum = term_3
-                    size = term_4
-                    loss = sigmoid_power_value * _careful_e7c15f(plain_sum, size, near, epsilon, y, z, alpha, alpha_given)
-                    factor_5 = loss * sample_weight
-                    p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit*(2*target - 1))
-                    plain_sum_2 = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t
-                    size_2 = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * term_4 * p_t
-                    total_block[row] = factor_5
-                    gradient_logit[i] = seed * term * sigmoid_power_value * _careful_260772(plain_sum_2, size_2, near, alpha, y, alpha_given, epsilon, z, gamma)
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_e7c15f(epsilon, y_block[place], z_block[place], alpha, alpha_given)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_e7c15f(closer_block[place], size_block[row], nearer, epsilon, y_block[place], z_block[place], alpha, alpha_given)
+            many = 0
+            for i in range(start, stop):
+                row = i - start
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block_2[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_260772(alpha, y_block[place], alpha_given, epsilon, z_block[place], gamma)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_2_block[row] = _careful_260772(closer_block[place], size_2_block[row], nearer, alpha, y_block[place], alpha_given, epsilon, z_block[place], gamma)
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                sigmoid_power_value = sigmoid_power_value_block[row]
+                loss = sigmoid_power_value * plain_sum_block[row]
+                factor_5 = loss * sample_weight
+                total_block[row] = factor_5
+                gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum_2_block[row]
+            _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
             for i in range(start, stop):
@@ -1344,11 +1413,14 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
     """The exact diagonal of the Hessian."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     term_3 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for start in range(np.uint64(0), n, block):
@@ -1406,40 +1478,46 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
             size = gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
             hessian_logit[i] = (seed * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * plain_sum * 5.421010862427522e-20)
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    z = np.float64(logit[i])
-                    y = np.float64(target[i])
-                    term = -1.0 + 2.0 * y
-                    factor = z * term
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    term_2 = 1.0 + decay
-                    factor_2 = decay / term_2
-                    p_t = _choose(factor >= 0.0, (1.0 / term_2), factor_2)  # sigmoid(logit*(2*target - 1))
-                    factor_3 = -z * term
-                    log1p_value = log1p_value_block[row]
-                    sigmoid_power_value = sigmoid_power_value_block[row]
-                    case = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), (1.0 / ((term_2 * term_2))))
-                    sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / term_2))  # sigmoid(-logit*(2*target - 1))
-                    alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    term_4 = -alpha_t - epsilon * p_t
-                    softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    factor_4 = softplus_minus * alpha_t
-                    term_5 = epsilon * sigmoid_minus + factor_4
-                    term_6 = p_t * magnitude_value + alpha_t
-                    factor_5 = term_6 * sigmoid_minus
-                    term_7 = factor_4 + sigmoid_minus * magnitude_value
-                    plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
-                    size = gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
-                    hessian_logit[i] = (seed * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * _careful_dae89c(plain_sum, size, near, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_dae89c(epsilon, y_block[place], z_block[place], gamma, alpha, alpha_given)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_dae89c(closer_block[place], size_block[row], nearer, epsilon, y_block[place], z_block[place], gamma, alpha, alpha_given)
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                factor = z * term
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                term_2 = 1.0 + decay
+                factor_2 = decay / term_2
+                p_t = _choose(factor >= 0.0, (1.0 / term_2), factor_2)  # sigmoid(logit*(2*target - 1))
+                sigmoid_power_value = sigmoid_power_value_block[row]
+                hessian_logit[i] = (seed * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * plain_sum_block[row] * 5.421010862427522e-20)
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1447,11 +1525,17 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
+    doubt_block_2 = np.empty((block,), np.int64)
+    plain_sum_2_block = np.empty((block,))
+    size_2_block = np.empty((block,))
     term_3 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for start in range(np.uint64(0), n, block):
@@ -1514,45 +1598,65 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             plain_sum_2 = -epsilon * case - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
             size_2 = gamma * term_9 + factor_5 + case * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus
             hessian_logit[i] = (seed * _magnified(p_t, factor_2, raised_decay_value) * sigmoid_power_value * plain_sum_2 * 5.421010862427522e-20)
-            doubt_block[row] = _cancels(plain_sum, size, near) | _cancels(plain_sum_2, size_2, near)
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+            plain_sum_2_block[row] = plain_sum_2
+            size_2_block[row] = size_2
+            doubt_block_2[row] = _cancels(plain_sum_2, size_2, near)
+            doubtful += doubt_block_2[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    y = np.float64(target[i])
-                    term = -1.0 + 2.0 * y
-                    z = np.float64(logit[i])
-                    factor = -z * term
-                    factor_2 = z * term
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    log1p_value = log1p_value_block[row]
-                    sigmoid_power_value = sigmoid_power_value_block[row]
-                    term_2 = 1.0 + decay
-                    factor_3 = decay / term_2
-                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / term_2))  # sigmoid(-logit*(2*target - 1))
-                    alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), factor_3)  # sigmoid(logit*(2*target - 1))
-                    term_4 = -alpha_t - epsilon * p_t
-                    softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-                    factor_4 = softplus_minus * alpha_t
-                    term_5 = epsilon * sigmoid_minus + factor_4
-                    term_6 = sigmoid_minus * term_4 - gamma * term_5 * p_t
-                    term_7 = p_t * magnitude_value + alpha_t
-                    factor_5 = term_7 * sigmoid_minus
-                    term_8 = factor_4 + sigmoid_minus * magnitude_value
-                    term_9 = factor_5 + gamma * term_8 * p_t
-                    plain_sum = term_6
-                    size = term_9
-                    case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), (1.0 / ((term_2 * term_2))))
-                    plain_sum_2 = -epsilon * case - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
-                    size_2 = gamma * term_9 + factor_5 + case * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus
-                    gradient_logit[i] = seed * term * sigmoid_power_value * _careful_260772(plain_sum, size, near, alpha, y, alpha_given, epsilon, z, gamma)
-                    hessian_logit[i] = (seed * _magnified(p_t, factor_2, raised_decay_value) * sigmoid_power_value * _careful_dae89c(plain_sum_2, size_2, near, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_260772(alpha, y_block[place], alpha_given, epsilon, z_block[place], gamma)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_260772(closer_block[place], size_block[row], nearer, alpha, y_block[place], alpha_given, epsilon, z_block[place], gamma)
+            many = 0
+            for i in range(start, stop):
+                row = i - start
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block_2[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_dae89c(epsilon, y_block[place], z_block[place], gamma, alpha, alpha_given)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_2_block[row] = _careful_dae89c(closer_block[place], size_2_block[row], nearer, epsilon, y_block[place], z_block[place], gamma, alpha, alpha_given)
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                z = np.float64(logit[i])
+                factor_2 = z * term
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                sigmoid_power_value = sigmoid_power_value_block[row]
+                term_2 = 1.0 + decay
+                factor_3 = decay / term_2
+                p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), factor_3)  # sigmoid(logit*(2*target - 1))
+                gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum_block[row]
+                hessian_logit[i] = (seed * _magnified(p_t, factor_2, raised_decay_value) * sigmoid_power_value * plain_sum_2_block[row] * 5.421010862427522e-20)
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1560,11 +1664,14 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
     """The Hessian times a direction."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
     term_3 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for start in range(np.uint64(0), n, block):
@@ -1623,41 +1730,47 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
             size = gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
             product_logit[i] = seed * sigmoid_power_value * (v_z * _magnified(p_t, factor_2, raised_decay_value) * plain_sum * 5.421010862427522e-20)
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    z = np.float64(logit[i])
-                    y = np.float64(target[i])
-                    term = -1.0 + 2.0 * y
-                    factor = -z * term
-                    factor_2 = z * term
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    log1p_value = log1p_value_block[row]
-                    sigmoid_power_value = sigmoid_power_value_block[row]
-                    v_z = np.float64(direction_logit[i])
-                    term_2 = 1.0 + decay
-                    factor_3 = decay / term_2
-                    p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), factor_3)  # sigmoid(logit*(2*target - 1))
-                    case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), (1.0 / ((term_2 * term_2))))
-                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, (1.0 / term_2))  # sigmoid(-logit*(2*target - 1))
-                    alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    term_4 = -alpha_t - epsilon * p_t
-                    softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-                    factor_4 = softplus_minus * alpha_t
-                    term_5 = epsilon * sigmoid_minus + factor_4
-                    term_6 = p_t * magnitude_value + alpha_t
-                    factor_5 = term_6 * sigmoid_minus
-                    term_7 = factor_4 + sigmoid_minus * magnitude_value
-                    plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
-                    size = gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
-                    product_logit[i] = seed * sigmoid_power_value * (v_z * _magnified(p_t, factor_2, raised_decay_value) * _careful_dae89c(plain_sum, size, near, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_dae89c(epsilon, y_block[place], z_block[place], gamma, alpha, alpha_given)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_dae89c(closer_block[place], size_block[row], nearer, epsilon, y_block[place], z_block[place], gamma, alpha, alpha_given)
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                factor_2 = z * term
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                sigmoid_power_value = sigmoid_power_value_block[row]
+                v_z = np.float64(direction_logit[i])
+                term_2 = 1.0 + decay
+                factor_3 = decay / term_2
+                p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), factor_3)  # sigmoid(logit*(2*target - 1))
+                product_logit[i] = seed * sigmoid_power_value * (v_z * _magnified(p_t, factor_2, raised_decay_value) * plain_sum_block[row] * 5.421010862427522e-20)
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1754,6 +1867,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = np.uint64(logit.shape[0])
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
+    nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
     sum_alpha_tangent_block = np.empty((block,))
     sum_epsilon_tangent_block = np.empty((block,))
@@ -1762,6 +1876,11 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
+    plain_sum_block = np.empty((block,))
+    size_block = np.empty((block,))
+    doubt_block_2 = np.empty((block,), np.int64)
+    plain_sum_2_block = np.empty((block,))
+    size_2_block = np.empty((block,))
     sum_alpha_tangent = 0.0
     sum_alpha_tangent_lost = 0.0
     sum_epsilon_tangent = 0.0
@@ -1842,49 +1961,71 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             plain_sum_2 = -epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus
             size_2 = gamma * term_10 + factor_9 + case_2 * magnitude_value + gamma * term_9 * sigmoid_minus + gamma * term_8 * sigmoid_minus
             product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * plain_sum + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * plain_sum_2 * 5.421010862427522e-20) + (factor_10 * term * _magnified(p_t * sigmoid_minus, -abs(factor), raised_decay_value) * 5.421010862427522e-20))
-            doubt_block[row] = _cancels(plain_sum, size, near) | _cancels(plain_sum_2, size_2, near)
+            plain_sum_block[row] = plain_sum
+            size_block[row] = size
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
+            plain_sum_2_block[row] = plain_sum_2
+            size_2_block[row] = size_2
+            doubt_block_2[row] = _cancels(plain_sum_2, size_2, near)
+            doubtful += doubt_block_2[row]
         _interleave(2)
         if doubtful > 0:
+            place_block = np.empty((block,), np.uint64)
+            closer_block = np.empty((block,))
+            y_block = np.empty((block,))
+            z_block = np.empty((block,))
+            many = 0
             for i in range(start, stop):
                 row = i - start
-                if doubt_block[row] > 0:
-                    sample_weight = (1.0 if sample_weights is None else sample_weights[i])
-                    seed = sample_weight * loss_scale
-                    v_z = np.float64(direction_logit[i])
-                    y = np.float64(target[i])
-                    term = -1.0 + 2.0 * y
-                    z = np.float64(logit[i])
-                    factor = z * term
-                    raised_decay_value = raised_decay_value_block[row]
-                    decay = (raised_decay_value * 5.421010862427522e-20)
-                    term_2 = 1.0 + decay
-                    factor_2 = decay / term_2
-                    sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / term_2))  # sigmoid(-logit*(2*target - 1))
-                    log1p_value = log1p_value_block[row]
-                    factor_3 = -z * term
-                    softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = _choose(factor >= 0.0, (1.0 / term_2), factor_2)  # sigmoid(logit*(2*target - 1))
-                    softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-                    case = _choose(alpha_given, term, 0.0)
-                    sigmoid_power_value = sigmoid_power_value_block[row]
-                    alpha_t = _choose(alpha_given, alpha * y + term_4 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    factor_6 = softplus_minus * alpha_t
-                    term_5 = epsilon * sigmoid_minus + factor_6
-                    factor_7 = -term_5 * p_t
-                    term_6 = -alpha_t - epsilon * p_t
-                    term_7 = sigmoid_minus * term_6 - gamma * term_5 * p_t
-                    term_8 = p_t * magnitude_value + alpha_t
-                    factor_9 = term_8 * sigmoid_minus
-                    term_9 = factor_6 + sigmoid_minus * magnitude_value
-                    term_10 = factor_9 + gamma * term_9 * p_t
-                    magnified_value = _magnified(p_t, factor, raised_decay_value)
-                    case_2 = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), (1.0 / ((term_2 * term_2))))
-                    plain_sum = factor_7 - softplus_plus * term_7
-                    size = term_10 * softplus_plus + term_9 * p_t
-                    plain_sum_2 = -epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus
-                    size_2 = gamma * term_10 + factor_9 + case_2 * magnitude_value + gamma * term_9 * sigmoid_minus + gamma * term_8 * sigmoid_minus
-                    product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * _careful_4391f0(plain_sum, size, near, epsilon, y, z, alpha, alpha_given, gamma) + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * _careful_dae89c(plain_sum_2, size_2, near, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20) + (factor_10 * term * _magnified(p_t * sigmoid_minus, -abs(factor), raised_decay_value) * 5.421010862427522e-20))
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_4391f0(epsilon, y_block[place], z_block[place], alpha, alpha_given, gamma)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_block[row] = _careful_4391f0(closer_block[place], size_block[row], nearer, epsilon, y_block[place], z_block[place], alpha, alpha_given, gamma)
+            many = 0
+            for i in range(start, stop):
+                row = i - start
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                place_block[many] = row
+                y_block[many] = y
+                z_block[many] = z
+                many += doubt_block_2[row]
+            for place in range(np.uint64(0), np.uint64(many)):
+                closer_block[place] = _closer_dae89c(epsilon, y_block[place], z_block[place], gamma, alpha, alpha_given)
+            for place in range(np.uint64(0), np.uint64(many)):
+                row = place_block[place]
+                plain_sum_2_block[row] = _careful_dae89c(closer_block[place], size_2_block[row], nearer, epsilon, y_block[place], z_block[place], gamma, alpha, alpha_given)
+            for i in range(start, stop):
+                row = i - start
+                sample_weight = (1.0 if sample_weights is None else sample_weights[i])
+                seed = sample_weight * loss_scale
+                v_z = np.float64(direction_logit[i])
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                z = np.float64(logit[i])
+                factor = z * term
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                term_2 = 1.0 + decay
+                factor_2 = decay / term_2
+                sigmoid_minus = _choose(factor >= 0.0, factor_2, (1.0 / term_2))  # sigmoid(-logit*(2*target - 1))
+                log1p_value = log1p_value_block[row]
+                factor_3 = -z * term
+                softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+                p_t = _choose(factor >= 0.0, (1.0 / term_2), factor_2)  # sigmoid(logit*(2*target - 1))
+                case = _choose(alpha_given, term, 0.0)
+                sigmoid_power_value = sigmoid_power_value_block[row]
+                magnified_value = _magnified(p_t, factor, raised_decay_value)
+                product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * plain_sum_block[row] + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * plain_sum_2_block[row] * 5.421010862427522e-20) + (factor_10 * term * _magnified(p_t * sigmoid_minus, -abs(factor), raised_decay_value) * 5.421010862427522e-20))
+            _interleave(2)
         sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_block, stop - start))
         sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, _block_sum(sum_epsilon_tangent_block, stop - start))
         sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_block, stop - start))
