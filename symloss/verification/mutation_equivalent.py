@@ -38,7 +38,12 @@ FREE = (
     ("", ("constant",), "doubtful = 0", "a second look at a chunk without doubts changes nothing"),
     ("_block_sum", ("sign", "dropped term"), "part = block.dtype", "a zero of either sign or width adds nothing"),
     ("_block_sum", ("dropped statement",), "_stay_apart()", "it only keeps the function from being inlined"),
-    ("_inverse", ("constant", "comparison"), "unit = ", "any power of two serves that leaves 1 over the product finite"),
+    (
+        "_inverse",
+        ("constant", "comparison"),
+        "unit = ",
+        "any power of two serves that leaves 1 over the product finite",
+    ),
     ("_magnified", ("constant", "comparison"), "x < -690.0", "both forms are right on either side of the threshold"),
 )
 """Function, or an empty string for any, kinds of change, text, and why the change means the same."""
