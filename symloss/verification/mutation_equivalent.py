@@ -33,6 +33,7 @@ FREE = (
         "most, many =",
         "many at a time or one, the sum is the same",
     ),
+    ("_closely", ("loop",), "for row in range(len(t))", "the last row is the last result: written before it is read"),
     ("_loose_exp", ("constant", "comparison"), "h = _choose(", "what lies between is 0 or infinite either way"),
     ("outside", ("sign",), "= np.float64(", "the domain is symmetric: no probe at or beyond its ends sees it"),
     ("", ("constant",), "doubtful = 0", "a second look at a chunk without doubts changes nothing"),
