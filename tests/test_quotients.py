@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from symloss.language.axes import Axis, Index
@@ -33,8 +33,7 @@ SIZES = st.floats(1e-300, 1e300)
 def test_a_product_is_a_quotient_but_for_its_last_place(x: float, b: float, signs: tuple[int, int]) -> None:
     x, b = signs[0] * x, signs[1] * b
     truth = Fraction(x) / Fraction(b)
-    if not Fraction(1, 10**290) < abs(truth) < Fraction(10**290):
-        return
+    assume(Fraction(1, 10**290) < abs(truth) < Fraction(10**290))
     unit = Fraction(math.ulp(float(truth)))
     for prepared in (_inverse, _divisor):
         assert abs(Fraction(_quotient(x, *prepared(b))) - truth) <= Fraction(3, 2) * unit

@@ -110,15 +110,17 @@ def test_long_functions_run_on_several_vectors_in_turn() -> None:
     compiled: Any = symloss.load("binary_cross_entropy", accuracy="fast").plan.narrow["gradient"]
     kernel = compiled.py_func
     source = inspect.getsource(kernel).replace(", cache=True", "")
-    counts = []
+    counts, found = [], []
     for text in (source, source.replace("_interleave(4)", "pass")):
         scope = dict(kernel.__globals__)
         exec(text, scope)
-        x = np.ones(8, np.float32)
-        scope["gradient"](x, x, 1.0, 0.0, None, 1.0, x.copy())
+        x = np.linspace(-30, 30, 3001, dtype=np.float32)
+        found.append(np.empty_like(x))
+        scope["gradient"](x, np.float32(0.5) + x / 100, 1.0, 0.0, None, 1.0, found[-1])
         (code,) = scope["gradient"].inspect_llvm().values()
         counts.append(len(re.findall(r"call [^@]*<\d+ x float> @llvm\.fmuladd", code)))
     assert counts[0] >= 2.5 * counts[1] > 0, counts
+    np.testing.assert_array_equal(found[0], found[1])  # to the bit
 
 
 @pytest.mark.parametrize("accuracy, tolerance", [("exact", 1e-6), ("fast", 4e-6)])

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import sympy
-from sympy.functions.elementary.piecewise import ExprCondPair
 
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
+from symloss.lowering.expressions import rebuilt
 from symloss.lowering.names import fresh_name
 from symloss.lowering.nodes import (
     PLACE,
@@ -224,8 +224,4 @@ def _swapped(node: sympy.Basic, table: Mapping[sympy.Basic, sympy.Expr]) -> symp
     """Return an expression with parts replaced, its order as it was: it decides how the rest is rounded."""
     if node in table:
         return table[node]
-    arguments = tuple(_swapped(a, table) for a in node.args)
-    if arguments == node.args:
-        return node
-    plain = isinstance(node, sympy.logic.boolalg.Boolean | ExprCondPair)
-    return node.func(*arguments) if plain else node.func(*arguments, evaluate=False)
+    return rebuilt(node, tuple(_swapped(a, table) for a in node.args))

@@ -1,6 +1,6 @@
 """Invariants: what is divided by the same number all along a loop is multiplied by 1 over that number instead.
 
-A division takes several times as long as a multiplication, and costs half a unit of the last place less.
+A division takes several times as long as a multiplication, which rounds once more: half a unit of the last place.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import sympy
-from sympy.functions.elementary.piecewise import ExprCondPair
 
 from symloss.language.atoms import ratio
 from symloss.language.nodes import Access
+from symloss.lowering.expressions import rebuilt
 from symloss.lowering.nodes import Assign, Blocks, Inverse, Loop, Node, Store, Strips, Update
 
 _Made = dict[tuple[sympy.Expr, bool], Inverse]
@@ -58,11 +58,7 @@ def _multiplied(loop: Loop | Strips, made: _Made) -> Loop | Strips:
             over = [walk(a) for a in node.args if a != under]
             product = over[0] if len(over) == 1 else sympy.Mul(*over, evaluate=False)
             return quotient(product, *_factors(under.base, made, zero=False))
-        arguments = tuple(walk(a) for a in node.args)
-        if all(a is b for a, b in zip(arguments, node.args, strict=True)):
-            return node
-        plain = isinstance(node, sympy.logic.boolalg.Boolean | ExprCondPair)
-        return node.func(*arguments) if plain else node.func(*arguments, evaluate=False)
+        return rebuilt(node, tuple(walk(a) for a in node.args))
 
     body = (
         replace(n, expression=walk(n.expression)) if isinstance(n, Assign | Store | Update) else n for n in loop.body

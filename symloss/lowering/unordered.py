@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import sympy
-from sympy.functions.elementary.piecewise import ExprCondPair
 
 from symloss.language.nodes import Access
+from symloss.lowering.expressions import rebuilt
 from symloss.lowering.nodes import Assign, Chunks, Loop, Node, Store, When
 from symloss.stability.careful import careful
 from symloss.stability.expansion import log1p, log1p_unit, raised_decay, shrunk
@@ -77,10 +77,7 @@ def _simplified(node: sympy.Basic, known: Known) -> sympy.Basic:
         compared = _compared(condition) if rest is sympy.true else None
         if compared is not None and _hands_on(last, compared, known):
             return either(condition, first, last, evaluate=False)
-    if all(a is b for a, b in zip(arguments, node.args, strict=True)):
-        return node
-    plain = isinstance(node, sympy.logic.boolalg.Boolean | ExprCondPair)
-    return node.func(*arguments) if plain else node.func(*arguments, evaluate=False)
+    return rebuilt(node, arguments)
 
 
 def _compared(condition: sympy.Basic) -> sympy.Basic | None:
