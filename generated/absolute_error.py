@@ -133,7 +133,7 @@ def _block_sum(block, count: int) -> float:
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
-    return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0 if x == 0.0 else math.nan
+    return math.copysign(1.0, x) if abs(x) > 0.0 else x
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

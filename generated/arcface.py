@@ -98,6 +98,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -170,26 +180,39 @@ def _interleave(typing_context, count):
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_down(x):
+def _exp_down(x, wide):
     """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
     start = 6755399441056895.0
     shifted = _fma(x, 1.4426950408889634, start)
     k = shifted - start
-    far = _fma(k, -0.6931471805598903, x)
-    r = _fma(k, -5.497923018708371e-14, far)
-    lost = _fma(k, -5.497923018708371e-14, far - r)
-    p = 2.5000138477544315e-08
-    p = _fma(p, r, 2.7630231079734025e-07)
-    p = _fma(p, r, 2.7557586027721585e-06)
-    p = _fma(p, r, 2.4801493141975984e-05)
-    p = _fma(p, r, 0.00019841269507081893)
-    p = _fma(p, r, 0.0013888888943594995)
-    p = _fma(p, r, 0.008333333333494177)
-    p = _fma(p, r, 0.04166666666653026)
-    p = _fma(p, r, 0.16666666666666413)
-    p = _fma(p, r, 0.5000000000000011)
-    p = _fma(p * r, r, lost) + r + 1.0
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power * 2.938735877055719e-39
 
@@ -281,9 +304,9 @@ def _positive_part(x: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_difference(a: float, b: float) -> float:
+def _exp_difference(a: float, b: float, wide) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
-    return _exp_down(a - b)
+    return _exp_down(a - b, wide)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -339,6 +362,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
     d = embedding.shape[1]
     c = weight.shape[0]
     weighted = sample_weights.size > 0
+    wide = _wide(embedding)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_target_row = np.empty((c,))
@@ -351,11 +375,12 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
     target = np.empty((block,))
     sum_w_unit = np.empty((block, c,))
     for k_4 in range(c):
-        peak_weight_now = -np.inf
+        peak_weight_now = 1.0 if wide is None else -np.inf
         for f_6 in range(d):
             W = np.float64(weight[k_4, f_6])
             magnitude_value = abs(W)
-            peak_weight_now = _larger(peak_weight_now, magnitude_value)
+            if wide is not None:
+                peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now_sum = 0.0
         scaled_weight_now_lost = 0.0
@@ -386,11 +411,12 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             row = i - start
             sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
             sample_weight[row] = sample_weight_now
-            peak_embedding = -np.inf
+            peak_embedding = 1.0 if wide is None else -np.inf
             for f_9 in range(d):
                 x = np.float64(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                peak_embedding = _larger(peak_embedding, magnitude_value_2)
+                if wide is not None:
+                    peak_embedding = _larger(peak_embedding, magnitude_value_2)
             scaled_embedding_sum = 0.0
             scaled_embedding_lost = 0.0
             over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
@@ -404,8 +430,8 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                     strips[0, place] = square_2
                 scaled_embedding_sum, scaled_embedding_lost = _plus(scaled_embedding_sum, scaled_embedding_lost, _block_sum(strips[0], length))
             scaled_embedding = _completed(scaled_embedding_sum, scaled_embedding_lost)
-            peak_label = -np.inf
-            peak_label_2 = -np.inf
+            peak_label = 1.0 if wide is None else -np.inf
+            peak_label_2 = 1.0 if wide is None else -np.inf
             factor_2 = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             y = label[i]
             factor_3 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
@@ -418,9 +444,11 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                 W_y = np.float64(weight[y, f_8])
                 ratio_value_3 = _quotient(W_y, over_factor_3_unit, over_factor_3)
                 magnitude_value_3 = abs(x_unit_now - ratio_value_3)
-                peak_label = _larger(peak_label, magnitude_value_3)
+                if wide is not None:
+                    peak_label = _larger(peak_label, magnitude_value_3)
                 magnitude_value_4 = abs(x_unit_now + ratio_value_3)
-                peak_label_2 = _larger(peak_label_2, magnitude_value_4)
+                if wide is not None:
+                    peak_label_2 = _larger(peak_label_2, magnitude_value_4)
             scaled_label_sum = 0.0
             scaled_label_lost = 0.0
             scaled_label_2_sum = 0.0
@@ -465,7 +493,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
+                    exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target, wide)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
                     strips[0, place] = exp_target
                 _interleave(4)
                 apart = np.uint64(argmax_target) - strip
@@ -488,6 +516,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     d = embedding.shape[1]
     c = weight.shape[0]
     weighted = sample_weights.size > 0
+    wide = _wide(embedding)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_target_now_row = np.empty((c,))
@@ -518,11 +547,12 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     sum_w_unit_4 = np.empty((c, d,))
     adjoint_x_unit = np.empty((d,))
     for k_4 in range(c):
-        peak_weight_now = -np.inf
+        peak_weight_now = 1.0 if wide is None else -np.inf
         for f_6 in range(d):
             W = np.float64(weight[k_4, f_6])
             magnitude_value = abs(W)
-            peak_weight_now = _larger(peak_weight_now, magnitude_value)
+            if wide is not None:
+                peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now_sum = 0.0
         scaled_weight_now_lost = 0.0
@@ -558,11 +588,12 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             sample_weight[row] = sample_weight_now
             seed_now = loss_scale * sample_weight_now
             seed[row] = seed_now
-            peak_embedding_now = -np.inf
+            peak_embedding_now = 1.0 if wide is None else -np.inf
             for f_9 in range(d):
                 x = np.float64(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
+                if wide is not None:
+                    peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
             peak_embedding[row] = peak_embedding_now
             scaled_embedding_now_sum = 0.0
             scaled_embedding_now_lost = 0.0
@@ -578,8 +609,8 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[row] = scaled_embedding_now
-            peak_label_now = -np.inf
-            peak_label_2_now = -np.inf
+            peak_label_now = 1.0 if wide is None else -np.inf
+            peak_label_2_now = 1.0 if wide is None else -np.inf
             factor_2 = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             y = label[i]
             factor_3 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
@@ -593,10 +624,12 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 ratio_value_3 = _quotient(W_y, over_factor_3_unit, over_factor_3)
                 term = x_unit_now - ratio_value_3
                 magnitude_value_3 = abs(term)
-                peak_label_now = _larger(peak_label_now, magnitude_value_3)
+                if wide is not None:
+                    peak_label_now = _larger(peak_label_now, magnitude_value_3)
                 term_2 = x_unit_now + ratio_value_3
                 magnitude_value_4 = abs(term_2)
-                peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4)
+                if wide is not None:
+                    peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4)
             peak_label[row] = peak_label_now
             peak_label_2[row] = peak_label_2_now
             scaled_label_now_sum = 0.0
@@ -653,7 +686,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target_now)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
+                    exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target_now, wide)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
                     strips[0, place] = exp_target
                     sum_w_unit_2_left[row, k_354] = ((exp_target) if k_354 != y_2 else 0.0)
                 _interleave(4)
@@ -671,7 +704,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             positive_part_value_3 = _positive_part(peak_label_2_2)
             factor_11 = math.sqrt(scaled_label_2_2) * positive_part_value_3
             factor_12 = scale * target_2
-            case = ((rest_target_now) if argmax_target_now == y_2 else (1.0 + rest_target_now - _exp_difference(factor_12, max_target_now)) if argmax_target_now == argmax_target_now else np.nan)
+            case = ((rest_target_now) if argmax_target_now == y_2 else (1.0 + rest_target_now - _exp_difference(factor_12, max_target_now, wide)) if argmax_target_now == argmax_target_now else np.nan)
             theta_2 = theta[row]
             term_5 = margin + theta_2
             factor_13 = -math.sin(term_5)
@@ -719,7 +752,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             target_3 = target[row]
             factor_20 = scale * target_3
             max_target_2 = max_target[row]
-            case_3 = ((rest_target_2) if argmax_target_2 == y_3 else (1.0 + rest_target_2 - _exp_difference(factor_20, max_target_2)) if argmax_target_2 == argmax_target_2 else np.nan)
+            case_3 = ((rest_target_2) if argmax_target_2 == y_3 else (1.0 + rest_target_2 - _exp_difference(factor_20, max_target_2, wide)) if argmax_target_2 == argmax_target_2 else np.nan)
             theta_3 = theta[row]
             term_9 = margin + theta_3
             factor_21 = -math.sin(term_9)
@@ -786,6 +819,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     d = embedding.shape[1]
     c = weight.shape[0]
     weighted = sample_weights.size > 0
+    wide = _wide(embedding)
     block = max(1, min(512, n))
     max_target_now_row = np.empty((c,))
     strips = np.empty((4, 512,))
@@ -867,11 +901,12 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     sum_w_unit_3_sensitivity_own_joint_part10 = np.empty((c, d,))
     sum_w_unit_3_sensitivity_own_joint = np.empty((d,))
     for k_4 in range(c):
-        peak_weight_now = -np.inf
+        peak_weight_now = 1.0 if wide is None else -np.inf
         for f_6 in range(d):
             W = np.float64(weight[k_4, f_6])
             magnitude_value = abs(W)
-            peak_weight_now = _larger(peak_weight_now, magnitude_value)
+            if wide is not None:
+                peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now_sum = 0.0
         scaled_weight_now_lost = 0.0
@@ -926,14 +961,15 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[row] = seed_now
-            peak_embedding_now = -np.inf
+            peak_embedding_now = 1.0 if wide is None else -np.inf
             y = label[i]
             factor_2 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
             over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for f_9 in range(d):
                 x = np.float64(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
+                if wide is not None:
+                    peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
                 W_y = np.float64(weight[y, f_9])
                 sum_norm_weight_sensitivity_4_left[row, f_9] = _quotient(W_y, over_factor_2_unit, over_factor_2)
             peak_embedding[row] = peak_embedding_now
@@ -951,8 +987,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[row] = scaled_embedding_now
-            peak_label_now = -np.inf
-            peak_label_2_now = -np.inf
+            peak_label_now = 1.0 if wide is None else -np.inf
+            peak_label_2_now = 1.0 if wide is None else -np.inf
             sum_norm_embedding_sensitivity_3_now_sum = 0.0
             sum_norm_embedding_sensitivity_3_now_lost = 0.0
             factor_3 = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
@@ -968,10 +1004,12 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                     ratio_value_3 = _quotient(W_y_2, over_factor_2_unit, over_factor_2)
                     term = x_unit_now - ratio_value_3
                     magnitude_value_3 = abs(term)
-                    peak_label_now = _larger(peak_label_now, magnitude_value_3)
+                    if wide is not None:
+                        peak_label_now = _larger(peak_label_now, magnitude_value_3)
                     term_2 = x_unit_now + ratio_value_3
                     magnitude_value_4 = abs(term_2)
-                    peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4)
+                    if wide is not None:
+                        peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4)
                     square_3 = (x_unit_now * x_unit_now)
                     strips[0, place] = square_3
                 sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost = _plus(sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost, _block_sum(strips[0], length))
@@ -1102,7 +1140,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target_now)
+                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target_now, wide)
                     exp_target[k_354] = exp_target_now
                     strips[0, place] = exp_target_now
                     sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else 0.0)
@@ -1122,7 +1160,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             peak_label_2_2 = peak_label_2[row]
             positive_part_value_3 = _positive_part(peak_label_2_2)
             factor_18 = power_3 * positive_part_value_3
-            exp_difference_value = _exp_difference(scale * target_2, max_target_now)
+            exp_difference_value = _exp_difference(scale * target_2, max_target_now, wide)
             case_2 = ((rest_target_now) if argmax_target_now == y_2 else (1.0 + rest_target_now - exp_difference_value) if argmax_target_now == argmax_target_now else np.nan)
             theta_2 = theta[row]
             term_9 = margin + theta_2
@@ -1258,7 +1296,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             argmax_target_2 = argmax_target[row]
             target_3 = target[row]
             max_target_2 = max_target[row]
-            exp_difference_value_2 = _exp_difference(scale * target_3, max_target_2)
+            exp_difference_value_2 = _exp_difference(scale * target_3, max_target_2, wide)
             case_6 = ((rest_target_2) if argmax_target_2 == y_3 else (1.0 + rest_target_2 - exp_difference_value_2) if argmax_target_2 == argmax_target_2 else np.nan)
             theta_3 = theta[row]
             term_21 = margin + theta_3
@@ -1346,7 +1384,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             term_27 = 1.0 + rest_target_3
             target_4 = target[row]
             max_target_3 = max_target[row]
-            exp_difference_value_3 = _exp_difference(scale * target_4, max_target_3)
+            exp_difference_value_3 = _exp_difference(scale * target_4, max_target_3, wide)
             factor_68 = -exp_difference_value_3 / term_27
             factor_69 = scale / term_27
             seed_4 = seed[row]
@@ -1463,7 +1501,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             argmax_target_4 = argmax_target[row]
             target_5 = target[row]
             max_target_4 = max_target[row]
-            exp_difference_value_4 = _exp_difference(scale * target_5, max_target_4)
+            exp_difference_value_4 = _exp_difference(scale * target_5, max_target_4, wide)
             case_14 = ((rest_target_4) if argmax_target_4 == y_5 else (1.0 + rest_target_4 - exp_difference_value_4) if argmax_target_4 == argmax_target_4 else np.nan)
             factor_98 = scale * seed_5 * sum_norm_weight_sensitivity_3[row, y_5] * case_14 / term_39
             factor_99 = scale * sum_norm_weight_sensitivity[row, y_5] * case_14 * exp_difference_value_4 / (term_39 * term_39)
@@ -1561,6 +1599,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
     d = embedding.shape[1]
     c = weight.shape[0]
     weighted = sample_weights.size > 0
+    wide = _wide(embedding)
     block = max(1, min(512, n))
     max_target_row = np.empty((c,))
     strips = np.empty((2, 512,))
@@ -1575,11 +1614,12 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
     exp_target = np.empty((c,))
     target_change_3 = np.empty((block,))
     for k_4 in range(c):
-        peak_weight_now = -np.inf
+        peak_weight_now = 1.0 if wide is None else -np.inf
         for f_6 in range(d):
             W = np.float64(weight[k_4, f_6])
             magnitude_value = abs(W)
-            peak_weight_now = _larger(peak_weight_now, magnitude_value)
+            if wide is not None:
+                peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now_sum = 0.0
         scaled_weight_now_lost = 0.0
@@ -1629,11 +1669,12 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[row] = seed_now
-            peak_embedding = -np.inf
+            peak_embedding = 1.0 if wide is None else -np.inf
             for f_9 in range(d):
                 x = np.float64(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                peak_embedding = _larger(peak_embedding, magnitude_value_2)
+                if wide is not None:
+                    peak_embedding = _larger(peak_embedding, magnitude_value_2)
             scaled_embedding_sum = 0.0
             scaled_embedding_lost = 0.0
             over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
@@ -1647,8 +1688,8 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     strips[0, place] = square_2
                 scaled_embedding_sum, scaled_embedding_lost = _plus(scaled_embedding_sum, scaled_embedding_lost, _block_sum(strips[0], length))
             scaled_embedding = _completed(scaled_embedding_sum, scaled_embedding_lost)
-            peak_label = -np.inf
-            peak_label_2 = -np.inf
+            peak_label = 1.0 if wide is None else -np.inf
+            peak_label_2 = 1.0 if wide is None else -np.inf
             factor_2 = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             y = label[i]
             factor_3 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
@@ -1661,9 +1702,11 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 W_y = np.float64(weight[y, f_8])
                 ratio_value_3 = _quotient(W_y, over_factor_3_unit, over_factor_3)
                 magnitude_value_3 = abs(x_unit_now - ratio_value_3)
-                peak_label = _larger(peak_label, magnitude_value_3)
+                if wide is not None:
+                    peak_label = _larger(peak_label, magnitude_value_3)
                 magnitude_value_4 = abs(x_unit_now + ratio_value_3)
-                peak_label_2 = _larger(peak_label_2, magnitude_value_4)
+                if wide is not None:
+                    peak_label_2 = _larger(peak_label_2, magnitude_value_4)
             scaled_label_sum = 0.0
             scaled_label_lost = 0.0
             scaled_label_2_sum = 0.0
@@ -1715,7 +1758,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target)
+                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target, wide)
                     exp_target[k_354] = exp_target_now
                     strips[0, place] = exp_target_now
                 _interleave(4)
@@ -1725,7 +1768,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 rest_target_sum, rest_target_lost = _plus(rest_target_sum, rest_target_lost, _block_sum(strips[0], length))
             rest_target = _completed(rest_target_sum, rest_target_lost)
             seed_2 = seed[row]
-            exp_difference_value = _exp_difference(scale * target_2, max_target)
+            exp_difference_value = _exp_difference(scale * target_2, max_target, wide)
             factor_9 = seed_2 * target_2 * exp_difference_value / (1.0 + rest_target)
             sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, factor_9)
             case_2 = ((rest_target) if argmax_target == y_2 else (1.0 + rest_target - exp_difference_value) if argmax_target == argmax_target else np.nan)
@@ -1797,6 +1840,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     d = embedding.shape[1]
     c = weight.shape[0]
     weighted = sample_weights.size > 0
+    wide = _wide(embedding)
     block = max(1, min(512, n))
     max_target_now_row = np.empty((c,))
     strips = np.empty((2, 512,))
@@ -1847,11 +1891,12 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     sum_w_unit_4_tangent = np.empty((c, d,))
     adjoint_x_unit_tangent = np.empty((d,))
     for k_4 in range(c):
-        peak_weight_now = -np.inf
+        peak_weight_now = 1.0 if wide is None else -np.inf
         for f_6 in range(d):
             W = np.float64(weight[k_4, f_6])
             magnitude_value = abs(W)
-            peak_weight_now = _larger(peak_weight_now, magnitude_value)
+            if wide is not None:
+                peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now_sum = 0.0
         scaled_weight_now_lost = 0.0
@@ -1919,11 +1964,12 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[row] = seed_now
-            peak_embedding_now = -np.inf
+            peak_embedding_now = 1.0 if wide is None else -np.inf
             for f_9 in range(d):
                 x = np.float64(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
+                if wide is not None:
+                    peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
             peak_embedding[row] = peak_embedding_now
             scaled_embedding_now_sum = 0.0
             scaled_embedding_now_lost = 0.0
@@ -1939,8 +1985,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[row] = scaled_embedding_now
-            peak_label_now = -np.inf
-            peak_label_2_now = -np.inf
+            peak_label_now = 1.0 if wide is None else -np.inf
+            peak_label_2_now = 1.0 if wide is None else -np.inf
             norm_embedding_tangent_now_sum = 0.0
             norm_embedding_tangent_now_lost = 0.0
             factor_3 = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
@@ -1959,10 +2005,12 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     ratio_value_4 = _quotient(W_y, over_factor_4_unit, over_factor_4)
                     term = x_unit_now - ratio_value_4
                     magnitude_value_3 = abs(term)
-                    peak_label_now = _larger(peak_label_now, magnitude_value_3)
+                    if wide is not None:
+                        peak_label_now = _larger(peak_label_now, magnitude_value_3)
                     term_2 = x_unit_now + ratio_value_4
                     magnitude_value_4 = abs(term_2)
-                    peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4)
+                    if wide is not None:
+                        peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4)
                     v_x = np.float64(direction_embedding[i, f_8])
                     factor_5 = v_x * x_unit_now
                     strips[0, place] = factor_5
@@ -2072,7 +2120,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target_now)
+                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target_now, wide)
                     exp_target[row, k_354] = exp_target_now
                     strips[0, place] = exp_target_now
                     sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else 0.0)
@@ -2091,7 +2139,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             peak_label_2_2 = peak_label_2[row]
             positive_part_value_3 = _positive_part(peak_label_2_2)
             factor_17 = power_3 * positive_part_value_3
-            exp_difference_value = _exp_difference(scale * target_2, max_target_now)
+            exp_difference_value = _exp_difference(scale * target_2, max_target_now, wide)
             case_4 = ((rest_target_now) if argmax_target_now == y_2 else (1.0 + rest_target_now - exp_difference_value) if argmax_target_now == argmax_target_now else np.nan)
             theta_2 = theta[row]
             term_8 = margin + theta_2
@@ -2137,7 +2185,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             argmax_target_2 = argmax_target[row]
             target_3 = target[row]
             max_target_2 = max_target[row]
-            exp_difference_value_2 = _exp_difference(scale * target_3, max_target_2)
+            exp_difference_value_2 = _exp_difference(scale * target_3, max_target_2, wide)
             case_6 = ((rest_target_2) if argmax_target_2 == y_3 else (1.0 + rest_target_2 - exp_difference_value_2) if argmax_target_2 == argmax_target_2 else np.nan)
             theta_3 = theta[row]
             term_12 = margin + theta_3
@@ -2226,7 +2274,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                         sum_w_unit_2_tangent[k_92, f_5] += seed_4 * (softmax_target_tangent_now * x_unit_6 + factor_33 * x_unit_tangent_3)
             softmax_target_tangent_y = softmax_target_tangent[row, y_4]
             max_target_3 = max_target[row]
-            exp_difference_value_3 = _exp_difference(scale * target_4, max_target_3)
+            exp_difference_value_3 = _exp_difference(scale * target_4, max_target_3, wide)
             factor_34 = seed_4 * (target_4 * softmax_target_tangent_y + target_tangent_2 * exp_difference_value_3 / term_16)
             sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_34)
             theta_4 = theta[row]
@@ -2315,7 +2363,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             argmax_target_4 = argmax_target[row]
             target_5 = target[row]
             max_target_4 = max_target[row]
-            exp_difference_value_4 = _exp_difference(scale * target_5, max_target_4)
+            exp_difference_value_4 = _exp_difference(scale * target_5, max_target_4, wide)
             case_14 = ((rest_target_4) if argmax_target_4 == y_5 else (1.0 + rest_target_4 - exp_difference_value_4) if argmax_target_4 == argmax_target_4 else np.nan)
             theta_5 = theta[row]
             term_26 = margin + theta_5

@@ -74,6 +74,16 @@ def _fma(typing_context, a, b, c):
 
 
 @intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
+
+
+@intrinsic
 def _exact_fma(typing_context, a, b, c):
     """Return a b + c, rounded once on every machine."""
 
@@ -213,49 +223,75 @@ _CONSTANTS = np.array((
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _raised_decay(x):
+def _raised_decay(x, wide):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
     x = -791.0 if x < -791.0 else x
     start = 6755399441056959.0
     shifted = _fma(x, 1.4426950408889634, start)
     k = shifted - start
-    far = _fma(k, -0.6931471805598903, x)
-    r = _fma(k, -5.497923018708371e-14, far)
-    lost = _fma(k, -5.497923018708371e-14, far - r)
-    p = 2.5000138477544315e-08
-    p = _fma(p, r, 2.7630231079734025e-07)
-    p = _fma(p, r, 2.7557586027721585e-06)
-    p = _fma(p, r, 2.4801493141975984e-05)
-    p = _fma(p, r, 0.00019841269507081893)
-    p = _fma(p, r, 0.0013888888943594995)
-    p = _fma(p, r, 0.008333333333494177)
-    p = _fma(p, r, 0.04166666666653026)
-    p = _fma(p, r, 0.16666666666666413)
-    p = _fma(p, r, 0.5000000000000011)
-    p = _fma(p * r, r, lost) + r + 1.0
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _log1p_unit(x):
+def _log1p_unit(x, wide):
     """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
     upper = x > 0.5625
     f = 0.5 * x - 0.5 if upper else x
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
-    p = 0.14313826710139826
-    p = _fma(p, z, 0.1309637772061596)
-    p = _fma(p, z, 0.15396233653191638)
-    p = _fma(p, z, 0.1818149023738652)
-    p = _fma(p, z, 0.22222227596033356)
-    p = _fma(p, z, 0.28571428522817993)
-    p = _fma(p, z, 0.4000000000021237)
-    p = _fma(p, z, 0.6666666666666635)
-    half = 0.5 * f
-    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), (5.497923018708371e-14 if upper else 0.0)))
-    return (0.6931471805598903 if upper else 0.0) + (f - near)
+    if wide is None:
+        p = 0.15828821927210962
+        p = _fma(p, z, 0.15184968932180049)
+        p = _fma(p, z, 0.18189955644796668)
+        p = _fma(p, z, 0.22222041177394491)
+        p = _fma(p, z, 0.28571430718364477)
+        p = _fma(p, z, 0.3999999998795267)
+        p = _fma(p, z, 0.666666666666895)
+        y = _fma(p * z, s, s + s)
+        y += 0.6931471805599453 if upper else 0.0
+    else:
+        p = 0.14313826710139826
+        p = _fma(p, z, 0.1309637772061596)
+        p = _fma(p, z, 0.15396233653191638)
+        p = _fma(p, z, 0.1818149023738652)
+        p = _fma(p, z, 0.22222227596033356)
+        p = _fma(p, z, 0.28571428522817993)
+        p = _fma(p, z, 0.4000000000021237)
+        p = _fma(p, z, 0.6666666666666635)
+        half = 0.5 * f
+        near = _fma(half, f, -_fma(s, _fma(p, z, half * f), (5.497923018708371e-14 if upper else 0.0)))
+        y = f - near
+        y += 0.6931471805598903 if upper else 0.0
+    return y
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -779,6 +815,7 @@ def _careful_bb6be1(value, size, near, target, logit, pos_weight):
 def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     block = np.uint64(1024)
     total_block = np.empty((block,))
     raised_decay_value_block = np.empty((block,))
@@ -791,12 +828,12 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
-            raised_decay_value_block[row] = _raised_decay(z)
+            raised_decay_value_block[row] = _raised_decay(z, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
-            log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20))
+            log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20), wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -824,6 +861,7 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
 def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, gradient_logit):
     """The gradient."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
@@ -838,7 +876,7 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
-            raised_decay_value_block[row] = _raised_decay(z)
+            raised_decay_value_block[row] = _raised_decay(z, wide)
         _interleave(4)
         doubtful = 0
         for i in range(start, stop):
@@ -894,6 +932,7 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
 def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, value_out, gradient_logit):
     """Value and gradient in one pass."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
@@ -911,13 +950,13 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
-            raised_decay_value_block[row] = _raised_decay(z)
+            raised_decay_value_block[row] = _raised_decay(z, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            log1p_value_block[row] = _log1p_unit(decay)
+            log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
         doubtful = 0
         for i in range(start, stop):
@@ -985,6 +1024,7 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
 def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, hessian_logit):
     """The exact diagonal of the Hessian."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     factor = 0.5 * label_smoothing
@@ -994,7 +1034,7 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
-            raised_decay_value_block[row] = _raised_decay(z)
+            raised_decay_value_block[row] = _raised_decay(z, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -1016,6 +1056,7 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
 def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, gradient_logit, hessian_logit):
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
@@ -1030,7 +1071,7 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
-            raised_decay_value_block[row] = _raised_decay(z)
+            raised_decay_value_block[row] = _raised_decay(z, wide)
         _interleave(4)
         doubtful = 0
         for i in range(start, stop):
@@ -1088,6 +1129,7 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
 def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, direction_logit, product_logit):
     """The Hessian times a direction."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     factor = 0.5 * label_smoothing
@@ -1097,7 +1139,7 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
-            raised_decay_value_block[row] = _raised_decay(z)
+            raised_decay_value_block[row] = _raised_decay(z, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -1120,6 +1162,7 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
 def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     block = np.uint64(1024)
     sum_label_smoothing_block = np.empty((block,))
     sum_pos_weight_block = np.empty((block,))
@@ -1136,12 +1179,12 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
-            raised_decay_value_block[row] = _raised_decay(z)
+            raised_decay_value_block[row] = _raised_decay(z, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
-            log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20))
+            log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20), wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -1172,6 +1215,7 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
 def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, direction_logit, direction_parameters, product_logit, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
@@ -1193,13 +1237,13 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
-            raised_decay_value_block[row] = _raised_decay(z)
+            raised_decay_value_block[row] = _raised_decay(z, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            log1p_value_block[row] = _log1p_unit(decay)
+            log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
         doubtful = 0
         for i in range(start, stop):

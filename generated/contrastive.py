@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -53,6 +53,16 @@ SPEC = {'abi': 3,
  'suffix': '',
  'variants': (),
  'grain': 131072}
+
+
+@intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
 
 
 def _sum_of(count):
@@ -176,12 +186,13 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(first)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        peak_second = -np.inf
+        peak_second = 1.0 if wide is None else -np.inf
         squares_second_sum = 0.0
         squares_second_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -192,7 +203,8 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
                 b = np.float64(second[i, f_1])
                 term = a - b
                 magnitude_value = abs(term)
-                peak_second = _larger(peak_second, magnitude_value)
+                if wide is not None:
+                    peak_second = _larger(peak_second, magnitude_value)
                 square = (term * term)
                 strips[0, place] = square
             squares_second_sum, squares_second_lost = _plus(squares_second_sum, squares_second_lost, _block_sum(strips[0], length))
@@ -227,13 +239,14 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(first)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_second = -np.inf
+        peak_second = 1.0 if wide is None else -np.inf
         squares_second_sum = 0.0
         squares_second_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -244,7 +257,8 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
                 b = np.float64(second[i, f_1])
                 term = a - b
                 magnitude_value = abs(term)
-                peak_second = _larger(peak_second, magnitude_value)
+                if wide is not None:
+                    peak_second = _larger(peak_second, magnitude_value)
                 square = (term * term)
                 strips[0, place] = square
             squares_second_sum, squares_second_lost = _plus(squares_second_sum, squares_second_lost, _block_sum(strips[0], length))
@@ -292,16 +306,18 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(first)
     strips = np.empty((1, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_second = -np.inf
+        peak_second = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             magnitude_value = abs(a - b)
-            peak_second = _larger(peak_second, magnitude_value)
+            if wide is not None:
+                peak_second = _larger(peak_second, magnitude_value)
         scaled_second_sum = 0.0
         scaled_second_lost = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
@@ -349,16 +365,18 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(first)
     strips = np.empty((1, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_second = -np.inf
+        peak_second = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             magnitude_value = abs(a - b)
-            peak_second = _larger(peak_second, magnitude_value)
+            if wide is not None:
+                peak_second = _larger(peak_second, magnitude_value)
         scaled_second_sum = 0.0
         scaled_second_lost = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
@@ -420,6 +438,7 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(first)
     strips = np.empty((1, 512,))
     sum_margin = 0.0
     sum_margin_lost = 0.0
@@ -428,12 +447,13 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_second = -np.inf
+        peak_second = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             magnitude_value = abs(a - b)
-            peak_second = _larger(peak_second, magnitude_value)
+            if wide is not None:
+                peak_second = _larger(peak_second, magnitude_value)
         scaled_second_sum = 0.0
         scaled_second_lost = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
@@ -467,18 +487,20 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(first)
     strips = np.empty((1, 512,))
     sum_margin_tangent = 0.0
     sum_margin_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_second = -np.inf
+        peak_second = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             magnitude_value = abs(a - b)
-            peak_second = _larger(peak_second, magnitude_value)
+            if wide is not None:
+                peak_second = _larger(peak_second, magnitude_value)
         scaled_second_sum = 0.0
         scaled_second_lost = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)

@@ -78,6 +78,16 @@ def _fma(typing_context, a, b, c):
 
 
 @intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
+
+
+@intrinsic
 def _exact_fma(typing_context, a, b, c):
     """Return a b + c, rounded once on every machine."""
 
@@ -217,75 +227,114 @@ _CONSTANTS = np.array((
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp(x):
+def _exp(x, wide):
     """Return exp(x)."""
     x = 710.0 if x > 710.0 else x
     x = -746.0 if x < -746.0 else x
     start = 6755399441056895.0 if x < 0.0 else 6755399441056639.0
     shifted = _fma(x, 1.4426950408889634, start)
     k = shifted - start
-    far = _fma(k, -0.6931471805598903, x)
-    r = _fma(k, -5.497923018708371e-14, far)
-    lost = _fma(k, -5.497923018708371e-14, far - r)
-    p = 2.5000138477544315e-08
-    p = _fma(p, r, 2.7630231079734025e-07)
-    p = _fma(p, r, 2.7557586027721585e-06)
-    p = _fma(p, r, 2.4801493141975984e-05)
-    p = _fma(p, r, 0.00019841269507081893)
-    p = _fma(p, r, 0.0013888888943594995)
-    p = _fma(p, r, 0.008333333333494177)
-    p = _fma(p, r, 0.04166666666653026)
-    p = _fma(p, r, 0.16666666666666413)
-    p = _fma(p, r, 0.5000000000000011)
-    p = _fma(p * r, r, lost) + r + 1.0
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power * (2.938735877055719e-39 if x < 0.0 else 3.402823669209385e+38)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _raised_decay(x):
+def _raised_decay(x, wide):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
     x = -791.0 if x < -791.0 else x
     start = 6755399441056959.0
     shifted = _fma(x, 1.4426950408889634, start)
     k = shifted - start
-    far = _fma(k, -0.6931471805598903, x)
-    r = _fma(k, -5.497923018708371e-14, far)
-    lost = _fma(k, -5.497923018708371e-14, far - r)
-    p = 2.5000138477544315e-08
-    p = _fma(p, r, 2.7630231079734025e-07)
-    p = _fma(p, r, 2.7557586027721585e-06)
-    p = _fma(p, r, 2.4801493141975984e-05)
-    p = _fma(p, r, 0.00019841269507081893)
-    p = _fma(p, r, 0.0013888888943594995)
-    p = _fma(p, r, 0.008333333333494177)
-    p = _fma(p, r, 0.04166666666653026)
-    p = _fma(p, r, 0.16666666666666413)
-    p = _fma(p, r, 0.5000000000000011)
-    p = _fma(p * r, r, lost) + r + 1.0
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _log1p_unit(x):
+def _log1p_unit(x, wide):
     """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
     upper = x > 0.5625
     f = 0.5 * x - 0.5 if upper else x
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
-    p = 0.14313826710139826
-    p = _fma(p, z, 0.1309637772061596)
-    p = _fma(p, z, 0.15396233653191638)
-    p = _fma(p, z, 0.1818149023738652)
-    p = _fma(p, z, 0.22222227596033356)
-    p = _fma(p, z, 0.28571428522817993)
-    p = _fma(p, z, 0.4000000000021237)
-    p = _fma(p, z, 0.6666666666666635)
-    half = 0.5 * f
-    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), (5.497923018708371e-14 if upper else 0.0)))
-    return (0.6931471805598903 if upper else 0.0) + (f - near)
+    if wide is None:
+        p = 0.15828821927210962
+        p = _fma(p, z, 0.15184968932180049)
+        p = _fma(p, z, 0.18189955644796668)
+        p = _fma(p, z, 0.22222041177394491)
+        p = _fma(p, z, 0.28571430718364477)
+        p = _fma(p, z, 0.3999999998795267)
+        p = _fma(p, z, 0.666666666666895)
+        y = _fma(p * z, s, s + s)
+        y += 0.6931471805599453 if upper else 0.0
+    else:
+        p = 0.14313826710139826
+        p = _fma(p, z, 0.1309637772061596)
+        p = _fma(p, z, 0.15396233653191638)
+        p = _fma(p, z, 0.1818149023738652)
+        p = _fma(p, z, 0.22222227596033356)
+        p = _fma(p, z, 0.28571428522817993)
+        p = _fma(p, z, 0.4000000000021237)
+        p = _fma(p, z, 0.6666666666666635)
+        half = 0.5 * f
+        near = _fma(half, f, -_fma(s, _fma(p, z, half * f), (5.497923018708371e-14 if upper else 0.0)))
+        y = f - near
+        y += 0.6931471805598903 if upper else 0.0
+    return y
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -381,7 +430,7 @@ def _loose_exp(x):
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _loose_log1p(x):
     """Return log(1 + x) for x in [0, 1], with as many bits where x is small."""
-    y = _log1p_unit(x[0])
+    y = _log1p_unit(x[0], 0)
     m = _loose_expm1((y, 0.0))
     return y, ((x[0] - m[0]) + (x[1] - m[1])) / (1.0 + x[0])
 
@@ -511,14 +560,17 @@ def _positive_part(x: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
+def _sigmoid_power(x: float, lost: float, exponent: float, wide) -> float:
     """Return sigmoid(x) to a power as an exponential; `lost` is log(1 + exp(-|x|)), the product x exponent is exact."""
+    if wide is None:  # float32 does not see what rounding takes
+        e = _exp(((x if x < 0.0 else 0.0) - lost) * exponent, wide)
+        return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
     p, rest = _dd_product(x if x < 0.0 else 0.0, exponent)
     q = exponent * lost
     total = p - q
     back = total - p
     rest += (p - (total - back)) - (q + back)
-    e = _exp(total)
+    e = _exp(total, wide)
     e = e + e * rest if e > 0.0 else e
     return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
 
@@ -760,6 +812,7 @@ def _careful_d2fc49(value, size, near, gamma, target, logit):
 def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     block = np.uint64(1024)
     total_block = np.empty((block,))
     raised_decay_value_block = np.empty((block,))
@@ -774,12 +827,12 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             z = np.float64(logit[i])
             y = np.float64(target[i])
             term = -1.0 + 2.0 * y
-            raised_decay_value_block[row] = _raised_decay(z * term)
+            raised_decay_value_block[row] = _raised_decay(z * term, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
-            log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20))
+            log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20), wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -788,7 +841,7 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             term = -1.0 + 2.0 * y
             log1p_value = log1p_value_block[row]
             factor = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -817,6 +870,7 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
 def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, gradient_logit):
     """The gradient."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
@@ -830,13 +884,13 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             term = -1.0 + 2.0 * y
             z = np.float64(logit[i])
             factor = z * term
-            raised_decay_value_block[row] = _raised_decay(factor)
+            raised_decay_value_block[row] = _raised_decay(factor, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            log1p_value_block[row] = _log1p_unit(decay)
+            log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -845,7 +899,7 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             z = np.float64(logit[i])
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -873,6 +927,7 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
 def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, value_out, gradient_logit):
     """Value and gradient in one pass."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     block = np.uint64(1024)
     total_block = np.empty((block,))
     raised_decay_value_block = np.empty((block,))
@@ -888,13 +943,13 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             y = np.float64(target[i])
             term = -1.0 + 2.0 * y
             factor = z * term
-            raised_decay_value_block[row] = _raised_decay(factor)
+            raised_decay_value_block[row] = _raised_decay(factor, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            log1p_value_block[row] = _log1p_unit(decay)
+            log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -903,7 +958,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             term = -1.0 + 2.0 * y
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -940,6 +995,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
 def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, hessian_logit):
     """The exact diagonal of the Hessian."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
@@ -958,13 +1014,13 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             z = np.float64(logit[i])
             term_2 = -1.0 + 2.0 * y
             factor = z * term_2
-            raised_decay_value_block[row] = _raised_decay(factor)
+            raised_decay_value_block[row] = _raised_decay(factor, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            log1p_value_block[row] = _log1p_unit(decay)
+            log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -973,7 +1029,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             term_2 = -1.0 + 2.0 * y
             factor_3 = -z * term_2
             log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma, wide)
         _interleave(4)
         doubtful = 0
         for i in range(start, stop):
@@ -1044,6 +1100,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
 def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, gradient_logit, hessian_logit):
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
@@ -1062,13 +1119,13 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             term = -1.0 + 2.0 * y
             z = np.float64(logit[i])
             factor = z * term
-            raised_decay_value_block[row] = _raised_decay(factor)
+            raised_decay_value_block[row] = _raised_decay(factor, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            log1p_value_block[row] = _log1p_unit(decay)
+            log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -1077,7 +1134,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             z = np.float64(logit[i])
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma, wide)
         _interleave(4)
         doubtful = 0
         for i in range(start, stop):
@@ -1151,6 +1208,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
 def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, direction_logit, product_logit):
     """The Hessian times a direction."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
@@ -1169,13 +1227,13 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             y = np.float64(target[i])
             term = -1.0 + 2.0 * y
             factor_2 = z * term
-            raised_decay_value_block[row] = _raised_decay(factor_2)
+            raised_decay_value_block[row] = _raised_decay(factor_2, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            log1p_value_block[row] = _log1p_unit(decay)
+            log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -1184,7 +1242,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             term = -1.0 + 2.0 * y
             factor = -z * term
             log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma, wide)
         _interleave(4)
         doubtful = 0
         for i in range(start, stop):
@@ -1257,6 +1315,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
 def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     block = np.uint64(1024)
     sum_alpha_block = np.empty((block,))
     sum_gamma_block = np.empty((block,))
@@ -1279,12 +1338,12 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             y = np.float64(target[i])
             term = -1.0 + 2.0 * y
             factor = z * term
-            raised_decay_value_block[row] = _raised_decay(factor)
+            raised_decay_value_block[row] = _raised_decay(factor, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
-            log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20))
+            log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20), wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -1293,7 +1352,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             term = -1.0 + 2.0 * y
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -1332,6 +1391,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
 def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, direction_logit, direction_parameters, product_logit, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = np.uint64(logit.shape[0])
+    wide = _wide(logit)
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
@@ -1359,13 +1419,13 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             term = -1.0 + 2.0 * y
             z = np.float64(logit[i])
             factor = z * term
-            raised_decay_value_block[row] = _raised_decay(factor)
+            raised_decay_value_block[row] = _raised_decay(factor, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            log1p_value_block[row] = _log1p_unit(decay)
+            log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
         for i in range(start, stop):
             row = i - start
@@ -1374,7 +1434,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             z = np.float64(logit[i])
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma, wide)
         _interleave(4)
         doubtful = 0
         for i in range(start, stop):

@@ -72,6 +72,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -121,27 +131,40 @@ def _larger(typing_context, a, b):
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _raised_decay(x):
+def _raised_decay(x, wide):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
     x = -791.0 if x < -791.0 else x
     start = 6755399441056959.0
     shifted = _fma(x, 1.4426950408889634, start)
     k = shifted - start
-    far = _fma(k, -0.6931471805598903, x)
-    r = _fma(k, -5.497923018708371e-14, far)
-    lost = _fma(k, -5.497923018708371e-14, far - r)
-    p = 2.5000138477544315e-08
-    p = _fma(p, r, 2.7630231079734025e-07)
-    p = _fma(p, r, 2.7557586027721585e-06)
-    p = _fma(p, r, 2.4801493141975984e-05)
-    p = _fma(p, r, 0.00019841269507081893)
-    p = _fma(p, r, 0.0013888888943594995)
-    p = _fma(p, r, 0.008333333333494177)
-    p = _fma(p, r, 0.04166666666653026)
-    p = _fma(p, r, 0.16666666666666413)
-    p = _fma(p, r, 0.5000000000000011)
-    p = _fma(p * r, r, lost) + r + 1.0
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power * 2.938735877055719e-39
 
@@ -233,6 +256,7 @@ def value(embedding, w, b, sample_weights, value_out):
     u = embedding.shape[1]
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(embedding)
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
     strips = np.empty((1, 512,))
@@ -250,11 +274,12 @@ def value(embedding, w, b, sample_weights, value_out):
         for i in range(u):
             sample_weight_now = ((sample_weights[j, i]) if weighted else 1.0)
             sample_weight[j, i] = sample_weight_now
-            peak_embedding = -np.inf
+            peak_embedding = 1.0 if wide is None else -np.inf
             for f_5 in range(d):
                 x = np.float64(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                peak_embedding = _larger(peak_embedding, magnitude_value)
+                if wide is not None:
+                    peak_embedding = _larger(peak_embedding, magnitude_value)
                 sum_embedding_2[f_5] += x
             scaled_embedding_sum = 0.0
             scaled_embedding_lost = 0.0
@@ -280,11 +305,12 @@ def value(embedding, w, b, sample_weights, value_out):
                     x_4 = np.float64(embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding[f_1] += x_4
-            peak_sum_embedding = -np.inf
+            peak_sum_embedding = 1.0 if wide is None else -np.inf
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
                 magnitude_value_2 = abs(_quotient(sum_embedding[f_7], per_term_unit, per_term))
-                peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2)
+                if wide is not None:
+                    peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2)
             scaled_sum_embedding_sum = 0.0
             scaled_sum_embedding_lost = 0.0
             over_peak_sum_embedding_unit, over_peak_sum_embedding = _divisor(peak_sum_embedding)
@@ -310,13 +336,14 @@ def value(embedding, w, b, sample_weights, value_out):
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
-        peak_c = -np.inf
+        peak_c = 1.0 if wide is None else -np.inf
         per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
             c_now = _quotient(sum_embedding_2[f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c = _larger(peak_c, magnitude_value_3)
+            if wide is not None:
+                peak_c = _larger(peak_c, magnitude_value_3)
         scaled_c_sum = 0.0
         scaled_c_lost = 0.0
         over_peak_c_unit, over_peak_c = _divisor(peak_c)
@@ -336,7 +363,7 @@ def value(embedding, w, b, sample_weights, value_out):
     total = 0.0
     b_2 = np.float64(b[()])
     w_2 = np.float64(w[()])
-    decay_3 = (_raised_decay(np.inf) * 5.421010862427522e-20)
+    decay_3 = (_raised_decay(np.inf, wide) * 5.421010862427522e-20)
     factor_5 = decay_3 / (1.0 + decay_3)
     for start in range(0, s, block):
         stop = min(start + block, s)
@@ -358,9 +385,9 @@ def value(embedding, w, b, sample_weights, value_out):
                             arglargest_best = term_2
                             arglargest = k_23
                 term_3 = b_2 + w_2 * sum_e_2
-                decay = (_raised_decay(term_3) * 5.421010862427522e-20)
+                decay = (_raised_decay(term_3, wide) * 5.421010862427522e-20)
                 sigmoid_minus = ((decay / (1.0 + decay)) if term_3 >= 0 else ((1.0 / (1.0 + decay))) if term_3 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                decay_2 = (_raised_decay(largest) * 5.421010862427522e-20)
+                decay_2 = (_raised_decay(largest, wide) * 5.421010862427522e-20)
                 loss = sigmoid_minus + (((((1.0 / (1.0 + decay_2))) if largest >= 0 else (decay_2 / (1.0 + decay_2)) if largest < 0.0 else np.nan)) if arglargest >= 0 else factor_5 if arglargest < 0.0 else np.nan)
                 factor_6 = loss * sample_weight[j, i]
                 total += factor_6
@@ -376,6 +403,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     u = embedding.shape[1]
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(embedding)
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
     strips = np.empty((1, 512,))
@@ -418,11 +446,12 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             sample_weight[j, i] = sample_weight_now
             seed_now = loss_scale * sample_weight_now
             seed[j, i] = seed_now
-            peak_embedding_now = -np.inf
+            peak_embedding_now = 1.0 if wide is None else -np.inf
             for f_5 in range(d):
                 x = np.float64(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
+                if wide is not None:
+                    peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 sum_embedding_2[j, f_5] += x
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now_sum = 0.0
@@ -450,11 +479,12 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     x_4 = np.float64(embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding[j, i, f_1] += x_4
-            peak_sum_embedding_now = -np.inf
+            peak_sum_embedding_now = 1.0 if wide is None else -np.inf
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
                 magnitude_value_2 = abs(_quotient(sum_embedding[j, i, f_7], per_term_unit, per_term))
-                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
+                if wide is not None:
+                    peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now_sum = 0.0
             scaled_sum_embedding_now_lost = 0.0
@@ -483,7 +513,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
             term_2 = b_2 + w_2 * sum_e_now
-            decay = (_raised_decay(term_2) * 5.421010862427522e-20)
+            decay = (_raised_decay(term_2, wide) * 5.421010862427522e-20)
             factor_4 = decay / (1.0 + decay)
             sigmoid_plus = (((1.0 / (1.0 + decay))) if term_2 >= 0 else factor_4 if term_2 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
             sigmoid_minus = ((factor_4) if term_2 >= 0 else ((1.0 / (1.0 + decay))) if term_2 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
@@ -497,13 +527,14 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 e_2 = e[j, i, d_24]
                 ratio_value_3 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                 sum_embedding_3_term[i, d_24] = factor_8 * (-e_2 + sum_e_now * ratio_value_3)
-        peak_c_now = -np.inf
+        peak_c_now = 1.0 if wide is None else -np.inf
         per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
             c_now = _quotient(sum_embedding_2[j, f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c_now = _larger(peak_c_now, magnitude_value_3)
+            if wide is not None:
+                peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
         scaled_c_now_sum = 0.0
         scaled_c_now_lost = 0.0
@@ -531,7 +562,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     sum_b = _completed(sum_b, sum_b_lost)
     sum_w = _completed(sum_w, sum_w_lost)
     total = 0.0
-    decay_3 = (_raised_decay(np.inf) * 5.421010862427522e-20)
+    decay_3 = (_raised_decay(np.inf, wide) * 5.421010862427522e-20)
     factor_12 = decay_3 / (1.0 + decay_3)
     term_4 = 1.0 + decay_3
     for start in range(0, s, block):
@@ -560,7 +591,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 factor_10 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 seed_2 = seed[j, i]
                 case = ((1.0) if j == arglargest_now else 0.0)
-                decay_2 = (_raised_decay(largest_now) * 5.421010862427522e-20)
+                decay_2 = (_raised_decay(largest_now, wide) * 5.421010862427522e-20)
                 factor_11 = decay_2 / (1.0 + decay_2)
                 sigmoid_plus_2 = (((((1.0 / (1.0 + decay_2))) if largest_now >= 0 else factor_11 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_12 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
                 sigmoid_minus_2 = ((((factor_11) if largest_now >= 0 else ((1.0 / (1.0 + decay_2))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_4)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
@@ -586,7 +617,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
                 term_5 = b_2 + w_2 * sum_e_2
-                decay_4 = (_raised_decay(term_5) * 5.421010862427522e-20)
+                decay_4 = (_raised_decay(term_5, wide) * 5.421010862427522e-20)
                 factor_17 = decay_4 / (1.0 + decay_4)
                 sigmoid_minus_3 = ((factor_17) if term_5 >= 0 else ((1.0 / (1.0 + decay_4))) if term_5 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
                 loss = sigmoid_minus_3 + sigmoid_plus_2
@@ -611,7 +642,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             seed_3 = seed[j_40, i_39]
             arglargest_2 = arglargest[j_40, i_39]
             largest_2 = largest[j_40, i_39]
-            decay_5 = (_raised_decay(largest_2) * 5.421010862427522e-20)
+            decay_5 = (_raised_decay(largest_2, wide) * 5.421010862427522e-20)
             factor_19 = decay_5 / (1.0 + decay_5)
             sigmoid_plus_3 = (((((1.0 / (1.0 + decay_5))) if largest_2 >= 0 else factor_19 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_12 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
             sigmoid_minus_4 = ((((factor_19) if largest_2 >= 0 else ((1.0 / (1.0 + decay_5))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_4)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
@@ -651,13 +682,13 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_27 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             seed_4 = seed[k_10, i]
             largest_3 = largest[k_10, i]
-            decay_6 = (_raised_decay(largest_3) * 5.421010862427522e-20)
+            decay_6 = (_raised_decay(largest_3, wide) * 5.421010862427522e-20)
             factor_28 = decay_6 / (1.0 + decay_6)
             ratio_value_9 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
             factor_29 = w_2 * seed_4 * (((((1.0 / (1.0 + decay_6))) if largest_3 >= 0 else factor_28 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_12 if arglargest_3 < 0.0 else np.nan) * ((((factor_28) if largest_3 >= 0 else ((1.0 / (1.0 + decay_6))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_4)) if arglargest_3 < 0.0 else np.nan) * ratio_value_9
             sum_e_3 = sum_e[k_10, i]
             term_6 = b_2 + w_2 * sum_e_3
-            decay_7 = (_raised_decay(term_6) * 5.421010862427522e-20)
+            decay_7 = (_raised_decay(term_6, wide) * 5.421010862427522e-20)
             factor_30 = decay_7 / (1.0 + decay_7)
             case_5 = (((1.0 / (1.0 + decay_7))) if term_6 >= 0 else factor_30 if term_6 < 0.0 else np.nan)
             case_6 = ((factor_30) if term_6 >= 0 else ((1.0 / (1.0 + decay_7))) if term_6 < 0.0 else np.nan)
@@ -689,6 +720,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     u = embedding.shape[1]
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(embedding)
     block = max(1, min(512, s))
     strips = np.empty((5, 512,))
     sum_embedding_3_sensitivity_2_own_right = np.empty((u, u,))
@@ -777,11 +809,12 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sample_weight = ((sample_weights[j, i]) if weighted else 1.0)
                 seed_now = sample_weight * loss_scale
                 seed[j, i] = seed_now
-                peak_embedding_now = -np.inf
+                peak_embedding_now = 1.0 if wide is None else -np.inf
                 for f_5 in range(d):
                     x = np.float64(embedding[j, i, f_5])
                     magnitude_value = abs(x)
-                    peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
+                    if wide is not None:
+                        peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                     sum_embedding_2[j, f_5] += x
                 peak_embedding[j, i] = peak_embedding_now
                 scaled_embedding_now_sum = 0.0
@@ -809,11 +842,12 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         x_4 = np.float64(embedding[j, m_6, f_1])
                         if m_6 != i:
                             sum_embedding[j, i, f_1] += x_4
-                peak_sum_embedding_now = -np.inf
+                peak_sum_embedding_now = 1.0 if wide is None else -np.inf
                 per_term_unit, per_term = _inverse(term)
                 for f_7 in range(d):
                     magnitude_value_2 = abs(_quotient(sum_embedding[j, i, f_7], per_term_unit, per_term))
-                    peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
+                    if wide is not None:
+                        peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
                 peak_sum_embedding[j, i] = peak_sum_embedding_now
                 scaled_sum_embedding_now_sum = 0.0
                 scaled_sum_embedding_now_lost = 0.0
@@ -842,7 +876,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
                 sum_e[j, i] = sum_e_now
                 term_2 = b_2 + w_2 * sum_e_now
-                decay = (_raised_decay(term_2) * 5.421010862427522e-20)
+                decay = (_raised_decay(term_2, wide) * 5.421010862427522e-20)
                 term_3 = 1.0 + decay
                 factor_4 = decay / term_3
                 sigmoid_plus = (((1.0 / term_3)) if term_2 >= 0 else factor_4 if term_2 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
@@ -885,13 +919,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     sum_e_slope_3[j, i, d_24] = sum_e_slope_3_now
                     term_6 = e_2 - sum_e_now * ratio_value_4
                     sum_embedding_3_sensitivity_own_term[i, d_24] = factor_21 * sum_e_slope * term_6 + factor_23 * ratio_value_4 * (e_2 + (-2.0) * sum_e_now * ratio_value_4)
-            peak_c_now = -np.inf
+            peak_c_now = 1.0 if wide is None else -np.inf
             per_u_unit, per_u = _inverse(u)
             for f_13 in range(d):
                 c_now = _quotient(sum_embedding_2[j, f_13], per_u_unit, per_u)
                 c[f_13] = c_now
                 magnitude_value_3 = abs(c_now)
-                peak_c_now = _larger(peak_c_now, magnitude_value_3)
+                if wide is not None:
+                    peak_c_now = _larger(peak_c_now, magnitude_value_3)
             peak_c[j] = peak_c_now
             scaled_c_now_sum = 0.0
             scaled_c_now_lost = 0.0
@@ -930,7 +965,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_w = _completed(sum_w, sum_w_lost)
     sum_w_sensitivity = _completed(sum_w_sensitivity, sum_w_sensitivity_lost)
     sum_b_sensitivity = _completed(sum_b_sensitivity, sum_b_sensitivity_lost)
-    decay_3 = (_raised_decay(np.inf) * 5.421010862427522e-20)
+    decay_3 = (_raised_decay(np.inf, wide) * 5.421010862427522e-20)
     term_9 = 1.0 + decay_3
     factor_31 = decay_3 / term_9
     factor_33 = (decay_3 * decay_3) / (term_9 * term_9)
@@ -966,7 +1001,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 ratio_value_8 = _ratio(1.0, factor_29)
                 square_6 = (ratio_value_8 * ratio_value_8)
                 case_3 = ((1.0) if j == arglargest_now else 0.0)
-                decay_2 = (_raised_decay(largest_now) * 5.421010862427522e-20)
+                decay_2 = (_raised_decay(largest_now, wide) * 5.421010862427522e-20)
                 term_8 = 1.0 + decay_2
                 factor_30 = decay_2 / term_8
                 sigmoid_plus_2 = (((((1.0 / term_8)) if largest_now >= 0 else factor_30 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_31 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
@@ -1052,7 +1087,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_norm_embedding_sensitivity_3[j, i] = sum_norm_embedding_sensitivity_3_now
                 sum_norm_c_sensitivity_own[j, i] = sum_norm_c_sensitivity_own_now
                 term_13 = b_2 + w_2 * sum_e_2
-                decay_4 = (_raised_decay(term_13) * 5.421010862427522e-20)
+                decay_4 = (_raised_decay(term_13, wide) * 5.421010862427522e-20)
                 term_14 = 1.0 + decay_4
                 factor_50 = decay_4 / term_14
                 sigmoid_plus_3 = (((1.0 / term_14)) if term_13 >= 0 else factor_50 if term_13 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
@@ -1103,7 +1138,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             arglargest_2 = arglargest[j_40, i_39]
             sum_c_unit_4 = sum_c_unit[j_40, i_39, arglargest_2]
             largest_2 = largest[j_40, i_39]
-            decay_5 = (_raised_decay(largest_2) * 5.421010862427522e-20)
+            decay_5 = (_raised_decay(largest_2, wide) * 5.421010862427522e-20)
             term_16 = 1.0 + decay_5
             factor_52 = decay_5 / term_16
             sigmoid_plus_4 = (((((1.0 / term_16)) if largest_2 >= 0 else factor_52 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_31 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
@@ -1177,13 +1212,13 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_69 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
                 seed_4 = seed[k_10, i]
                 largest_3 = largest[k_10, i]
-                decay_6 = (_raised_decay(largest_3) * 5.421010862427522e-20)
+                decay_6 = (_raised_decay(largest_3, wide) * 5.421010862427522e-20)
                 factor_70 = decay_6 / (1.0 + decay_6)
                 ratio_value_15 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
                 factor_71 = w_2 * seed_4 * (((((1.0 / (1.0 + decay_6))) if largest_3 >= 0 else factor_70 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_31 if arglargest_3 < 0.0 else np.nan) * ((((factor_70) if largest_3 >= 0 else ((1.0 / (1.0 + decay_6))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_9)) if arglargest_3 < 0.0 else np.nan) * ratio_value_15
                 sum_e_4 = sum_e[k_10, i]
                 term_18 = b_2 + w_2 * sum_e_4
-                decay_7 = (_raised_decay(term_18) * 5.421010862427522e-20)
+                decay_7 = (_raised_decay(term_18, wide) * 5.421010862427522e-20)
                 factor_72 = decay_7 / (1.0 + decay_7)
                 case_7 = (((1.0 / (1.0 + decay_7))) if term_18 >= 0 else factor_72 if term_18 < 0.0 else np.nan)
                 case_8 = ((factor_72) if term_18 >= 0 else ((1.0 / (1.0 + decay_7))) if term_18 < 0.0 else np.nan)
@@ -1241,7 +1276,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             seed_5 = seed[j, i]
             sum_e_5 = sum_e[j, i]
             term_19 = b_2 + w_2 * sum_e_5
-            decay_8 = (_raised_decay(term_19) * 5.421010862427522e-20)
+            decay_8 = (_raised_decay(term_19, wide) * 5.421010862427522e-20)
             term_20 = 1.0 + decay_8
             factor_82 = decay_8 / term_20
             sigmoid_plus_5 = (((1.0 / term_20)) if term_19 >= 0 else factor_82 if term_19 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
@@ -1252,7 +1287,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_84 = math.sqrt(scaled_c[arglargest_5]) * _positive_part(peak_c[arglargest_5])
             case_10 = ((1.0) if j == arglargest_5 else 0.0)
             largest_4 = largest[j, i]
-            decay_9 = (_raised_decay(largest_4) * 5.421010862427522e-20)
+            decay_9 = (_raised_decay(largest_4, wide) * 5.421010862427522e-20)
             term_22 = 1.0 + decay_9
             factor_85 = decay_9 / term_22
             sigmoid_plus_6 = (((((1.0 / term_22)) if largest_4 >= 0 else factor_85 if largest_4 < 0.0 else np.nan)) if arglargest_5 >= 0 else factor_31 if arglargest_5 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
@@ -1300,6 +1335,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     u = embedding.shape[1]
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(embedding)
     block = max(1, min(max(1, 512 // max(1, u)), s))
     strips = np.empty((2, 512,))
     seed = np.empty((s, u,))
@@ -1365,11 +1401,12 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sample_weight = ((sample_weights[j, i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[j, i] = seed_now
-            peak_embedding_now = -np.inf
+            peak_embedding_now = 1.0 if wide is None else -np.inf
             for f_5 in range(d):
                 x = np.float64(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
+                if wide is not None:
+                    peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 sum_embedding_2[j, f_5] += x
                 v_x = np.float64(direction_embedding[j, i, f_5])
                 sum_embedding_2_tangent[j, f_5] += v_x
@@ -1415,12 +1452,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     v_x_3 = np.float64(direction_embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding_tangent[j, i, f_1] += v_x_3
-            peak_sum_embedding_now = -np.inf
+            peak_sum_embedding_now = 1.0 if wide is None else -np.inf
             ratio_value_2 = _ratio(1.0, factor)
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
                 magnitude_value_2 = abs(_quotient(sum_embedding[j, i, f_7], per_term_unit, per_term))
-                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
+                if wide is not None:
+                    peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
                 v_x_4 = np.float64(direction_embedding[j, i, f_7])
                 e_tangent[j, i, f_7] = ratio_value_2 * (v_x_4 - norm_embedding_tangent_now * e[j, i, f_7])
             peak_sum_embedding[j, i] = peak_sum_embedding_now
@@ -1475,7 +1513,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sum_e_tangent_now = _completed(sum_e_tangent_now_sum, sum_e_tangent_now_lost)
             sum_e_tangent[j, i] = sum_e_tangent_now
             term_3 = b_2 + w_2 * sum_e_now
-            decay = (_raised_decay(term_3) * 5.421010862427522e-20)
+            decay = (_raised_decay(term_3, wide) * 5.421010862427522e-20)
             term_4 = 1.0 + decay
             factor_8 = decay / term_4
             sigmoid_plus = (((1.0 / term_4)) if term_3 >= 0 else factor_8 if term_3 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
@@ -1506,13 +1544,14 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 sum_embedding_tangent_2 = sum_embedding_tangent[j, i, d_24]
                 e_tangent_2 = e_tangent[j, i, d_24]
                 sum_embedding_3_tangent_term[i, d_24] = seed_now * (factor_15 * (factor_12 * term_7 + factor_13 * ratio_value_7 + factor_14 * term_7) + factor_17 * term_7 + factor_19 * term_7 + factor_21 * (e_3 + (-2.0) * sum_e_now * ratio_value_7) + factor_22 * sum_embedding_tangent_2 + factor_24 * e_tangent_2)
-        peak_c_now = -np.inf
+        peak_c_now = 1.0 if wide is None else -np.inf
         per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
             c_now = _quotient(sum_embedding_2[j, f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c_now = _larger(peak_c_now, magnitude_value_3)
+            if wide is not None:
+                peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
         scaled_c_now_sum = 0.0
         scaled_c_now_lost = 0.0
@@ -1556,7 +1595,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         sum_embedding_3_tangent[j, i, d_24] += sum_embedding_3_tangent_term[i_204, d_24]
     sum_b_tangent = _completed(sum_b_tangent, sum_b_tangent_lost)
     sum_w_tangent = _completed(sum_w_tangent, sum_w_tangent_lost)
-    decay_3 = (_raised_decay(np.inf) * 5.421010862427522e-20)
+    decay_3 = (_raised_decay(np.inf, wide) * 5.421010862427522e-20)
     term_10 = 1.0 + decay_3
     factor_31 = decay_3 / term_10
     factor_37 = (decay_3 * decay_3) / (term_10 * term_10)
@@ -1593,7 +1632,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
                 factor_29 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 seed_2 = seed[j, i]
-                decay_2 = (_raised_decay(largest_now) * 5.421010862427522e-20)
+                decay_2 = (_raised_decay(largest_now, wide) * 5.421010862427522e-20)
                 term_9 = 1.0 + decay_2
                 factor_30 = decay_2 / term_9
                 sigmoid_plus_2 = (((((1.0 / term_9)) if largest_now >= 0 else factor_30 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_31 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
@@ -1628,7 +1667,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 peak_sum_embedding_3 = peak_sum_embedding[j, i]
                 factor_34 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
                 largest_2 = largest[j, i]
-                decay_4 = (_raised_decay(largest_2) * 5.421010862427522e-20)
+                decay_4 = (_raised_decay(largest_2, wide) * 5.421010862427522e-20)
                 term_12 = 1.0 + decay_4
                 factor_35 = decay_4 / term_12
                 sigmoid_plus_3 = (((((1.0 / term_12)) if largest_2 >= 0 else factor_35 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_31 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
@@ -1697,7 +1736,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             seed_4 = seed[j_54, i_53]
             case_8 = ((0.0) if j_54 == arglargest_3 else 1.0)
             largest_3 = largest[j_54, i_53]
-            decay_5 = (_raised_decay(largest_3) * 5.421010862427522e-20)
+            decay_5 = (_raised_decay(largest_3, wide) * 5.421010862427522e-20)
             term_15 = 1.0 + decay_5
             factor_56 = decay_5 / term_15
             sigmoid_plus_4 = (((((1.0 / term_15)) if largest_3 >= 0 else factor_56 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_31 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
@@ -1776,7 +1815,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_73 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             seed_5 = seed[k_10, i]
             largest_4 = largest[k_10, i]
-            decay_6 = (_raised_decay(largest_4) * 5.421010862427522e-20)
+            decay_6 = (_raised_decay(largest_4, wide) * 5.421010862427522e-20)
             term_20 = 1.0 + decay_6
             factor_74 = decay_6 / term_20
             case_14 = (((((1.0 / term_20)) if largest_4 >= 0 else factor_74 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_31 if arglargest_4 < 0.0 else np.nan)
@@ -1785,7 +1824,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_75 = seed_5 * case_14 * case_15 * ratio_value_15
             sum_e_4 = sum_e[k_10, i]
             term_21 = b_2 + w_2 * sum_e_4
-            decay_7 = (_raised_decay(term_21) * 5.421010862427522e-20)
+            decay_7 = (_raised_decay(term_21, wide) * 5.421010862427522e-20)
             term_22 = 1.0 + decay_7
             factor_76 = decay_7 / term_22
             case_16 = (((1.0 / term_22)) if term_21 >= 0 else factor_76 if term_21 < 0.0 else np.nan)

@@ -72,6 +72,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -144,26 +154,39 @@ def _interleave(typing_context, count):
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_down(x):
+def _exp_down(x, wide):
     """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
     start = 6755399441056895.0
     shifted = _fma(x, 1.4426950408889634, start)
     k = shifted - start
-    far = _fma(k, -0.6931471805598903, x)
-    r = _fma(k, -5.497923018708371e-14, far)
-    lost = _fma(k, -5.497923018708371e-14, far - r)
-    p = 2.5000138477544315e-08
-    p = _fma(p, r, 2.7630231079734025e-07)
-    p = _fma(p, r, 2.7557586027721585e-06)
-    p = _fma(p, r, 2.4801493141975984e-05)
-    p = _fma(p, r, 0.00019841269507081893)
-    p = _fma(p, r, 0.0013888888943594995)
-    p = _fma(p, r, 0.008333333333494177)
-    p = _fma(p, r, 0.04166666666653026)
-    p = _fma(p, r, 0.16666666666666413)
-    p = _fma(p, r, 0.5000000000000011)
-    p = _fma(p * r, r, lost) + r + 1.0
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power * 2.938735877055719e-39
 
@@ -255,9 +278,9 @@ def _positive_part(x: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_difference(a: float, b: float) -> float:
+def _exp_difference(a: float, b: float, wide) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
-    return _exp_down(a - b)
+    return _exp_down(a - b, wide)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -313,6 +336,7 @@ def value(embedding, w, b, sample_weights, value_out):
     u = embedding.shape[1]
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(embedding)
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s,))
@@ -331,11 +355,12 @@ def value(embedding, w, b, sample_weights, value_out):
         for i in range(u):
             sample_weight_now = ((sample_weights[j, i]) if weighted else 1.0)
             sample_weight[j, i] = sample_weight_now
-            peak_embedding = -np.inf
+            peak_embedding = 1.0 if wide is None else -np.inf
             for f_5 in range(d):
                 x = np.float64(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                peak_embedding = _larger(peak_embedding, magnitude_value)
+                if wide is not None:
+                    peak_embedding = _larger(peak_embedding, magnitude_value)
                 sum_embedding_2[f_5] += x
             scaled_embedding_sum = 0.0
             scaled_embedding_lost = 0.0
@@ -361,11 +386,12 @@ def value(embedding, w, b, sample_weights, value_out):
                     x_4 = np.float64(embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding[f_1] += x_4
-            peak_sum_embedding = -np.inf
+            peak_sum_embedding = 1.0 if wide is None else -np.inf
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
                 magnitude_value_2 = abs(_quotient(sum_embedding[f_7], per_term_unit, per_term))
-                peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2)
+                if wide is not None:
+                    peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2)
             scaled_sum_embedding_sum = 0.0
             scaled_sum_embedding_lost = 0.0
             over_peak_sum_embedding_unit, over_peak_sum_embedding = _divisor(peak_sum_embedding)
@@ -391,13 +417,14 @@ def value(embedding, w, b, sample_weights, value_out):
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
-        peak_c = -np.inf
+        peak_c = 1.0 if wide is None else -np.inf
         per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
             c_now = _quotient(sum_embedding_2[f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c = _larger(peak_c, magnitude_value_3)
+            if wide is not None:
+                peak_c = _larger(peak_c, magnitude_value_3)
         scaled_c_sum = 0.0
         scaled_c_lost = 0.0
         over_peak_c_unit, over_peak_c = _divisor(peak_c)
@@ -435,7 +462,7 @@ def value(embedding, w, b, sample_weights, value_out):
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_212 = strip + place
-                        exp_w = _exp_difference(b_2 + w_2 * ((sum_e_2) if j == k_212 else sum_c_unit[row, i, k_212]), max_w)  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_212)), (sum_c_unit, True)), max_w)
+                        exp_w = _exp_difference(b_2 + w_2 * ((sum_e_2) if j == k_212 else sum_c_unit[row, i, k_212]), max_w, wide)  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_212)), (sum_c_unit, True)), max_w)
                         strips[0, place] = exp_w
                     _interleave(4)
                     apart = np.uint64(argmax_w) - strip
@@ -458,6 +485,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     u = embedding.shape[1]
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(embedding)
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s,))
@@ -500,11 +528,12 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             sample_weight[j, i] = sample_weight_now
             seed_now = loss_scale * sample_weight_now
             seed[j, i] = seed_now
-            peak_embedding_now = -np.inf
+            peak_embedding_now = 1.0 if wide is None else -np.inf
             for f_5 in range(d):
                 x = np.float64(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
+                if wide is not None:
+                    peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 sum_embedding_2[f_5] += x
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now_sum = 0.0
@@ -532,11 +561,12 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     x_4 = np.float64(embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding[j, i, f_1] += x_4
-            peak_sum_embedding_now = -np.inf
+            peak_sum_embedding_now = 1.0 if wide is None else -np.inf
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
                 magnitude_value_2 = abs(_quotient(sum_embedding[j, i, f_7], per_term_unit, per_term))
-                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
+                if wide is not None:
+                    peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now_sum = 0.0
             scaled_sum_embedding_now_lost = 0.0
@@ -566,13 +596,14 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             sum_e[j, i] = sum_e_now
             factor_4 = seed_now * sum_e_now
             sum_w, sum_w_lost = _plus(sum_w, sum_w_lost, factor_4)
-        peak_c_now = -np.inf
+        peak_c_now = 1.0 if wide is None else -np.inf
         per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
             c_now = _quotient(sum_embedding_2[f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c_now = _larger(peak_c_now, magnitude_value_3)
+            if wide is not None:
+                peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
         scaled_c_now_sum = 0.0
         scaled_c_now_lost = 0.0
@@ -616,7 +647,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_212 = strip + place
-                        exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else sum_c_unit[j, i, k_212]), max_w)
+                        exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else sum_c_unit[j, i, k_212]), max_w, wide)
                         exp_w[j, i, k_212] = exp_w_now
                         strips[0, place] = exp_w_now
                         sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
@@ -739,6 +770,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     u = embedding.shape[1]
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(embedding)
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s,))
     strips = np.empty((2, 512,))
@@ -805,11 +837,12 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             sample_weight = ((sample_weights[j, i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[j, i] = seed_now
-            peak_embedding_now = -np.inf
+            peak_embedding_now = 1.0 if wide is None else -np.inf
             for f_5 in range(d):
                 x = np.float64(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
+                if wide is not None:
+                    peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 sum_embedding_2[f_5] += x
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now_sum = 0.0
@@ -837,11 +870,12 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     x_4 = np.float64(embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding[j, i, f_1] += x_4
-            peak_sum_embedding_now = -np.inf
+            peak_sum_embedding_now = 1.0 if wide is None else -np.inf
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
                 magnitude_value_2 = abs(_quotient(sum_embedding[j, i, f_7], per_term_unit, per_term))
-                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
+                if wide is not None:
+                    peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now_sum = 0.0
             scaled_sum_embedding_now_lost = 0.0
@@ -877,13 +911,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 e_2 = e[j, i, d_24]
                 ratio_value_3 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                 softmax_w_slope[j, i, d_24] = factor_6 * (-e_2 + sum_e_now * ratio_value_3)
-        peak_c_now = -np.inf
+        peak_c_now = 1.0 if wide is None else -np.inf
         per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
             c_now = _quotient(sum_embedding_2[f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c_now = _larger(peak_c_now, magnitude_value_3)
+            if wide is not None:
+                peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
         scaled_c_now_sum = 0.0
         scaled_c_now_lost = 0.0
@@ -928,7 +963,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_212 = strip + place
-                        exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else sum_c_unit[j, i, k_212]), max_w)
+                        exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else sum_c_unit[j, i, k_212]), max_w, wide)
                         exp_w[j, i, k_212] = exp_w_now
                         strips[0, place] = exp_w_now
                         sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
@@ -1211,6 +1246,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     u = embedding.shape[1]
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(embedding)
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s,))
     strips = np.empty((2, 512,))
@@ -1274,11 +1310,12 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sample_weight = ((sample_weights[j, i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[j, i] = seed_now
-            peak_embedding_now = -np.inf
+            peak_embedding_now = 1.0 if wide is None else -np.inf
             for f_5 in range(d):
                 x = np.float64(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
+                if wide is not None:
+                    peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 sum_embedding_2[f_5] += x
                 v_x = np.float64(direction_embedding[j, i, f_5])
                 sum_embedding_2_tangent[f_5] += v_x
@@ -1324,12 +1361,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     v_x_3 = np.float64(direction_embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding_tangent[j, i, f_1] += v_x_3
-            peak_sum_embedding_now = -np.inf
+            peak_sum_embedding_now = 1.0 if wide is None else -np.inf
             ratio_value_2 = _ratio(1.0, factor)
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
                 magnitude_value_2 = abs(_quotient(sum_embedding[j, i, f_7], per_term_unit, per_term))
-                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
+                if wide is not None:
+                    peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
                 v_x_4 = np.float64(direction_embedding[j, i, f_7])
                 e_tangent[j, i, f_7] = ratio_value_2 * (v_x_4 - norm_embedding_tangent_now * e[j, i, f_7])
             peak_sum_embedding[j, i] = peak_sum_embedding_now
@@ -1385,13 +1423,14 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sum_e_tangent[j, i] = sum_e_tangent_now
             factor_8 = seed_now * sum_e_tangent_now
             sum_w_tangent, sum_w_tangent_lost = _plus(sum_w_tangent, sum_w_tangent_lost, factor_8)
-        peak_c_now = -np.inf
+        peak_c_now = 1.0 if wide is None else -np.inf
         per_u_unit, per_u = _inverse(u)
         for f_13 in range(d):
             c_now = _quotient(sum_embedding_2[f_13], per_u_unit, per_u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c_now = _larger(peak_c_now, magnitude_value_3)
+            if wide is not None:
+                peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
         scaled_c_now_sum = 0.0
         scaled_c_now_lost = 0.0
@@ -1458,7 +1497,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_212 = strip + place
-                        exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else sum_c_unit[j, i, k_212]), max_w)
+                        exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else sum_c_unit[j, i, k_212]), max_w, wide)
                         exp_w[j, i, k_212] = exp_w_now
                         strips[0, place] = exp_w_now
                         sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)

@@ -131,6 +131,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -203,26 +213,39 @@ def _interleave(typing_context, count):
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_down(x):
+def _exp_down(x, wide):
     """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
     start = 6755399441056895.0
     shifted = _fma(x, 1.4426950408889634, start)
     k = shifted - start
-    far = _fma(k, -0.6931471805598903, x)
-    r = _fma(k, -5.497923018708371e-14, far)
-    lost = _fma(k, -5.497923018708371e-14, far - r)
-    p = 2.5000138477544315e-08
-    p = _fma(p, r, 2.7630231079734025e-07)
-    p = _fma(p, r, 2.7557586027721585e-06)
-    p = _fma(p, r, 2.4801493141975984e-05)
-    p = _fma(p, r, 0.00019841269507081893)
-    p = _fma(p, r, 0.0013888888943594995)
-    p = _fma(p, r, 0.008333333333494177)
-    p = _fma(p, r, 0.04166666666653026)
-    p = _fma(p, r, 0.16666666666666413)
-    p = _fma(p, r, 0.5000000000000011)
-    p = _fma(p * r, r, lost) + r + 1.0
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power * 2.938735877055719e-39
 
@@ -314,9 +337,9 @@ def _positive_part(x: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_difference(a: float, b: float) -> float:
+def _exp_difference(a: float, b: float, wide) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
-    return _exp_down(a - b)
+    return _exp_down(a - b, wide)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -366,7 +389,7 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
 
 
 @njit(nogil=True, error_model="numpy")
-def _update_columns(block, start: int, peak, winner, rest) -> None:
+def _update_columns(block, start: int, peak, winner, rest, wide) -> None:
     """Take rows into the largest entry of every column, its row, and the sum of the exponentials of the others."""
     rows, columns = block.shape
     top, at, others = block[0].copy(), np.full(columns, start), np.zeros(columns)
@@ -378,15 +401,15 @@ def _update_columns(block, start: int, peak, winner, rest) -> None:
     for row in range(rows):
         for k in range(columns):
             if start + row != at[k]:
-                others[k] += _exp_difference(block[row, k], top[k])
+                others[k] += _exp_difference(block[row, k], top[k], wide)
     for k in range(columns):
         if start == 0:
             peak[k], winner[k], rest[k] = top[k], at[k], others[k]
         elif top[k] > peak[k] or top[k] != top[k]:
-            rest[k] = others[k] + (1.0 + rest[k]) * _exp_difference(peak[k], top[k])
+            rest[k] = others[k] + (1.0 + rest[k]) * _exp_difference(peak[k], top[k], wide)
             peak[k], winner[k] = top[k], at[k]
         else:
-            rest[k] += (1.0 + others[k]) * _exp_difference(top[k], peak[k])
+            rest[k] += (1.0 + others[k]) * _exp_difference(top[k], peak[k], wide)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -395,6 +418,7 @@ def value(query, key, temperature, sample_weights, value_out):
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(query)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
@@ -406,15 +430,17 @@ def value(query, key, temperature, sample_weights, value_out):
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
-        peak_key = -np.inf
-        peak_query = -np.inf
+        peak_key = 1.0 if wide is None else -np.inf
+        peak_query = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             k = np.float64(key[i, f_4])
             magnitude_value = abs(k)
-            peak_key = _larger(peak_key, magnitude_value)
+            if wide is not None:
+                peak_key = _larger(peak_key, magnitude_value)
             q = np.float64(query[i, f_4])
             magnitude_value_2 = abs(q)
-            peak_query = _larger(peak_query, magnitude_value_2)
+            if wide is not None:
+                peak_query = _larger(peak_query, magnitude_value_2)
         scaled_key_sum = 0.0
         scaled_key_lost = 0.0
         scaled_query_sum = 0.0
@@ -464,7 +490,7 @@ def value(query, key, temperature, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                    exp_sum_k_unit = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit, wide)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                     strips[0, place] = exp_sum_k_unit
                 _interleave(4)
                 apart = np.uint64(argmax_sum_k_unit) - strip
@@ -486,6 +512,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(query)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
@@ -513,15 +540,17 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         sample_weight[i] = sample_weight_now
         seed_now = loss_scale * sample_weight_now
         seed[i] = seed_now
-        peak_key_now = -np.inf
-        peak_query_now = -np.inf
+        peak_key_now = 1.0 if wide is None else -np.inf
+        peak_query_now = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             k = np.float64(key[i, f_4])
             magnitude_value = abs(k)
-            peak_key_now = _larger(peak_key_now, magnitude_value)
+            if wide is not None:
+                peak_key_now = _larger(peak_key_now, magnitude_value)
             q = np.float64(query[i, f_4])
             magnitude_value_2 = abs(q)
-            peak_query_now = _larger(peak_query_now, magnitude_value_2)
+            if wide is not None:
+                peak_query_now = _larger(peak_query_now, magnitude_value_2)
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
         scaled_key_now_sum = 0.0
@@ -578,7 +607,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit, wide)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
@@ -658,6 +687,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(query)
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
     strips = np.empty((2, 512,))
@@ -694,15 +724,17 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_key_now = -np.inf
-        peak_query_now = -np.inf
+        peak_key_now = 1.0 if wide is None else -np.inf
+        peak_query_now = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             k = np.float64(key[i, f_4])
             magnitude_value = abs(k)
-            peak_key_now = _larger(peak_key_now, magnitude_value)
+            if wide is not None:
+                peak_key_now = _larger(peak_key_now, magnitude_value)
             q = np.float64(query[i, f_4])
             magnitude_value_2 = abs(q)
-            peak_query_now = _larger(peak_query_now, magnitude_value_2)
+            if wide is not None:
+                peak_query_now = _larger(peak_query_now, magnitude_value_2)
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
         scaled_key_now_sum = 0.0
@@ -774,7 +806,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_99], per_temperature_unit, per_temperature), max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_99], per_temperature_unit, per_temperature), max_sum_k_unit_now, wide)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
@@ -905,7 +937,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         factor_29 = -sum_norm_query_2 * square_3
         factor_30 = math.sqrt(scaled_key[argmax_sum_k_unit_3]) * _positive_part(peak_key[argmax_sum_k_unit_3])
         rest_sum_k_unit_4 = rest_sum_k_unit[argmax_sum_k_unit_3]
-        exp_difference_value = _exp_difference(sum_k_unit[argmax_sum_k_unit_3, argmax_sum_k_unit_3] / temperature, max_sum_k_unit[argmax_sum_k_unit_3])
+        exp_difference_value = _exp_difference(sum_k_unit[argmax_sum_k_unit_3, argmax_sum_k_unit_3] / temperature, max_sum_k_unit[argmax_sum_k_unit_3], wide)
         case_5 = ((rest_sum_k_unit_4) if argmax_sum_k_unit_3 == argmax_sum_k_unit[argmax_sum_k_unit_3] else (1.0 + rest_sum_k_unit_4 - exp_difference_value) if argmax_sum_k_unit_3 == argmax_sum_k_unit_3 else np.nan)
         factor_31 = -case_5 / (1.0 + rest_sum_k_unit_4)
         factor_32 = factor_27 * case_4
@@ -978,6 +1010,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(query)
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
     strips = np.empty((3, 512,))
@@ -990,15 +1023,17 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_key = -np.inf
-        peak_query = -np.inf
+        peak_key = 1.0 if wide is None else -np.inf
+        peak_query = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             k = np.float64(key[i, f_4])
             magnitude_value = abs(k)
-            peak_key = _larger(peak_key, magnitude_value)
+            if wide is not None:
+                peak_key = _larger(peak_key, magnitude_value)
             q = np.float64(query[i, f_4])
             magnitude_value_2 = abs(q)
-            peak_query = _larger(peak_query, magnitude_value_2)
+            if wide is not None:
+                peak_query = _larger(peak_query, magnitude_value_2)
         scaled_key_sum = 0.0
         scaled_key_lost = 0.0
         scaled_query_sum = 0.0
@@ -1055,7 +1090,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit, wide)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                 _interleave(4)
@@ -1118,6 +1153,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(query)
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
     strips = np.empty((2, 512,))
@@ -1157,15 +1193,17 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_key_now = -np.inf
-        peak_query_now = -np.inf
+        peak_key_now = 1.0 if wide is None else -np.inf
+        peak_query_now = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             k = np.float64(key[i, f_4])
             magnitude_value = abs(k)
-            peak_key_now = _larger(peak_key_now, magnitude_value)
+            if wide is not None:
+                peak_key_now = _larger(peak_key_now, magnitude_value)
             q = np.float64(query[i, f_4])
             magnitude_value_2 = abs(q)
-            peak_query_now = _larger(peak_query_now, magnitude_value_2)
+            if wide is not None:
+                peak_query_now = _larger(peak_query_now, magnitude_value_2)
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
         scaled_key_now_sum = 0.0
@@ -1262,7 +1300,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit, wide)
                     exp_sum_k_unit[row, j_99] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
@@ -1461,6 +1499,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(query)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
@@ -1479,15 +1518,17 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
-        peak_key = -np.inf
-        peak_query = -np.inf
+        peak_key = 1.0 if wide is None else -np.inf
+        peak_query = 1.0 if wide is None else -np.inf
         for f_5 in range(d):
             k = np.float64(key[i, f_5])
             magnitude_value = abs(k)
-            peak_key = _larger(peak_key, magnitude_value)
+            if wide is not None:
+                peak_key = _larger(peak_key, magnitude_value)
             q = np.float64(query[i, f_5])
             magnitude_value_2 = abs(q)
-            peak_query = _larger(peak_query, magnitude_value_2)
+            if wide is not None:
+                peak_query = _larger(peak_query, magnitude_value_2)
         scaled_key_sum = 0.0
         scaled_key_lost = 0.0
         scaled_query_sum = 0.0
@@ -1543,7 +1584,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit = _exp_difference(_quotient(sum_k_unit[row, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                    exp_sum_k_unit = _exp_difference(_quotient(sum_k_unit[row, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now, wide)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                     strips[0, place] = exp_sum_k_unit
                 _interleave(4)
                 apart = np.uint64(argmax_sum_k_unit) - strip
@@ -1552,7 +1593,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost, _block_sum(strips[0], length))
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
-        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
+        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2, wide)
     total_sum = 0.0
     total_lost = 0.0
     per_temperature_unit, per_temperature = _inverse(temperature)
@@ -1579,6 +1620,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(query)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
@@ -1615,15 +1657,17 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         sample_weight[i] = sample_weight_now
         seed_now = loss_scale * sample_weight_now
         seed[i] = seed_now
-        peak_key_now = -np.inf
-        peak_query_now = -np.inf
+        peak_key_now = 1.0 if wide is None else -np.inf
+        peak_query_now = 1.0 if wide is None else -np.inf
         for f_5 in range(d):
             k = np.float64(key[i, f_5])
             magnitude_value = abs(k)
-            peak_key_now = _larger(peak_key_now, magnitude_value)
+            if wide is not None:
+                peak_key_now = _larger(peak_key_now, magnitude_value)
             q = np.float64(query[i, f_5])
             magnitude_value_2 = abs(q)
-            peak_query_now = _larger(peak_query_now, magnitude_value_2)
+            if wide is not None:
+                peak_query_now = _larger(peak_query_now, magnitude_value_2)
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
         scaled_key_now_sum = 0.0
@@ -1684,7 +1728,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now, wide)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                 _interleave(4)
@@ -1696,7 +1740,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
-        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
+        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2, wide)
     sum_k_unit_2_product[:, :] = 0.0
     total = 0.0
     for start in range(0, n, block):
@@ -1711,9 +1755,9 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             per_temperature_unit, per_temperature = _inverse(temperature)
             for i_in in range(n):
                 factor_4 = _quotient(sum_k_unit_again[row, i_in], per_temperature_unit, per_temperature)
-                exp_sum_k_unit_2_now = _exp_difference(factor_4, max_sum_k_unit_2[i_in])
+                exp_sum_k_unit_2_now = _exp_difference(factor_4, max_sum_k_unit_2[i_in], wide)
                 exp_sum_k_unit_2[i_in] = exp_sum_k_unit_2_now
-                exp_sum_k_unit_again = _exp_difference(factor_4, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                exp_sum_k_unit_again = _exp_difference(factor_4, max_sum_k_unit_3, wide)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 sum_k_unit_2_left[row, i_in] = ((factor_5 * 0.5 * exp_sum_k_unit_again + 0.5 * exp_sum_k_unit_2_now * seed[i_in] / (1.0 + rest_sum_k_unit_2[i_in])) if i != i_in else 0.0)
             _interleave(4)
             exp_sum_k_unit_2_own_now = exp_sum_k_unit_2[i]
@@ -1785,6 +1829,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(query)
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
     strips = np.empty((2, 512,))
@@ -1838,15 +1883,17 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_key_now = -np.inf
-        peak_query_now = -np.inf
+        peak_key_now = 1.0 if wide is None else -np.inf
+        peak_query_now = 1.0 if wide is None else -np.inf
         for f_5 in range(d):
             k = np.float64(key[i, f_5])
             magnitude_value = abs(k)
-            peak_key_now = _larger(peak_key_now, magnitude_value)
+            if wide is not None:
+                peak_key_now = _larger(peak_key_now, magnitude_value)
             q = np.float64(query[i, f_5])
             magnitude_value_2 = abs(q)
-            peak_query_now = _larger(peak_query_now, magnitude_value_2)
+            if wide is not None:
+                peak_query_now = _larger(peak_query_now, magnitude_value_2)
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
         scaled_key_now_sum = 0.0
@@ -1921,7 +1968,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now, wide)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                 _interleave(4)
@@ -1971,7 +2018,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 k_5 = np.float64(key[argmax_sum_k_unit_now, d_56])
                 factor_13 = -_quotient(k_5, over_factor_6_unit, over_factor_6)
                 sum_norm_query_change[i, d_56] = factor_14 * 0.5 * (k_unit_3 + factor_12 + factor_13 - q_unit_3 * sum_k_unit_3)
-        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
+        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2, wide)
     sum_k_unit_2_product[:, :] = 0.0
     logsumexp_sum_k_unit_2_centred[:, :] = 0.0
     sum_norm_key_sensitivity[:, :] = 0.0
@@ -1995,9 +2042,9 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             for i_in in range(n):
                 sum_k_unit_again_3 = sum_k_unit_again[row, i_in]
                 factor_15 = sum_k_unit_again_3 / temperature
-                exp_sum_k_unit_2_now = _exp_difference(factor_15, max_sum_k_unit_2[i_in])
+                exp_sum_k_unit_2_now = _exp_difference(factor_15, max_sum_k_unit_2[i_in], wide)
                 exp_sum_k_unit_2[i_in] = exp_sum_k_unit_2_now
-                exp_sum_k_unit_again = _exp_difference(factor_15, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                exp_sum_k_unit_again = _exp_difference(factor_15, max_sum_k_unit_3, wide)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 seed_4 = seed[i_in]
                 rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i_in]
                 term_2 = 1.0 + rest_sum_k_unit_2_2
@@ -2136,12 +2183,12 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             rest_sum_k_unit_2_6 = rest_sum_k_unit_2[argmax_sum_k_unit_4]
             term_12 = 1.0 + rest_sum_k_unit_2_6
             factor_47 = sum_k_unit_6 / temperature
-            exp_difference_value = _exp_difference(factor_47, max_sum_k_unit_2[argmax_sum_k_unit_4])
+            exp_difference_value = _exp_difference(factor_47, max_sum_k_unit_2[argmax_sum_k_unit_4], wide)
             case_5 = ((rest_sum_k_unit_2_6) if argmax_sum_k_unit_4 == argmax_sum_k_unit_2[argmax_sum_k_unit_4] else (1.0 + rest_sum_k_unit_2_6 - exp_difference_value) if argmax_sum_k_unit_4 == argmax_sum_k_unit_4 else np.nan)
             factor_49 = factor_48 * square_3 * case_5 * case_4 * exp_difference_value / (term_12 * term_12)
             factor_50 = -sum_norm_query_2 * square_3
             rest_sum_k_unit_6 = rest_sum_k_unit[argmax_sum_k_unit_4]
-            exp_difference_value_2 = _exp_difference(factor_47, max_sum_k_unit[argmax_sum_k_unit_4])
+            exp_difference_value_2 = _exp_difference(factor_47, max_sum_k_unit[argmax_sum_k_unit_4], wide)
             term_13 = (-0.5) * ((rest_sum_k_unit_6) if argmax_sum_k_unit_4 == argmax_sum_k_unit[argmax_sum_k_unit_4] else (1.0 + rest_sum_k_unit_6 - exp_difference_value_2) if argmax_sum_k_unit_4 == argmax_sum_k_unit_4 else np.nan) / (1.0 + rest_sum_k_unit_6) + (-0.5) * case_5 / term_12
             factor_51 = factor_42 * case_4 * term_13
             factor_53 = case_5 * exp_difference_value * ratio_value_8 / ((temperature * temperature) * (term_12 * term_12))
@@ -2205,8 +2252,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             for i in range(n):
                 sum_k_unit_again_2_2 = sum_k_unit_again_2[row, i]
                 factor_66 = sum_k_unit_again_2_2 / temperature
-                exp_sum_k_unit_2_again_2 = _exp_difference(factor_66, max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
-                exp_sum_k_unit_again_2 = _exp_difference(factor_66, max_sum_k_unit[j_3])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                exp_sum_k_unit_2_again_2 = _exp_difference(factor_66, max_sum_k_unit_2[i], wide)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
+                exp_sum_k_unit_again_2 = _exp_difference(factor_66, max_sum_k_unit[j_3], wide)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 peak_key_3 = peak_key[i]
                 factor_67 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_3)
                 ratio_value_13 = _ratio(1.0, factor_67)
@@ -2257,12 +2304,12 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         rest_sum_k_unit_9 = rest_sum_k_unit[argmax_sum_k_unit_2_6]
         term_22 = 1.0 + rest_sum_k_unit_9
         factor_84 = sum_k_unit_7 / temperature
-        exp_difference_value_3 = _exp_difference(factor_84, max_sum_k_unit[argmax_sum_k_unit_2_6])
+        exp_difference_value_3 = _exp_difference(factor_84, max_sum_k_unit[argmax_sum_k_unit_2_6], wide)
         case_9 = ((rest_sum_k_unit_9) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit[argmax_sum_k_unit_2_6] else (1.0 + rest_sum_k_unit_9 - exp_difference_value_3) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2_6 else np.nan)
         factor_85 = factor_48 * square_5 * case_9 * case_8 * exp_difference_value_3 / (term_22 * term_22)
         factor_86 = -sum_norm_key_2 * square_5
         rest_sum_k_unit_2_9 = rest_sum_k_unit_2[argmax_sum_k_unit_2_6]
-        exp_difference_value_4 = _exp_difference(factor_84, max_sum_k_unit_2[argmax_sum_k_unit_2_6])
+        exp_difference_value_4 = _exp_difference(factor_84, max_sum_k_unit_2[argmax_sum_k_unit_2_6], wide)
         term_23 = (-0.5) * case_9 / term_22 + (-0.5) * ((rest_sum_k_unit_2_9) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2[argmax_sum_k_unit_2_6] else (1.0 + rest_sum_k_unit_2_9 - exp_difference_value_4) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2_6 else np.nan) / (1.0 + rest_sum_k_unit_2_9)
         factor_87 = factor_42 * case_8 * term_23
         factor_89 = case_9 * exp_difference_value_3 * ratio_value_15 / ((temperature * temperature) * (term_22 * term_22))
@@ -2306,6 +2353,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(query)
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
     strips = np.empty((3, 512,))
@@ -2325,15 +2373,17 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_key = -np.inf
-        peak_query = -np.inf
+        peak_key = 1.0 if wide is None else -np.inf
+        peak_query = 1.0 if wide is None else -np.inf
         for f_5 in range(d):
             k = np.float64(key[i, f_5])
             magnitude_value = abs(k)
-            peak_key = _larger(peak_key, magnitude_value)
+            if wide is not None:
+                peak_key = _larger(peak_key, magnitude_value)
             q = np.float64(query[i, f_5])
             magnitude_value_2 = abs(q)
-            peak_query = _larger(peak_query, magnitude_value_2)
+            if wide is not None:
+                peak_query = _larger(peak_query, magnitude_value_2)
         scaled_key_sum = 0.0
         scaled_key_lost = 0.0
         scaled_query_sum = 0.0
@@ -2394,7 +2444,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_137], per_temperature_unit, per_temperature), max_sum_k_unit)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_137], per_temperature_unit, per_temperature), max_sum_k_unit, wide)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                 _interleave(4)
@@ -2442,7 +2492,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                     factor_12 = factor_11 * exp_sum_k_unit[j_120] * sum_k_unit[i, j_120]
                     strips[0, place] = factor_12
                 sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost = _plus(sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost, _block_sum(strips[0], length))
-        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
+        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2, wide)
     sum_temperature = _completed(sum_temperature, sum_temperature_lost)
     sum_temperature_3 = _completed(sum_temperature_3, sum_temperature_3_lost)
     sum_temperature_3_sensitivity = _completed(sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost)
@@ -2456,7 +2506,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
             per_temperature_unit, per_temperature = _inverse(temperature)
             for i_in in range(n):
                 sum_k_unit_again_2 = sum_k_unit_again[row, i_in]
-                exp_sum_k_unit_2_now = _exp_difference(_quotient(sum_k_unit_again_2, per_temperature_unit, per_temperature), max_sum_k_unit_2[i_in])
+                exp_sum_k_unit_2_now = _exp_difference(_quotient(sum_k_unit_again_2, per_temperature_unit, per_temperature), max_sum_k_unit_2[i_in], wide)
                 exp_sum_k_unit_2[i, i_in] = exp_sum_k_unit_2_now
                 if i != argmax_sum_k_unit_2[i_in]:
                     logsumexp_sum_k_unit_2_centred_2[i_in] += exp_sum_k_unit_2_now * (sum_k_unit[argmax_sum_k_unit_2[i_in], i_in] - sum_k_unit_again_2) / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2[i_in]))
@@ -2505,6 +2555,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(query)
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
     strips = np.empty((2, 512,))
@@ -2573,15 +2624,17 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_key_now = -np.inf
-        peak_query_now = -np.inf
+        peak_key_now = 1.0 if wide is None else -np.inf
+        peak_query_now = 1.0 if wide is None else -np.inf
         for f_5 in range(d):
             k = np.float64(key[i, f_5])
             magnitude_value = abs(k)
-            peak_key_now = _larger(peak_key_now, magnitude_value)
+            if wide is not None:
+                peak_key_now = _larger(peak_key_now, magnitude_value)
             q = np.float64(query[i, f_5])
             magnitude_value_2 = abs(q)
-            peak_query_now = _larger(peak_query_now, magnitude_value_2)
+            if wide is not None:
+                peak_query_now = _larger(peak_query_now, magnitude_value_2)
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
         scaled_key_now_sum = 0.0
@@ -2682,7 +2735,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now, wide)
                     exp_sum_k_unit[row, j_137] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                 _interleave(4)
@@ -2705,7 +2758,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     factor_8 = factor_7 * exp_sum_k_unit[row, j_28] * sum_k_unit[i, j_28]
                     strips[0, place] = factor_8
                 sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, _block_sum(strips[0], length))
-        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
+        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2, wide)
         _multiply(q_unit_tangent[start:stop], False, k_unit, True, sum_k_unit_tangent_part1[start:stop], False)
         _multiply(q_unit[start:stop], False, k_unit_tangent, True, sum_k_unit_tangent_part2[start:stop], False)
         for i in range(start, stop):
@@ -2775,9 +2828,9 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             for i_in in range(n):
                 sum_k_unit_again_3 = sum_k_unit_again[row, i_in]
                 factor_14 = _quotient(sum_k_unit_again_3, per_temperature_unit, per_temperature)
-                exp_sum_k_unit_2_now = _exp_difference(factor_14, max_sum_k_unit_2[i_in])
+                exp_sum_k_unit_2_now = _exp_difference(factor_14, max_sum_k_unit_2[i_in], wide)
                 exp_sum_k_unit_2[i, i_in] = exp_sum_k_unit_2_now
-                exp_sum_k_unit_again = _exp_difference(factor_14, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                exp_sum_k_unit_again = _exp_difference(factor_14, max_sum_k_unit_3, wide)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 sum_k_unit_2_left[row, i_in] = ((factor_15 * 0.5 * exp_sum_k_unit_again + 0.5 * seed[i_in] * exp_sum_k_unit_2_now / (1.0 + rest_sum_k_unit_2[i_in])) if i != i_in else 0.0)
                 sum_k_unit_tangent_again = sum_k_unit_tangent_part1[i, i_in] + sum_k_unit_tangent_part2[i, i_in]  # k_unit*q_unit_tangent + k_unit_tangent*q_unit
                 argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
@@ -2866,7 +2919,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             per_temperature_unit, per_temperature = _inverse(temperature)
             for i in range(n):
                 sum_k_unit_again_2_2 = sum_k_unit_again_2[row, i]
-                exp_sum_k_unit_2_again_2 = _exp_difference(_quotient(sum_k_unit_again_2_2, per_temperature_unit, per_temperature), max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
+                exp_sum_k_unit_2_again_2 = _exp_difference(_quotient(sum_k_unit_again_2_2, per_temperature_unit, per_temperature), max_sum_k_unit_2[i], wide)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
                 rest_sum_k_unit_2_4 = rest_sum_k_unit_2[i]
                 argmax_sum_k_unit_2_4 = argmax_sum_k_unit_2[i]
                 softmax_sum_k_unit_2_tangent_now = exp_sum_k_unit_2_again_2 * (-logsumexp_sum_k_unit_2_tangent[i] + (_quotient(sum_k_unit_tangent_again_2[row, i], per_temperature_unit, per_temperature) + factor_9 * sum_k_unit_again_2_2 - (_quotient(sum_k_unit_tangent[argmax_sum_k_unit_2_4, i], per_temperature_unit, per_temperature) + factor_9 * sum_k_unit[argmax_sum_k_unit_2_4, i]))) / (1.0 + rest_sum_k_unit_2_4)

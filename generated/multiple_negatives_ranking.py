@@ -251,6 +251,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -323,74 +333,113 @@ def _interleave(typing_context, count):
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_down(x):
+def _exp_down(x, wide):
     """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
     start = 6755399441056895.0
     shifted = _fma(x, 1.4426950408889634, start)
     k = shifted - start
-    far = _fma(k, -0.6931471805598903, x)
-    r = _fma(k, -5.497923018708371e-14, far)
-    lost = _fma(k, -5.497923018708371e-14, far - r)
-    p = 2.5000138477544315e-08
-    p = _fma(p, r, 2.7630231079734025e-07)
-    p = _fma(p, r, 2.7557586027721585e-06)
-    p = _fma(p, r, 2.4801493141975984e-05)
-    p = _fma(p, r, 0.00019841269507081893)
-    p = _fma(p, r, 0.0013888888943594995)
-    p = _fma(p, r, 0.008333333333494177)
-    p = _fma(p, r, 0.04166666666653026)
-    p = _fma(p, r, 0.16666666666666413)
-    p = _fma(p, r, 0.5000000000000011)
-    p = _fma(p * r, r, lost) + r + 1.0
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _raised_decay(x):
+def _raised_decay(x, wide):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
     x = -791.0 if x < -791.0 else x
     start = 6755399441056959.0
     shifted = _fma(x, 1.4426950408889634, start)
     k = shifted - start
-    far = _fma(k, -0.6931471805598903, x)
-    r = _fma(k, -5.497923018708371e-14, far)
-    lost = _fma(k, -5.497923018708371e-14, far - r)
-    p = 2.5000138477544315e-08
-    p = _fma(p, r, 2.7630231079734025e-07)
-    p = _fma(p, r, 2.7557586027721585e-06)
-    p = _fma(p, r, 2.4801493141975984e-05)
-    p = _fma(p, r, 0.00019841269507081893)
-    p = _fma(p, r, 0.0013888888943594995)
-    p = _fma(p, r, 0.008333333333494177)
-    p = _fma(p, r, 0.04166666666653026)
-    p = _fma(p, r, 0.16666666666666413)
-    p = _fma(p, r, 0.5000000000000011)
-    p = _fma(p * r, r, lost) + r + 1.0
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _log1p_unit(x):
+def _log1p_unit(x, wide):
     """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
     upper = x > 0.5625
     f = 0.5 * x - 0.5 if upper else x
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
-    p = 0.14313826710139826
-    p = _fma(p, z, 0.1309637772061596)
-    p = _fma(p, z, 0.15396233653191638)
-    p = _fma(p, z, 0.1818149023738652)
-    p = _fma(p, z, 0.22222227596033356)
-    p = _fma(p, z, 0.28571428522817993)
-    p = _fma(p, z, 0.4000000000021237)
-    p = _fma(p, z, 0.6666666666666635)
-    half = 0.5 * f
-    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), (5.497923018708371e-14 if upper else 0.0)))
-    return (0.6931471805598903 if upper else 0.0) + (f - near)
+    if wide is None:
+        p = 0.15828821927210962
+        p = _fma(p, z, 0.15184968932180049)
+        p = _fma(p, z, 0.18189955644796668)
+        p = _fma(p, z, 0.22222041177394491)
+        p = _fma(p, z, 0.28571430718364477)
+        p = _fma(p, z, 0.3999999998795267)
+        p = _fma(p, z, 0.666666666666895)
+        y = _fma(p * z, s, s + s)
+        y += 0.6931471805599453 if upper else 0.0
+    else:
+        p = 0.14313826710139826
+        p = _fma(p, z, 0.1309637772061596)
+        p = _fma(p, z, 0.15396233653191638)
+        p = _fma(p, z, 0.1818149023738652)
+        p = _fma(p, z, 0.22222227596033356)
+        p = _fma(p, z, 0.28571428522817993)
+        p = _fma(p, z, 0.4000000000021237)
+        p = _fma(p, z, 0.6666666666666635)
+        half = 0.5 * f
+        near = _fma(half, f, -_fma(s, _fma(p, z, half * f), (5.497923018708371e-14 if upper else 0.0)))
+        y = f - near
+        y += 0.6931471805598903 if upper else 0.0
+    return y
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -480,9 +529,9 @@ def _positive_part(x: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_difference(a: float, b: float) -> float:
+def _exp_difference(a: float, b: float, wide) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
-    return _exp_down(a - b)
+    return _exp_down(a - b, wide)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -537,6 +586,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n,))
@@ -548,15 +598,17 @@ def value(anchor, positive, scale, sample_weights, value_out):
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
-        peak_anchor = -np.inf
-        peak_positive = -np.inf
+        peak_anchor = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor = _larger(peak_anchor, magnitude_value)
+            if wide is not None:
+                peak_anchor = _larger(peak_anchor, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_anchor_sum = 0.0
         scaled_anchor_lost = 0.0
         scaled_positive_sum = 0.0
@@ -605,7 +657,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                    exp_sum_a_unit = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit, wide)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
                     strips[0, place] = exp_sum_a_unit
                 _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit) - strip
@@ -627,6 +679,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n,))
@@ -654,15 +707,17 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         sample_weight[i] = sample_weight_now
         seed_now = loss_scale * sample_weight_now
         seed[i] = seed_now
-        peak_anchor_now = -np.inf
-        peak_positive_now = -np.inf
+        peak_anchor_now = 1.0 if wide is None else -np.inf
+        peak_positive_now = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
+            if wide is not None:
+                peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
+            if wide is not None:
+                peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         scaled_anchor_now_sum = 0.0
@@ -719,7 +774,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit, wide)
                     exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
@@ -798,6 +853,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,))
     strips = np.empty((2, 512,))
@@ -834,15 +890,17 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_anchor_now = -np.inf
-        peak_positive_now = -np.inf
+        peak_anchor_now = 1.0 if wide is None else -np.inf
+        peak_positive_now = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
+            if wide is not None:
+                peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
+            if wide is not None:
+                peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         scaled_anchor_now_sum = 0.0
@@ -914,7 +972,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[i, j_99], max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[i, j_99], max_sum_a_unit_now, wide)
                     exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
@@ -1045,7 +1103,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         factor_29 = -sum_norm_anchor_2 * square_4
         factor_30 = math.sqrt(scaled_positive[argmax_sum_a_unit_3]) * _positive_part(peak_positive[argmax_sum_a_unit_3])
         rest_sum_a_unit_4 = rest_sum_a_unit[argmax_sum_a_unit_3]
-        exp_difference_value = _exp_difference(scale * sum_a_unit[argmax_sum_a_unit_3, argmax_sum_a_unit_3], max_sum_a_unit[argmax_sum_a_unit_3])
+        exp_difference_value = _exp_difference(scale * sum_a_unit[argmax_sum_a_unit_3, argmax_sum_a_unit_3], max_sum_a_unit[argmax_sum_a_unit_3], wide)
         case_5 = ((rest_sum_a_unit_4) if argmax_sum_a_unit_3 == argmax_sum_a_unit[argmax_sum_a_unit_3] else (1.0 + rest_sum_a_unit_4 - exp_difference_value) if argmax_sum_a_unit_3 == argmax_sum_a_unit_3 else np.nan)
         factor_31 = -case_5 / (1.0 + rest_sum_a_unit_4)
         factor_32 = factor_27 * case_4
@@ -1117,6 +1175,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n,))
     strips = np.empty((3, 512,))
@@ -1129,15 +1188,17 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_anchor = -np.inf
-        peak_positive = -np.inf
+        peak_anchor = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor = _larger(peak_anchor, magnitude_value)
+            if wide is not None:
+                peak_anchor = _larger(peak_anchor, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_anchor_sum = 0.0
         scaled_anchor_lost = 0.0
         scaled_positive_sum = 0.0
@@ -1193,7 +1254,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit, wide)
                     exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                 _interleave(4)
@@ -1255,6 +1316,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n,))
     strips = np.empty((2, 512,))
@@ -1294,15 +1356,17 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_anchor_now = -np.inf
-        peak_positive_now = -np.inf
+        peak_anchor_now = 1.0 if wide is None else -np.inf
+        peak_positive_now = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
+            if wide is not None:
+                peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
+            if wide is not None:
+                peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         scaled_anchor_now_sum = 0.0
@@ -1394,7 +1458,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit, wide)
                     exp_sum_a_unit[row, j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
@@ -1579,6 +1643,7 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,))
@@ -1612,7 +1677,7 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                    exp_sum_anchor = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor, wide)  # exp_difference(scale*sum_anchor, max_sum_anchor)
                     strips[0, place] = exp_sum_anchor
                 _interleave(4)
                 apart = np.uint64(argmax_sum_anchor) - strip
@@ -1634,6 +1699,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,))
@@ -1681,7 +1747,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor, wide)
                     exp_sum_anchor[j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_2_left[i, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
@@ -1739,6 +1805,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
     strips = np.empty((1, 512,))
@@ -1791,7 +1858,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[i, j_58], max_sum_anchor_now)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[i, j_58], max_sum_anchor_now, wide)
                     exp_sum_anchor[j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_2_left[i, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
@@ -1861,7 +1928,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     factor_11 = loss_scale * scale
     for i in range(n):
         argmax_sum_anchor_3 = argmax_sum_anchor[i]
-        factor_10 = -_exp_difference(scale * sum_anchor[argmax_sum_anchor_3, argmax_sum_anchor_3], max_sum_anchor[argmax_sum_anchor_3]) / (1.0 + rest_sum_anchor[argmax_sum_anchor_3])
+        factor_10 = -_exp_difference(scale * sum_anchor[argmax_sum_anchor_3, argmax_sum_anchor_3], max_sum_anchor[argmax_sum_anchor_3], wide) / (1.0 + rest_sum_anchor[argmax_sum_anchor_3])
         factor_12 = factor_11 * ((sample_weights[argmax_sum_anchor_3]) if weighted else 1.0)
         seed_4 = seed[i]
         exp_sum_anchor_own_3 = exp_sum_anchor_own[i]
@@ -1884,6 +1951,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,))
     strips = np.empty((3, 512,))
@@ -1925,7 +1993,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor, wide)
                     exp_sum_anchor[j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                 _interleave(4)
@@ -1987,6 +2055,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,))
     strips = np.empty((1, 512,))
@@ -2053,7 +2122,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor, wide)
                     exp_sum_anchor[row, j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_2_left[i, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
@@ -2171,6 +2240,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,))
@@ -2187,19 +2257,22 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
-        peak_anchor = -np.inf
-        peak_positive = -np.inf
-        peak_negative = -np.inf
+        peak_anchor = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor = _larger(peak_anchor, magnitude_value)
+            if wide is not None:
+                peak_anchor = _larger(peak_anchor, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_2)
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            peak_negative = _larger(peak_negative, magnitude_value_3)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value_3)
         scaled_anchor_sum = 0.0
         scaled_anchor_lost = 0.0
         scaled_positive_sum = 0.0
@@ -2262,7 +2335,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                    exp_sum_a_unit = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now, wide)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
                     strips[0, place] = exp_sum_a_unit
                 _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit) - strip
@@ -2285,7 +2358,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2 = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
+                    exp_sum_a_unit_2 = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2, wide)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
                     strips[0, place] = exp_sum_a_unit_2
                 _interleave(4)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
@@ -2296,7 +2369,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
             max_sum_a_unit_3 = max_sum_a_unit[row]
             log1p_value = _log1p(rest_sum_a_unit[row])
             log1p_value_2 = _log1p(rest_sum_a_unit_2)
-            loss = (max_sum_a_unit_3 - scale * sum_a_unit[row, i]) + log1p_value + _log1p_unit((_raised_decay(max_sum_a_unit_3 - max_sum_a_unit_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)) + _positive_part(max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
+            loss = (max_sum_a_unit_3 - scale * sum_a_unit[row, i]) + log1p_value + _log1p_unit((_raised_decay(max_sum_a_unit_3 - max_sum_a_unit_2 + log1p_value - log1p_value_2, wide) * 5.421010862427522e-20), wide) + _positive_part(max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
             factor_6 = loss * sample_weight[i]
             total += factor_6
             if wanted:
@@ -2310,6 +2383,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,))
@@ -2349,19 +2423,22 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         sample_weight[i] = sample_weight_now
         seed_now = loss_scale * sample_weight_now
         seed[i] = seed_now
-        peak_anchor_now = -np.inf
-        peak_positive_now = -np.inf
-        peak_negative_now = -np.inf
+        peak_anchor_now = 1.0 if wide is None else -np.inf
+        peak_positive_now = 1.0 if wide is None else -np.inf
+        peak_negative_now = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
+            if wide is not None:
+                peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
+            if wide is not None:
+                peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            peak_negative_now = _larger(peak_negative_now, magnitude_value_3)
+            if wide is not None:
+                peak_negative_now = _larger(peak_negative_now, magnitude_value_3)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         peak_negative[i] = peak_negative_now
@@ -2434,7 +2511,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now, wide)
                     exp_sum_a_unit[j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else 0.0)
@@ -2462,7 +2539,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now, wide)
                     exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
                 _interleave(4)
@@ -2478,7 +2555,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             log1p_value = _log1p(rest_sum_a_unit_3)
             log1p_value_2 = _log1p(rest_sum_a_unit_2_now)
             term = max_sum_a_unit_3 - max_sum_a_unit_2_now + log1p_value - log1p_value_2
-            decay = (_raised_decay(term) * 5.421010862427522e-20)
+            decay = (_raised_decay(term, wide) * 5.421010862427522e-20)
             factor_6 = decay / (1.0 + decay)
             sigmoid_minus = ((factor_6) if term >= 0 else ((1.0 / (1.0 + decay))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_7 = seed_2 * sigmoid_minus / (1.0 + rest_sum_a_unit_2_now)
@@ -2488,7 +2565,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 a_unit_2 = a_unit[i, f_30]
                 sum_h_unit_right[row, f_30] = factor_7 * a_unit_2
                 sum_p_unit_right[row, f_30] = factor_8 * a_unit_2
-            loss = (max_sum_a_unit_3 - scale * sum_a_unit[row, i]) + log1p_value + _log1p_unit(decay) + _positive_part(max_sum_a_unit_2_now - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
+            loss = (max_sum_a_unit_3 - scale * sum_a_unit[row, i]) + log1p_value + _log1p_unit(decay, wide) + _positive_part(max_sum_a_unit_2_now - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
             sample_weight_2 = sample_weight[i]
             factor_9 = loss * sample_weight_2
             total += factor_9
@@ -2517,7 +2594,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             rest_sum_a_unit_2_3 = rest_sum_a_unit_2[i]
             log1p_value_4 = _log1p(rest_sum_a_unit_2_3)
             term_4 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + log1p_value_3 - log1p_value_4
-            decay_2 = (_raised_decay(term_4) * 5.421010862427522e-20)
+            decay_2 = (_raised_decay(term_4, wide) * 5.421010862427522e-20)
             factor_10 = decay_2 / (1.0 + decay_2)
             sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_4 >= 0 else factor_10 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_5 = -1.0 + exp_sum_a_unit_own[i] * sigmoid_plus_2 / term_3
@@ -2549,7 +2626,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         seed_4 = seed[j_29]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_29]
         term_6 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_5) - _log1p(rest_sum_a_unit_2[j_29])
-        decay_3 = (_raised_decay(term_6) * 5.421010862427522e-20)
+        decay_3 = (_raised_decay(term_6, wide) * 5.421010862427522e-20)
         term_7 = -1.0 + exp_sum_a_unit_own[j_29] * (((1.0 / (1.0 + decay_3))) if term_6 >= 0 else (decay_3 / (1.0 + decay_3)) if term_6 < 0.0 else np.nan) / (1.0 + rest_sum_a_unit_5)
         factor_15 = seed_4 * term_7
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -2578,6 +2655,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,))
     max_sum_a_unit_2_now_row = np.empty((n,))
@@ -2638,19 +2716,22 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_anchor_now = -np.inf
-        peak_positive_now = -np.inf
-        peak_negative_now = -np.inf
+        peak_anchor_now = 1.0 if wide is None else -np.inf
+        peak_positive_now = 1.0 if wide is None else -np.inf
+        peak_negative_now = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
+            if wide is not None:
+                peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
+            if wide is not None:
+                peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            peak_negative_now = _larger(peak_negative_now, magnitude_value_3)
+            if wide is not None:
+                peak_negative_now = _larger(peak_negative_now, magnitude_value_3)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         peak_negative[i] = peak_negative_now
@@ -2742,7 +2823,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[i, j_207], max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[i, j_207], max_sum_a_unit_now, wide)
                     exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else 0.0)
@@ -2802,7 +2883,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now, wide)
                     exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
                 _interleave(4)
@@ -2817,7 +2898,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit_3 = max_sum_a_unit[i]
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
             term_4 = max_sum_a_unit_3 - max_sum_a_unit_2_now + _log1p(rest_sum_a_unit_3) - _log1p(rest_sum_a_unit_2_now)
-            decay = (_raised_decay(term_4) * 5.421010862427522e-20)
+            decay = (_raised_decay(term_4, wide) * 5.421010862427522e-20)
             factor_15 = decay / (1.0 + decay)
             sigmoid_minus = ((factor_15) if term_4 >= 0 else ((1.0 / (1.0 + decay))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_16 = seed_2 * sigmoid_minus / term_3
@@ -2938,7 +3019,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit_2_2 = max_sum_a_unit_2[i]
             rest_sum_a_unit_2_3 = rest_sum_a_unit_2[i]
             term_11 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + _log1p(rest_sum_a_unit_4) - _log1p(rest_sum_a_unit_2_3)
-            decay_2 = (_raised_decay(term_11) * 5.421010862427522e-20)
+            decay_2 = (_raised_decay(term_11, wide) * 5.421010862427522e-20)
             factor_43 = decay_2 / (1.0 + decay_2)
             sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_11 >= 0 else factor_43 if term_11 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_12 = -1.0 + exp_sum_a_unit_own_3 * sigmoid_plus_2 / term_10
@@ -3010,7 +3091,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         rest_sum_a_unit_5 = rest_sum_a_unit[j_29]
         term_15 = 1.0 + rest_sum_a_unit_5
         term_16 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_5) - _log1p(rest_sum_a_unit_2[j_29])
-        decay_3 = (_raised_decay(term_16) * 5.421010862427522e-20)
+        decay_3 = (_raised_decay(term_16, wide) * 5.421010862427522e-20)
         factor_60 = decay_3 / (1.0 + decay_3)
         case_3 = (((1.0 / (1.0 + decay_3))) if term_16 >= 0 else factor_60 if term_16 < 0.0 else np.nan)
         term_17 = -1.0 + exp_sum_a_unit_own_4 * case_3 / term_15
@@ -3024,7 +3105,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         max_sum_a_unit_5 = max_sum_a_unit[argmax_sum_a_unit_4]
         rest_sum_a_unit_6 = rest_sum_a_unit[argmax_sum_a_unit_4]
         term_18 = max_sum_a_unit_5 - max_sum_a_unit_2[argmax_sum_a_unit_4] + _log1p(rest_sum_a_unit_6) - _log1p(rest_sum_a_unit_2[argmax_sum_a_unit_4])
-        decay_4 = (_raised_decay(term_18) * 5.421010862427522e-20)
+        decay_4 = (_raised_decay(term_18, wide) * 5.421010862427522e-20)
         factor_66 = decay_4 / (1.0 + decay_4)
         case_4 = ((factor_66) if term_18 >= 0 else ((1.0 / (1.0 + decay_4))) if term_18 < 0.0 else np.nan)
         case_5 = ((sample_weights[argmax_sum_a_unit_4]) if weighted else 1.0)
@@ -3032,7 +3113,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         case_6 = (((1.0 / (1.0 + decay_4))) if term_18 >= 0 else factor_66 if term_18 < 0.0 else np.nan)
         factor_69 = factor_67 * case_6 * case_5 * ratio_value_10
         factor_70 = math.sqrt(scaled_positive[argmax_sum_a_unit_4]) * _positive_part(peak_positive[argmax_sum_a_unit_4])
-        exp_difference_value = _exp_difference(scale * sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4], max_sum_a_unit_5)
+        exp_difference_value = _exp_difference(scale * sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4], max_sum_a_unit_5, wide)
         factor_71 = exp_difference_value / (1.0 + rest_sum_a_unit_6)
         factor_73 = factor_72 * case_6 * case_4 * case_5 * ratio_value_10
         factor_74 = -exp_difference_value / (1.0 + rest_sum_a_unit_6)
@@ -3151,6 +3232,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,))
     max_sum_a_unit_2_row = np.empty((n,))
@@ -3172,19 +3254,22 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_anchor = -np.inf
-        peak_positive = -np.inf
-        peak_negative = -np.inf
+        peak_anchor = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor = _larger(peak_anchor, magnitude_value)
+            if wide is not None:
+                peak_anchor = _larger(peak_anchor, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_2)
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            peak_negative = _larger(peak_negative, magnitude_value_3)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value_3)
         scaled_anchor_sum = 0.0
         scaled_anchor_lost = 0.0
         scaled_positive_sum = 0.0
@@ -3261,7 +3346,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now, wide)
                     exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                 _interleave(4)
@@ -3313,7 +3398,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2)
+                    exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2, wide)
                     exp_sum_a_unit_2[j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
                 _interleave(4)
@@ -3331,7 +3416,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             rest_sum_a_unit_3 = rest_sum_a_unit[row]
             log1p_value = _log1p(rest_sum_a_unit_3)
             log1p_value_2 = _log1p(rest_sum_a_unit_2)
-            decay = (_raised_decay(max_sum_a_unit_3 - max_sum_a_unit_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)
+            decay = (_raised_decay(max_sum_a_unit_3 - max_sum_a_unit_2 + log1p_value - log1p_value_2, wide) * 5.421010862427522e-20)
             factor_9 = decay / (1.0 + decay)
             case = ((factor_9) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else ((1.0 / (1.0 + decay))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
             factor_10 = seed_3 * case / (1.0 + rest_sum_a_unit_2)
@@ -3408,6 +3493,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,))
     max_sum_a_unit_2_now_row = np.empty((n,))
@@ -3476,19 +3562,22 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_anchor_now = -np.inf
-        peak_positive_now = -np.inf
-        peak_negative_now = -np.inf
+        peak_anchor_now = 1.0 if wide is None else -np.inf
+        peak_positive_now = 1.0 if wide is None else -np.inf
+        peak_negative_now = 1.0 if wide is None else -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
+            if wide is not None:
+                peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
+            if wide is not None:
+                peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            peak_negative_now = _larger(peak_negative_now, magnitude_value_3)
+            if wide is not None:
+                peak_negative_now = _larger(peak_negative_now, magnitude_value_3)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         peak_negative[i] = peak_negative_now
@@ -3615,7 +3704,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now, wide)
                     exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else 0.0)
@@ -3647,7 +3736,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now, wide)
                     exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
                 _interleave(4)
@@ -3661,7 +3750,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit_3 = max_sum_a_unit[i]
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
             term = max_sum_a_unit_3 - max_sum_a_unit_2_now + _log1p(rest_sum_a_unit_3) - _log1p(rest_sum_a_unit_2_now)
-            decay = (_raised_decay(term) * 5.421010862427522e-20)
+            decay = (_raised_decay(term, wide) * 5.421010862427522e-20)
             factor_9 = decay / (1.0 + decay)
             sigmoid_minus = ((factor_9) if term >= 0 else ((1.0 / (1.0 + decay))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_10 = seed_2 * sigmoid_minus / (1.0 + rest_sum_a_unit_2_now)
@@ -3693,7 +3782,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit_2_2 = max_sum_a_unit_2[i]
             rest_sum_a_unit_2_3 = rest_sum_a_unit_2[i]
             term_4 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + _log1p(rest_sum_a_unit_4) - _log1p(rest_sum_a_unit_2_3)
-            decay_2 = (_raised_decay(term_4) * 5.421010862427522e-20)
+            decay_2 = (_raised_decay(term_4, wide) * 5.421010862427522e-20)
             factor_12 = decay_2 / (1.0 + decay_2)
             sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_4 >= 0 else factor_12 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_5 = -1.0 + exp_sum_a_unit_own_2 * sigmoid_plus_2 / term_3
@@ -3796,7 +3885,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit_2_3 = max_sum_a_unit_2[i]
             rest_sum_a_unit_6 = rest_sum_a_unit[i]
             term_14 = max_sum_a_unit_5 - max_sum_a_unit_2_3 + _log1p(rest_sum_a_unit_6) - _log1p(rest_sum_a_unit_2_4)
-            decay_3 = (_raised_decay(term_14) * 5.421010862427522e-20)
+            decay_3 = (_raised_decay(term_14, wide) * 5.421010862427522e-20)
             factor_24 = decay_3 / (1.0 + decay_3)
             sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_14 >= 0 else factor_24 if term_14 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_25 = term_13 * sigmoid_plus_3 / term_9
@@ -3858,7 +3947,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit_2_4 = max_sum_a_unit_2[i]
             rest_sum_a_unit_2_6 = rest_sum_a_unit_2[i]
             term_20 = max_sum_a_unit_6 - max_sum_a_unit_2_4 + _log1p(rest_sum_a_unit_7) - _log1p(rest_sum_a_unit_2_6)
-            decay_4 = (_raised_decay(term_20) * 5.421010862427522e-20)
+            decay_4 = (_raised_decay(term_20, wide) * 5.421010862427522e-20)
             factor_36 = decay_4 / (1.0 + decay_4)
             sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_20 >= 0 else factor_36 if term_20 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_21 = -1.0 + exp_sum_a_unit_own_3 * sigmoid_plus_4 / term_19
@@ -3943,7 +4032,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         exp_sum_a_unit_own_4 = exp_sum_a_unit_own[j_29]
         rest_sum_a_unit_8 = rest_sum_a_unit[j_29]
         term_26 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_8) - _log1p(rest_sum_a_unit_2[j_29])
-        decay_5 = (_raised_decay(term_26) * 5.421010862427522e-20)
+        decay_5 = (_raised_decay(term_26, wide) * 5.421010862427522e-20)
         factor_63 = decay_5 / (1.0 + decay_5)
         case = (((1.0 / (1.0 + decay_5))) if term_26 >= 0 else factor_63 if term_26 < 0.0 else np.nan)
         term_27 = -1.0 + exp_sum_a_unit_own_4 * case / (1.0 + rest_sum_a_unit_8)
@@ -4011,6 +4100,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
@@ -4052,7 +4142,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                    exp_sum_anchor = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now, wide)  # exp_difference(scale*sum_anchor, max_sum_anchor)
                     strips[0, place] = exp_sum_anchor
                 _interleave(4)
                 apart = np.uint64(argmax_sum_anchor) - strip
@@ -4075,7 +4165,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2 = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
+                    exp_sum_anchor_2 = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2, wide)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
                     strips[0, place] = exp_sum_anchor_2
                 _interleave(4)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
@@ -4086,7 +4176,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
             max_sum_anchor_3 = max_sum_anchor[row]
             log1p_value = _log1p(rest_sum_anchor[row])
             log1p_value_2 = _log1p(rest_sum_anchor_2)
-            loss = (max_sum_anchor_3 - scale * sum_anchor[row, i]) + log1p_value + _log1p_unit((_raised_decay(max_sum_anchor_3 - max_sum_anchor_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)) + _positive_part(max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value)
+            loss = (max_sum_anchor_3 - scale * sum_anchor[row, i]) + log1p_value + _log1p_unit((_raised_decay(max_sum_anchor_3 - max_sum_anchor_2 + log1p_value - log1p_value_2, wide) * 5.421010862427522e-20), wide) + _positive_part(max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value)
             factor_3 = loss * sample_weight[i]
             total += factor_3
             if wanted:
@@ -4100,6 +4190,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
@@ -4161,7 +4252,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now, wide)
                     exp_sum_anchor[j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_4_left[i, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
@@ -4189,7 +4280,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2_now)
+                    exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2_now, wide)
                     exp_sum_anchor_2[i, j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
                 _interleave(4)
@@ -4205,7 +4296,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             log1p_value = _log1p(rest_sum_anchor_3)
             log1p_value_2 = _log1p(rest_sum_anchor_2_now)
             term = max_sum_anchor_3 - max_sum_anchor_2_now + log1p_value - log1p_value_2
-            decay = (_raised_decay(term) * 5.421010862427522e-20)
+            decay = (_raised_decay(term, wide) * 5.421010862427522e-20)
             factor_3 = decay / (1.0 + decay)
             sigmoid_minus = ((factor_3) if term >= 0 else ((1.0 / (1.0 + decay))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_4 = seed_2 * sigmoid_minus / (1.0 + rest_sum_anchor_2_now)
@@ -4215,7 +4306,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                 a_2 = np.float64(anchor[i, d_10])
                 sum_negative_right[row, d_10] = factor_4 * a_2
                 sum_positive_right[row, d_10] = factor_5 * a_2
-            loss = (max_sum_anchor_3 - scale * sum_anchor[row, i]) + log1p_value + _log1p_unit(decay) + _positive_part(max_sum_anchor_2_now - max_sum_anchor_3 + log1p_value_2 - log1p_value)
+            loss = (max_sum_anchor_3 - scale * sum_anchor[row, i]) + log1p_value + _log1p_unit(decay, wide) + _positive_part(max_sum_anchor_2_now - max_sum_anchor_3 + log1p_value_2 - log1p_value)
             sample_weight_2 = sample_weight[i]
             factor_6 = loss * sample_weight_2
             total += factor_6
@@ -4243,7 +4334,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             log1p_value_3 = _log1p(rest_sum_anchor_4)
             log1p_value_4 = _log1p(rest_sum_anchor_2_2)
             term_3 = max_sum_anchor_4 - max_sum_anchor_2_2 + log1p_value_3 - log1p_value_4
-            decay_2 = (_raised_decay(term_3) * 5.421010862427522e-20)
+            decay_2 = (_raised_decay(term_3, wide) * 5.421010862427522e-20)
             factor_7 = decay_2 / (1.0 + decay_2)
             sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_3 >= 0 else factor_7 if term_3 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_4 = -1.0 + exp_sum_anchor_own[i] * sigmoid_plus_2 / (1.0 + rest_sum_anchor_4)
@@ -4266,7 +4357,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
             log1p_value_6 = _log1p(rest_sum_anchor_2_3)
             term_6 = max_sum_anchor_5 - max_sum_anchor_2_3 + log1p_value_5 - log1p_value_6
-            decay_3 = (_raised_decay(term_6) * 5.421010862427522e-20)
+            decay_3 = (_raised_decay(term_6, wide) * 5.421010862427522e-20)
             factor_9 = decay_3 / (1.0 + decay_3)
             sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_6 >= 0 else factor_9 if term_6 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_7 = -1.0 + exp_sum_anchor_own[i] * sigmoid_plus_3 / term_5
@@ -4287,6 +4378,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_now_row = np.empty((n,))
@@ -4360,7 +4452,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[i, j_114], max_sum_anchor_now)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[i, j_114], max_sum_anchor_now, wide)
                     exp_sum_anchor[i, j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_4_left[i, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
@@ -4403,7 +4495,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2_now)
+                    exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2_now, wide)
                     exp_sum_anchor_2[i, j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
                 _interleave(4)
@@ -4418,7 +4510,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor_3 = max_sum_anchor[i]
             rest_sum_anchor_3 = rest_sum_anchor[i]
             term_4 = max_sum_anchor_3 - max_sum_anchor_2_now + _log1p(rest_sum_anchor_3) - _log1p(rest_sum_anchor_2_now)
-            decay = (_raised_decay(term_4) * 5.421010862427522e-20)
+            decay = (_raised_decay(term_4, wide) * 5.421010862427522e-20)
             factor_5 = decay / (1.0 + decay)
             sigmoid_minus = ((factor_5) if term_4 >= 0 else ((1.0 / (1.0 + decay))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_6 = seed_2 * sigmoid_minus / term_3
@@ -4479,7 +4571,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor_4 = max_sum_anchor[i]
             max_sum_anchor_2_2 = max_sum_anchor_2[i]
             term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_4) - _log1p(rest_sum_anchor_2_2)
-            decay_2 = (_raised_decay(term_9) * 5.421010862427522e-20)
+            decay_2 = (_raised_decay(term_9, wide) * 5.421010862427522e-20)
             factor_14 = decay_2 / (1.0 + decay_2)
             sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_9 >= 0 else factor_14 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_10 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_2 / term_8
@@ -4508,7 +4600,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor_2_3 = max_sum_anchor_2[i]
             rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
             term_12 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_5) - _log1p(rest_sum_anchor_2_3)
-            decay_3 = (_raised_decay(term_12) * 5.421010862427522e-20)
+            decay_3 = (_raised_decay(term_12, wide) * 5.421010862427522e-20)
             factor_18 = decay_3 / (1.0 + decay_3)
             sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_12 >= 0 else factor_18 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_13 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_3 / term_11
@@ -4535,13 +4627,13 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         max_sum_anchor_6 = max_sum_anchor[argmax_sum_anchor_5]
         rest_sum_anchor_7 = rest_sum_anchor[argmax_sum_anchor_5]
         term_15 = max_sum_anchor_6 - max_sum_anchor_2[argmax_sum_anchor_5] + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2[argmax_sum_anchor_5])
-        decay_4 = (_raised_decay(term_15) * 5.421010862427522e-20)
+        decay_4 = (_raised_decay(term_15, wide) * 5.421010862427522e-20)
         factor_20 = decay_4 / (1.0 + decay_4)
         sigmoid_minus_4 = ((factor_20) if term_15 >= 0 else ((1.0 / (1.0 + decay_4))) if term_15 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
         factor_21 = scale * sigmoid_minus_4
         sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_15 >= 0 else factor_20 if term_15 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         factor_22 = scale * sigmoid_plus_4
-        exp_difference_value = _exp_difference(scale * sum_anchor[argmax_sum_anchor_5, argmax_sum_anchor_5], max_sum_anchor_6)
+        exp_difference_value = _exp_difference(scale * sum_anchor[argmax_sum_anchor_5, argmax_sum_anchor_5], max_sum_anchor_6, wide)
         factor_23 = exp_difference_value / (1.0 + rest_sum_anchor_7)
         factor_24 = square_2 * sigmoid_plus_4 * sigmoid_minus_4
         factor_25 = -exp_difference_value / (1.0 + rest_sum_anchor_7)
@@ -4553,7 +4645,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         rest_sum_anchor_8 = rest_sum_anchor[i]
         rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
         term_16 = max_sum_anchor_7 - max_sum_anchor_2_4 + _log1p(rest_sum_anchor_8) - _log1p(rest_sum_anchor_2_4)
-        decay_5 = (_raised_decay(term_16) * 5.421010862427522e-20)
+        decay_5 = (_raised_decay(term_16, wide) * 5.421010862427522e-20)
         factor_28 = decay_5 / (1.0 + decay_5)
         sigmoid_minus_5 = ((factor_28) if term_16 >= 0 else ((1.0 / (1.0 + decay_5))) if term_16 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
         factor_29 = scale * sigmoid_minus_5
@@ -4584,6 +4676,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_row = np.empty((n,))
@@ -4644,7 +4737,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now, wide)
                     exp_sum_anchor[row, j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                 _interleave(4)
@@ -4696,7 +4789,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2)
+                    exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2, wide)
                     exp_sum_anchor_2[j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
                 _interleave(4)
@@ -4714,7 +4807,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             rest_sum_anchor_3 = rest_sum_anchor[row]
             log1p_value = _log1p(rest_sum_anchor_3)
             log1p_value_2 = _log1p(rest_sum_anchor_2)
-            decay = (_raised_decay(max_sum_anchor_3 - max_sum_anchor_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)
+            decay = (_raised_decay(max_sum_anchor_3 - max_sum_anchor_2 + log1p_value - log1p_value_2, wide) * 5.421010862427522e-20)
             factor_6 = decay / (1.0 + decay)
             case = ((factor_6) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else ((1.0 / (1.0 + decay))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
             factor_7 = seed_3 * case / (1.0 + rest_sum_anchor_2)
@@ -4791,6 +4884,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_now_row = np.empty((n,))
@@ -4896,7 +4990,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[i, j_114], max_sum_anchor_now)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[i, j_114], max_sum_anchor_now, wide)
                     exp_sum_anchor[row, j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                     sum_anchor_4_left[i, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
@@ -4928,7 +5022,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[i, j_116], max_sum_anchor_2_now)
+                    exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[i, j_116], max_sum_anchor_2_now, wide)
                     exp_sum_anchor_2[i, j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
                 _interleave(4)
@@ -4942,7 +5036,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor_3 = max_sum_anchor[i]
             rest_sum_anchor_3 = rest_sum_anchor[i]
             term = max_sum_anchor_3 - max_sum_anchor_2_now + _log1p(rest_sum_anchor_3) - _log1p(rest_sum_anchor_2_now)
-            decay = (_raised_decay(term) * 5.421010862427522e-20)
+            decay = (_raised_decay(term, wide) * 5.421010862427522e-20)
             factor_3 = decay / (1.0 + decay)
             sigmoid_minus = ((factor_3) if term >= 0 else ((1.0 / (1.0 + decay))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_4 = seed_2 * sigmoid_minus / (1.0 + rest_sum_anchor_2_now)
@@ -5033,7 +5127,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor_2_2 = max_sum_anchor_2[i]
             rest_sum_anchor_5 = rest_sum_anchor[i]
             term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_5) - _log1p(rest_sum_anchor_2_2)
-            decay_2 = (_raised_decay(term_9) * 5.421010862427522e-20)
+            decay_2 = (_raised_decay(term_9, wide) * 5.421010862427522e-20)
             factor_15 = decay_2 / (1.0 + decay_2)
             sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_9 >= 0 else factor_15 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_16 = term_8 * sigmoid_plus_2 / term_4
@@ -5097,7 +5191,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor_5 = max_sum_anchor[i]
             max_sum_anchor_2_3 = max_sum_anchor_2[i]
             term_14 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_3)
-            decay_3 = (_raised_decay(term_14) * 5.421010862427522e-20)
+            decay_3 = (_raised_decay(term_14, wide) * 5.421010862427522e-20)
             factor_26 = decay_3 / (1.0 + decay_3)
             sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_14 >= 0 else factor_26 if term_14 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_15 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_3 / (1.0 + rest_sum_anchor_6)
@@ -5147,7 +5241,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor_2_4 = max_sum_anchor_2[i]
             rest_sum_anchor_2_5 = rest_sum_anchor_2[i]
             term_19 = max_sum_anchor_6 - max_sum_anchor_2_4 + _log1p(rest_sum_anchor_8) - _log1p(rest_sum_anchor_2_5)
-            decay_4 = (_raised_decay(term_19) * 5.421010862427522e-20)
+            decay_4 = (_raised_decay(term_19, wide) * 5.421010862427522e-20)
             factor_31 = decay_4 / (1.0 + decay_4)
             sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_19 >= 0 else factor_31 if term_19 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_20 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_4 / term_18

@@ -68,6 +68,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -103,6 +113,25 @@ def _sum_of_16(typing_context, block, start):
     return block.dtype(block, start), _sum_of(16)
 
 
+@intrinsic
+def _fetch(typing_context, array, row, place):
+    """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""
+
+    def build(context, builder, signature, arguments):
+        matrix = context.make_array(signature.args[0])(context, builder, arguments[0])
+        offset = cgutils.intp_t(0)
+        for k, step in zip(arguments[1:], cgutils.unpack_tuple(builder, matrix.strides)):
+            offset = builder.add(offset, builder.mul(k, step))
+        byte = cgutils.ir.IntType(8).as_pointer()
+        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        return context.get_dummy_value()
+
+    return types.none(array, row, place), build
+
+
 @intrinsic(prefer_literal=True)
 def _interleave(typing_context, count):
     """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
@@ -127,48 +156,74 @@ def _interleave(typing_context, count):
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_down(x):
+def _exp_down(x, wide):
     """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
     start = 6755399441056895.0
     shifted = _fma(x, 1.4426950408889634, start)
     k = shifted - start
-    far = _fma(k, -0.6931471805598903, x)
-    r = _fma(k, -5.497923018708371e-14, far)
-    lost = _fma(k, -5.497923018708371e-14, far - r)
-    p = 2.5000138477544315e-08
-    p = _fma(p, r, 2.7630231079734025e-07)
-    p = _fma(p, r, 2.7557586027721585e-06)
-    p = _fma(p, r, 2.4801493141975984e-05)
-    p = _fma(p, r, 0.00019841269507081893)
-    p = _fma(p, r, 0.0013888888943594995)
-    p = _fma(p, r, 0.008333333333494177)
-    p = _fma(p, r, 0.04166666666653026)
-    p = _fma(p, r, 0.16666666666666413)
-    p = _fma(p, r, 0.5000000000000011)
-    p = _fma(p * r, r, lost) + r + 1.0
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power * 2.938735877055719e-39
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _log1p_unit(x):
+def _log1p_unit(x, wide):
     """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
     upper = x > 0.5625
     f = 0.5 * x - 0.5 if upper else x
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
-    p = 0.14313826710139826
-    p = _fma(p, z, 0.1309637772061596)
-    p = _fma(p, z, 0.15396233653191638)
-    p = _fma(p, z, 0.1818149023738652)
-    p = _fma(p, z, 0.22222227596033356)
-    p = _fma(p, z, 0.28571428522817993)
-    p = _fma(p, z, 0.4000000000021237)
-    p = _fma(p, z, 0.6666666666666635)
-    half = 0.5 * f
-    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), (5.497923018708371e-14 if upper else 0.0)))
-    return (0.6931471805598903 if upper else 0.0) + (f - near)
+    if wide is None:
+        p = 0.15828821927210962
+        p = _fma(p, z, 0.15184968932180049)
+        p = _fma(p, z, 0.18189955644796668)
+        p = _fma(p, z, 0.22222041177394491)
+        p = _fma(p, z, 0.28571430718364477)
+        p = _fma(p, z, 0.3999999998795267)
+        p = _fma(p, z, 0.666666666666895)
+        y = _fma(p * z, s, s + s)
+        y += 0.6931471805599453 if upper else 0.0
+    else:
+        p = 0.14313826710139826
+        p = _fma(p, z, 0.1309637772061596)
+        p = _fma(p, z, 0.15396233653191638)
+        p = _fma(p, z, 0.1818149023738652)
+        p = _fma(p, z, 0.22222227596033356)
+        p = _fma(p, z, 0.28571428522817993)
+        p = _fma(p, z, 0.4000000000021237)
+        p = _fma(p, z, 0.6666666666666635)
+        half = 0.5 * f
+        near = _fma(half, f, -_fma(s, _fma(p, z, half * f), (5.497923018708371e-14 if upper else 0.0)))
+        y = f - near
+        y += 0.6931471805598903 if upper else 0.0
+    return y
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -226,12 +281,12 @@ def _block_sum(block, count: int) -> float:
 
 
 @njit(nogil=True, error_model="numpy")
-def _decay_of_sum(terms) -> float:
+def _decay_of_sum(terms, wide) -> float:
     """exp(-|x|) of a sum, multiplied by what rounding took from the sum."""
     total, lost = 0.0, 0.0
     for x in terms:
         total, lost = _plus(total, lost, x)
-    e = _exp_down(-abs(total))
+    e = _exp_down(-abs(total), wide)
     return e + e * (lost if total < 0.0 else -lost) if e > 0.0 else e
 
 
@@ -247,6 +302,7 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
     n = data_score.shape[0]
     k = noise_score.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(data_score)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,))
     total = 0.0
@@ -258,18 +314,21 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
         sum_noise_log_noise_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(k), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(k) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(noise_log_noise, i + 1, strip + ahead)
+                _fetch(noise_score, i + 1, strip + ahead)
             for place in range(length):
                 q_1 = strip + place
                 v = np.float64(noise_score[i, q_1])
                 b = np.float64(noise_log_noise[i, q_1])
-                term = -_log1p_unit(_decay_of_sum((-v, b, log_value))) - _positive_part(v - b + factor)
+                term = -_log1p_unit(_decay_of_sum((-v, b, log_value), wide), wide) - _positive_part(v - b + factor)
                 strips[0, place] = term
             _interleave(4)
             sum_noise_log_noise_sum, sum_noise_log_noise_lost = _plus(sum_noise_log_noise_sum, sum_noise_log_noise_lost, _block_sum(strips[0], length))
         sum_noise_log_noise = _completed(sum_noise_log_noise_sum, sum_noise_log_noise_lost)
         u = np.float64(data_score[i])
         a = np.float64(data_log_noise[i])
-        loss = -sum_noise_log_noise + _log1p_unit(_decay_of_sum((-u, a, log_value))) + _positive_part(a - u + log_value)
+        loss = -sum_noise_log_noise + _log1p_unit(_decay_of_sum((-u, a, log_value), wide), wide) + _positive_part(a - u + log_value)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -283,6 +342,7 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
     n = data_score.shape[0]
     k = noise_score.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(data_score)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,))
     total = 0.0
@@ -293,7 +353,7 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
         seed = sample_weight * loss_scale
         u = np.float64(data_score[i])
         a = np.float64(data_log_noise[i])
-        decay_of_sum_value = _decay_of_sum((-u, a, log_value))
+        decay_of_sum_value = _decay_of_sum((-u, a, log_value), wide)
         term = a - u + log_value
         sigmoid_plus = (((1.0 / (1.0 + decay_of_sum_value))) if term >= 0 else (decay_of_sum_value / (1.0 + decay_of_sum_value)) if term < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
         gradient_data_score[i] = -seed * sigmoid_plus
@@ -301,18 +361,21 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
         sum_noise_log_noise_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(k), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(k) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(noise_log_noise, i + 1, strip + ahead)
+                _fetch(noise_score, i + 1, strip + ahead)
             for place in range(length):
                 q_1 = strip + place
                 v = np.float64(noise_score[i, q_1])
                 b = np.float64(noise_log_noise[i, q_1])
-                decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value))
-                term_2 = -_log1p_unit(decay_of_sum_value_2) - _positive_part(v - b + factor)
+                decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value), wide)
+                term_2 = -_log1p_unit(decay_of_sum_value_2, wide) - _positive_part(v - b + factor)
                 strips[0, place] = term_2
                 gradient_noise_score[i, q_1] = seed * ((decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)
             _interleave(4)
             sum_noise_log_noise_sum, sum_noise_log_noise_lost = _plus(sum_noise_log_noise_sum, sum_noise_log_noise_lost, _block_sum(strips[0], length))
         sum_noise_log_noise = _completed(sum_noise_log_noise_sum, sum_noise_log_noise_lost)
-        loss = -sum_noise_log_noise + _log1p_unit(decay_of_sum_value) + _positive_part(term)
+        loss = -sum_noise_log_noise + _log1p_unit(decay_of_sum_value, wide) + _positive_part(term)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -326,13 +389,14 @@ def gradient_and_hessian(data_score, noise_score, data_log_noise, noise_log_nois
     n = data_score.shape[0]
     k = noise_score.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(data_score)
     log_value = _log(k)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         u = np.float64(data_score[i])
         a = np.float64(data_log_noise[i])
-        decay_of_sum_value = _decay_of_sum((-u, a, log_value))
+        decay_of_sum_value = _decay_of_sum((-u, a, log_value), wide)
         factor = decay_of_sum_value / (1.0 + decay_of_sum_value)
         sigmoid_plus = (((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value >= 0 else factor if a - u + log_value < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
         gradient_data_score[i] = -seed * sigmoid_plus
@@ -341,7 +405,7 @@ def gradient_and_hessian(data_score, noise_score, data_log_noise, noise_log_nois
         for k_2 in range(k):
             v = np.float64(noise_score[i, k_2])
             b = np.float64(noise_log_noise[i, k_2])
-            decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value))
+            decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value), wide)
             factor_2 = decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)
             sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
             gradient_noise_score[i, k_2] = seed * sigmoid_minus_2
@@ -356,6 +420,7 @@ def hessian_product(data_score, noise_score, data_log_noise, noise_log_noise, sa
     n = data_score.shape[0]
     k = noise_score.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(data_score)
     log_value = _log(k)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -363,7 +428,7 @@ def hessian_product(data_score, noise_score, data_log_noise, noise_log_noise, sa
         v_u = np.float64(direction_data_score[i])
         u = np.float64(data_score[i])
         a = np.float64(data_log_noise[i])
-        decay_of_sum_value = _decay_of_sum((-u, a, log_value))
+        decay_of_sum_value = _decay_of_sum((-u, a, log_value), wide)
         factor = decay_of_sum_value / (1.0 + decay_of_sum_value)
         sigmoid_plus = (((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value >= 0 else factor if a - u + log_value < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
         sigmoid_minus = ((factor) if a - u + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
@@ -372,7 +437,7 @@ def hessian_product(data_score, noise_score, data_log_noise, noise_log_noise, sa
             v_v = np.float64(direction_noise_score[i, k_2])
             v = np.float64(noise_score[i, k_2])
             b = np.float64(noise_log_noise[i, k_2])
-            decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value))
+            decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value), wide)
             factor_2 = decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)
             sigmoid_plus_2 = (((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value >= 0 else factor_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
             sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))

@@ -69,6 +69,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -117,6 +127,25 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic
+def _fetch(typing_context, array, row, place):
+    """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""
+
+    def build(context, builder, signature, arguments):
+        matrix = context.make_array(signature.args[0])(context, builder, arguments[0])
+        offset = cgutils.intp_t(0)
+        for k, step in zip(arguments[1:], cgutils.unpack_tuple(builder, matrix.strides)):
+            offset = builder.add(offset, builder.mul(k, step))
+        byte = cgutils.ir.IntType(8).as_pointer()
+        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        return context.get_dummy_value()
+
+    return types.none(array, row, place), build
+
+
 @intrinsic(prefer_literal=True)
 def _interleave(typing_context, count):
     """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
@@ -141,26 +170,39 @@ def _interleave(typing_context, count):
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_down(x):
+def _exp_down(x, wide):
     """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
     start = 6755399441056895.0
     shifted = _fma(x, 1.4426950408889634, start)
     k = shifted - start
-    far = _fma(k, -0.6931471805598903, x)
-    r = _fma(k, -5.497923018708371e-14, far)
-    lost = _fma(k, -5.497923018708371e-14, far - r)
-    p = 2.5000138477544315e-08
-    p = _fma(p, r, 2.7630231079734025e-07)
-    p = _fma(p, r, 2.7557586027721585e-06)
-    p = _fma(p, r, 2.4801493141975984e-05)
-    p = _fma(p, r, 0.00019841269507081893)
-    p = _fma(p, r, 0.0013888888943594995)
-    p = _fma(p, r, 0.008333333333494177)
-    p = _fma(p, r, 0.04166666666653026)
-    p = _fma(p, r, 0.16666666666666413)
-    p = _fma(p, r, 0.5000000000000011)
-    p = _fma(p * r, r, lost) + r + 1.0
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power * 2.938735877055719e-39
 
@@ -246,9 +288,9 @@ def _place_of(x: float, row, count: int) -> int:
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_difference(a: float, b: float) -> float:
+def _exp_difference(a: float, b: float, wide) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
-    return _exp_down(a - b)
+    return _exp_down(a - b, wide)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -271,6 +313,7 @@ def value(logits, label, epsilon, sample_weights, value_out):
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,))
     total = 0.0
@@ -282,10 +325,12 @@ def value(logits, label, epsilon, sample_weights, value_out):
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = np.float64(logits[i, k_12])
-                exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+                exp_logits = _exp_difference(z_2, max_logits, wide)  # exp_difference(logits, max_logits)
                 strips[0, place] = exp_logits
             _interleave(4)
             apart = np.uint64(argmax_logits) - strip
@@ -295,7 +340,7 @@ def value(logits, label, epsilon, sample_weights, value_out):
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
-        loss = epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits) + (max_logits - z_y) + _log1p(rest_logits)
+        loss = epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits, wide)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits) + (max_logits - z_y) + _log1p(rest_logits)
         factor = loss * sample_weight
         total += factor
         if wanted:
@@ -309,6 +354,7 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,))
     exp_logits = np.empty((c,))
@@ -322,10 +368,13 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(gradient_logits, i, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = np.float64(logits[i, k_12])
-                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits_now = _exp_difference(z_2, max_logits, wide)
                 exp_logits[k_12] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
@@ -336,7 +385,7 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
-        exp_difference_value = _exp_difference(z_y, max_logits)
+        exp_difference_value = _exp_difference(z_y, max_logits, wide)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = epsilon * case / (1.0 + rest_logits)
         loss = factor + (max_logits - z_y) + _log1p(rest_logits)
@@ -359,6 +408,7 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     strips = np.empty((1, 512,))
     exp_logits = np.empty((c,))
     for i in range(n):
@@ -370,10 +420,14 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(gradient_logits, i, strip + ahead)
+                _fetch(hessian_logits, i, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = np.float64(logits[i, k_12])
-                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits_now = _exp_difference(z_2, max_logits, wide)
                 exp_logits[k_12] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
@@ -385,7 +439,7 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
         term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
-        exp_difference_value = _exp_difference(z_y, max_logits)
+        exp_difference_value = _exp_difference(z_y, max_logits, wide)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = seed * case * ((-1.0 - epsilon * exp_difference_value / term) if exp_difference_value / term <= 0.5 else (-1.0 - epsilon + epsilon * case / term) if exp_difference_value / term > 0.5 else np.nan) / term
         case_2 = ((1.0 + epsilon * exp_difference_value / term) if exp_difference_value / term <= 0.5 else (1.0 + epsilon - epsilon * case / term) if exp_difference_value / term > 0.5 else np.nan)
@@ -409,6 +463,7 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     strips = np.empty((1, 512,))
     exp_logits = np.empty((c,))
     for i in range(n):
@@ -420,10 +475,13 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(product_logits, i, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = np.float64(logits[i, k_12])
-                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits_now = _exp_difference(z_2, max_logits, wide)
                 exp_logits[k_12] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
@@ -453,7 +511,7 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
         v_z_y = np.float64(direction_logits[i, y])
         case = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2)) if argmax_logits == argmax_logits else np.nan)
         z_y = np.float64(logits[i, y])
-        exp_difference_value = _exp_difference(z_y, max_logits)
+        exp_difference_value = _exp_difference(z_y, max_logits, wide)
         case_2 = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor_2 = seed * case * ((1.0 - epsilon + 2.0 * epsilon * exp_difference_value / term) if exp_difference_value / term <= 0.5 else (1.0 + epsilon + (-2.0) * epsilon * case_2 / term) if exp_difference_value / term > 0.5 else np.nan) * exp_difference_value / term
         case_3 = ((1.0 + epsilon * exp_difference_value / term) if exp_difference_value / term <= 0.5 else (1.0 + epsilon - epsilon * case_2 / term) if exp_difference_value / term > 0.5 else np.nan)
@@ -472,6 +530,7 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     strips = np.empty((1, 512,))
     sum_epsilon = 0.0
     sum_epsilon_lost = 0.0
@@ -484,10 +543,12 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = np.float64(logits[i, k_12])
-                exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+                exp_logits = _exp_difference(z_2, max_logits, wide)  # exp_difference(logits, max_logits)
                 strips[0, place] = exp_logits
             _interleave(4)
             apart = np.uint64(argmax_logits) - strip
@@ -497,7 +558,7 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
-        factor = seed * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)
+        factor = seed * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits, wide)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)
         sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, factor)
     sum_epsilon = _completed(sum_epsilon, sum_epsilon_lost)
     parameter_gradient[0] += sum_epsilon
@@ -510,6 +571,7 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     strips = np.empty((2, 512,))
     exp_logits = np.empty((c,))
     sum_epsilon_tangent = 0.0
@@ -523,10 +585,13 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(product_logits, i, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = np.float64(logits[i, k_12])
-                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits_now = _exp_difference(z_2, max_logits, wide)
                 exp_logits[k_12] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
@@ -559,7 +624,7 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
         logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
-        exp_difference_value = _exp_difference(z_y, max_logits)
+        exp_difference_value = _exp_difference(z_y, max_logits, wide)
         v_z_y = np.float64(direction_logits[i, y])
         difference_value = (v_z_y - v_z_2)
         factor_2 = seed * exp_difference_value * (-logsumexp_logits_tangent + difference_value) / term
@@ -585,6 +650,7 @@ def value_few(logits, label, epsilon, sample_weights, value_out):
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     lanes = np.empty((7, 64))
     sample_weight_lanes = lanes[0]
@@ -622,7 +688,7 @@ def value_few(logits, label, epsilon, sample_weights, value_out):
         for k_12 in range(c):
             for row in range(length):
                 z_2 = logits_lanes[k_12, row]
-                exp_logits = _exp_difference(z_2, max_logits_lanes[row])  # exp_difference(logits, max_logits)
+                exp_logits = _exp_difference(z_2, max_logits_lanes[row], wide)  # exp_difference(logits, max_logits)
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits) if np.int32(k_12) != argmax_logits_lanes[row] else 0.0))
             _interleave(4)
         for row in range(length):
@@ -634,7 +700,7 @@ def value_few(logits, label, epsilon, sample_weights, value_out):
             z_y = np.float64(logits[i, y])
             z_y_lanes[row] = z_y
         for row in range(length):
-            loss = epsilon * ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (1.0 + rest_logits_lanes[row] - _exp_difference(z_y_lanes[row], max_logits_lanes[row]))) / (1.0 + rest_logits_lanes[row]) + (max_logits_lanes[row] - z_y_lanes[row]) + _log1p(rest_logits_lanes[row])
+            loss = epsilon * ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (1.0 + rest_logits_lanes[row] - _exp_difference(z_y_lanes[row], max_logits_lanes[row], wide))) / (1.0 + rest_logits_lanes[row]) + (max_logits_lanes[row] - z_y_lanes[row]) + _log1p(rest_logits_lanes[row])
             loss_lanes[row] = loss
             factor = loss * sample_weight_lanes[row]
             factor_lanes[row] = factor
@@ -653,6 +719,7 @@ def value_and_gradient_few(logits, label, epsilon, sample_weights, loss_scale, v
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     lanes = np.empty((13, 64))
     sample_weight_lanes = lanes[0]
@@ -699,7 +766,7 @@ def value_and_gradient_few(logits, label, epsilon, sample_weights, loss_scale, v
         for k_12 in range(c):
             for row in range(length):
                 z_2 = logits_lanes[k_12, row]
-                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row], wide)
                 exp_logits[k_12, row] = exp_logits_now
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits_now) if np.int32(k_12) != argmax_logits_lanes[row] else 0.0))
             _interleave(4)
@@ -712,7 +779,7 @@ def value_and_gradient_few(logits, label, epsilon, sample_weights, loss_scale, v
             z_y = np.float64(logits[i, y])
             z_y_lanes[row] = z_y
         for row in range(length):
-            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row])
+            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row], wide)
             exp_difference_value_lanes[row] = exp_difference_value
             case = ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (1.0 + rest_logits_lanes[row] - exp_difference_value))
             case_lanes[row] = case
@@ -748,6 +815,7 @@ def gradient_and_hessian_few(logits, label, epsilon, sample_weights, loss_scale,
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     lanes = np.empty((15, 64))
     sample_weight_lanes = lanes[0]
     seed_lanes = lanes[1]
@@ -794,7 +862,7 @@ def gradient_and_hessian_few(logits, label, epsilon, sample_weights, loss_scale,
         for k_12 in range(c):
             for row in range(length):
                 z_2 = logits_lanes[k_12, row]
-                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row], wide)
                 exp_logits[k_12, row] = exp_logits_now
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits_now) if np.int32(k_12) != argmax_logits_lanes[row] else 0.0))
             _interleave(4)
@@ -809,7 +877,7 @@ def gradient_and_hessian_few(logits, label, epsilon, sample_weights, loss_scale,
             z_y = np.float64(logits[i, y])
             z_y_lanes[row] = z_y
         for row in range(length):
-            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row])
+            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row], wide)
             exp_difference_value_lanes[row] = exp_difference_value
             case = ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (1.0 + rest_logits_lanes[row] - exp_difference_value))
             case_lanes[row] = case

@@ -149,7 +149,7 @@ def _block_sum(block, count: int) -> float:
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
-    return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0 if x == 0.0 else math.nan
+    return math.copysign(1.0, x) if abs(x) > 0.0 else x
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -169,7 +169,7 @@ def value(prediction, target, beta, sample_weights, value_out):
             y = np.float64(target[i])
             r = x - y  # prediction - target
             magnitude_value = abs(r)
-            loss = _choose(beta >= magnitude_value, 0.5 * (r * r) / beta, _choose((beta < magnitude_value), magnitude_value + factor, np.nan))
+            loss = _choose(beta >= magnitude_value, 0.5 * (r * r) / beta, magnitude_value + factor)
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
         _interleave(2)
@@ -191,7 +191,7 @@ def gradient(prediction, target, beta, sample_weights, loss_scale, gradient_pred
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(beta >= abs(r), 0.5 * (2.0 * x + (-2.0) * y) / beta, _choose((beta < abs(r)), _signum(r), np.nan))
+        gradient_prediction[i] = seed * _choose(beta >= abs(r), 0.5 * (2.0 * x + (-2.0) * y) / beta, _signum(r))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -212,10 +212,10 @@ def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, val
             y = np.float64(target[i])
             r = x - y  # prediction - target
             magnitude_value = abs(r)
-            loss = _choose(beta >= magnitude_value, 0.5 * (r * r) / beta, _choose((beta < magnitude_value), magnitude_value + factor, np.nan))
+            loss = _choose(beta >= magnitude_value, 0.5 * (r * r) / beta, magnitude_value + factor)
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
-            gradient_prediction[i] = seed * _choose(beta >= magnitude_value, 0.5 * (2.0 * x + (-2.0) * y) / beta, _choose((beta < magnitude_value), _signum(r), np.nan))
+            gradient_prediction[i] = seed * _choose(beta >= magnitude_value, 0.5 * (2.0 * x + (-2.0) * y) / beta, _signum(r))
         _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
@@ -248,7 +248,7 @@ def gradient_and_hessian(prediction, target, beta, sample_weights, loss_scale, g
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(beta >= abs(r), 0.5 * (2.0 * x + (-2.0) * y) / beta, _choose((beta < abs(r)), _signum(r), np.nan))
+        gradient_prediction[i] = seed * _choose(beta >= abs(r), 0.5 * (2.0 * x + (-2.0) * y) / beta, _signum(r))
         hessian_prediction[i] = seed * _choose(beta >= abs(r), (1.0 / beta), _choose((beta < abs(r)), 0.0, np.nan))
 
 

@@ -149,6 +149,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -197,6 +207,25 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic
+def _fetch(typing_context, array, row, place):
+    """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""
+
+    def build(context, builder, signature, arguments):
+        matrix = context.make_array(signature.args[0])(context, builder, arguments[0])
+        offset = cgutils.intp_t(0)
+        for k, step in zip(arguments[1:], cgutils.unpack_tuple(builder, matrix.strides)):
+            offset = builder.add(offset, builder.mul(k, step))
+        byte = cgutils.ir.IntType(8).as_pointer()
+        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        return context.get_dummy_value()
+
+    return types.none(array, row, place), build
+
+
 @intrinsic(prefer_literal=True)
 def _interleave(typing_context, count):
     """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
@@ -221,26 +250,39 @@ def _interleave(typing_context, count):
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_down(x):
+def _exp_down(x, wide):
     """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
     start = 6755399441056895.0
     shifted = _fma(x, 1.4426950408889634, start)
     k = shifted - start
-    far = _fma(k, -0.6931471805598903, x)
-    r = _fma(k, -5.497923018708371e-14, far)
-    lost = _fma(k, -5.497923018708371e-14, far - r)
-    p = 2.5000138477544315e-08
-    p = _fma(p, r, 2.7630231079734025e-07)
-    p = _fma(p, r, 2.7557586027721585e-06)
-    p = _fma(p, r, 2.4801493141975984e-05)
-    p = _fma(p, r, 0.00019841269507081893)
-    p = _fma(p, r, 0.0013888888943594995)
-    p = _fma(p, r, 0.008333333333494177)
-    p = _fma(p, r, 0.04166666666653026)
-    p = _fma(p, r, 0.16666666666666413)
-    p = _fma(p, r, 0.5000000000000011)
-    p = _fma(p * r, r, lost) + r + 1.0
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power * 2.938735877055719e-39
 
@@ -326,9 +368,9 @@ def _place_of(x: float, row, count: int) -> int:
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_difference(a: float, b: float) -> float:
+def _exp_difference(a: float, b: float, wide) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
-    return _exp_down(a - b)
+    return _exp_down(a - b, wide)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -351,6 +393,7 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,))
     total = 0.0
@@ -367,10 +410,12 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = np.float64(logits[i, k_5])
-                exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+                exp_logits = _exp_difference(z_2, max_logits, wide)  # exp_difference(logits, max_logits)
                 strips[0, place] = exp_logits
             _interleave(4)
             apart = np.uint64(argmax_logits) - strip
@@ -394,6 +439,7 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,))
     exp_logits = np.empty((c,))
@@ -413,10 +459,13 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(gradient_logits, i, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = np.float64(logits[i, k_5])
-                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits_now = _exp_difference(z_2, max_logits, wide)
                 exp_logits[k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
@@ -432,7 +481,7 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
         total += factor
         if wanted:
             value_out[i] = factor
-        factor_2 = -seed * w_y * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)
+        factor_2 = -seed * w_y * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits, wide)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)
         factor_3 = seed * w_y / (1.0 + rest_logits)
         for c_2 in range(c):
             gradient_logits[i, c_2] = factor_3 * exp_logits[c_2]
@@ -447,6 +496,7 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     strips = np.empty((1, 512,))
     exp_logits = np.empty((c,))
     for i in range(n):
@@ -463,10 +513,14 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(gradient_logits, i, strip + ahead)
+                _fetch(hessian_logits, i, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = np.float64(logits[i, k_5])
-                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits_now = _exp_difference(z_2, max_logits, wide)
                 exp_logits[k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
@@ -478,7 +532,7 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
         w_y = class_weight[y]
         term = 1.0 + rest_logits
         z_y = np.float64(logits[i, y])
-        exp_difference_value = _exp_difference(z_y, max_logits)
+        exp_difference_value = _exp_difference(z_y, max_logits, wide)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = -seed * w_y * case / term
         factor_2 = seed * w_y / term
@@ -500,6 +554,7 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     strips = np.empty((1, 512,))
     exp_logits = np.empty((c,))
     for i in range(n):
@@ -515,10 +570,13 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(product_logits, i, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = np.float64(logits[i, k_5])
-                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits_now = _exp_difference(z_2, max_logits, wide)
                 exp_logits[k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
@@ -547,7 +605,7 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         w_y = class_weight[y]
         v_z_y = np.float64(direction_logits[i, y])
         z_y = np.float64(logits[i, y])
-        factor_2 = seed * w_y * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2)) if argmax_logits == argmax_logits else np.nan) * _exp_difference(z_y, max_logits) / term
+        factor_2 = seed * w_y * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2)) if argmax_logits == argmax_logits else np.nan) * _exp_difference(z_y, max_logits, wide) / term
         factor_3 = seed * w_y / term
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
@@ -569,6 +627,7 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     strips = np.empty((1, 512,))
     exp_logits = np.empty((c,))
     for i in range(n):
@@ -584,10 +643,13 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(product_logits, i, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = np.float64(logits[i, k_5])
-                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits_now = _exp_difference(z_2, max_logits, wide)
                 exp_logits[k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
@@ -616,7 +678,7 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
         w_y = class_weight[y]
         v_z_y = np.float64(direction_logits[i, y])
         z_y = np.float64(logits[i, y])
-        factor_2 = seed * w_y * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2)) if argmax_logits == argmax_logits else np.nan) * _exp_difference(z_y, max_logits) / term
+        factor_2 = seed * w_y * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2)) if argmax_logits == argmax_logits else np.nan) * _exp_difference(z_y, max_logits, wide) / term
         factor_3 = seed * w_y / term
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
@@ -632,6 +694,7 @@ def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     lanes = np.empty((8, 64))
     sample_weight_lanes = lanes[0]
@@ -676,7 +739,7 @@ def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore
         for k_5 in range(c):
             for row in range(length):
                 z_2 = logits_lanes[k_5, row]
-                exp_logits = _exp_difference(z_2, max_logits_lanes[row])  # exp_difference(logits, max_logits)
+                exp_logits = _exp_difference(z_2, max_logits_lanes[row], wide)  # exp_difference(logits, max_logits)
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits) if np.int32(k_5) != argmax_logits_lanes[row] else 0.0))
             _interleave(4)
         for row in range(length):
@@ -712,6 +775,7 @@ def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     lanes = np.empty((11, 64))
     sample_weight_lanes = lanes[0]
@@ -762,7 +826,7 @@ def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_
         for k_5 in range(c):
             for row in range(length):
                 z_2 = logits_lanes[k_5, row]
-                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row], wide)
                 exp_logits[k_5, row] = exp_logits_now
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits_now) if np.int32(k_5) != argmax_logits_lanes[row] else 0.0))
             _interleave(4)
@@ -779,7 +843,7 @@ def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_
             loss_lanes[row] = loss
             factor = loss * sample_weight_lanes[row]
             factor_lanes[row] = factor
-            factor_2 = -seed_lanes[row] * w_y_lanes[row] * ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (1.0 + rest_logits_lanes[row] - _exp_difference(z_y_lanes[row], max_logits_lanes[row]))) / (1.0 + rest_logits_lanes[row])
+            factor_2 = -seed_lanes[row] * w_y_lanes[row] * ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (1.0 + rest_logits_lanes[row] - _exp_difference(z_y_lanes[row], max_logits_lanes[row], wide))) / (1.0 + rest_logits_lanes[row])
             factor_2_lanes[row] = factor_2
             factor_3 = seed_lanes[row] * w_y_lanes[row] / (1.0 + rest_logits_lanes[row])
             factor_3_lanes[row] = factor_3
@@ -812,6 +876,7 @@ def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignor
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     lanes = np.empty((14, 64))
     sample_weight_lanes = lanes[0]
     seed_lanes = lanes[1]
@@ -863,7 +928,7 @@ def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignor
         for k_5 in range(c):
             for row in range(length):
                 z_2 = logits_lanes[k_5, row]
-                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row], wide)
                 exp_logits[k_5, row] = exp_logits_now
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits_now) if np.int32(k_5) != argmax_logits_lanes[row] else 0.0))
             _interleave(4)
@@ -878,7 +943,7 @@ def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignor
             z_y = np.float64(logits[i, y_lanes[row]])
             z_y_lanes[row] = z_y
         for row in range(length):
-            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row])
+            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row], wide)
             exp_difference_value_lanes[row] = exp_difference_value
             case = ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (1.0 + rest_logits_lanes[row] - exp_difference_value))
             case_lanes[row] = case
@@ -930,6 +995,7 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,))
     total = 0.0
@@ -948,10 +1014,12 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = np.float64(logits[i, k_19])
-                exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+                exp_logits = _exp_difference(z_2, max_logits, wide)  # exp_difference(logits, max_logits)
                 strips[0, place] = exp_logits
             _interleave(4)
             apart = np.uint64(argmax_logits) - strip
@@ -988,6 +1056,7 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,))
     exp_logits = np.empty((c,))
@@ -1021,10 +1090,12 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = np.float64(logits[i, k_19])
-                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits_now = _exp_difference(z_2, max_logits, wide)
                 exp_logits[k_19] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
@@ -1038,7 +1109,7 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
         log1p_value = _log1p(rest_logits)
         w_y = class_weight[y]
         z_y = np.float64(logits[i, y])
-        exp_difference_value = _exp_difference(z_y, max_logits)
+        exp_difference_value = _exp_difference(z_y, max_logits, wide)
         factor_4 = factor_3 * w_y
         term_2 = w_y * term + factor_2
         factor_5 = seed * ((-w_y + label_smoothing * w_y + (w_y + factor_2 - label_smoothing * w_y) * exp_difference_value / (1.0 + rest_logits) + factor_4) if exp_difference_value / (1.0 + rest_logits) <= 0.5 else (factor_2 + factor_4 - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)) if exp_difference_value / (1.0 + rest_logits) > 0.5 else np.nan)
@@ -1070,6 +1141,7 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     strips = np.empty((1, 512,))
     exp_logits = np.empty((c,))
     sum_logsumexp_logits_sum = 0.0
@@ -1099,10 +1171,14 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(gradient_logits, i, strip + ahead)
+                _fetch(hessian_logits, i, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = np.float64(logits[i, k_19])
-                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits_now = _exp_difference(z_2, max_logits, wide)
                 exp_logits[k_19] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
@@ -1114,7 +1190,7 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
         w_y = class_weight[y]
         term = 1.0 + rest_logits
         z_y = np.float64(logits[i, y])
-        exp_difference_value = _exp_difference(z_y, max_logits)
+        exp_difference_value = _exp_difference(z_y, max_logits, wide)
         factor_3 = factor_2 * w_y
         term_3 = w_y * term_2 + factor
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
@@ -1139,6 +1215,7 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     strips = np.empty((1, 512,))
     exp_logits = np.empty((c,))
     sum_logsumexp_logits_sum = 0.0
@@ -1166,10 +1243,13 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(product_logits, i, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = np.float64(logits[i, k_19])
-                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits_now = _exp_difference(z_2, max_logits, wide)
                 exp_logits[k_19] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
@@ -1199,7 +1279,7 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
         term_3 = w_y * term_2 + factor_2
         v_z_y = np.float64(direction_logits[i, y])
         z_y = np.float64(logits[i, y])
-        factor_3 = seed * term_3 * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2)) if argmax_logits == argmax_logits else np.nan) * _exp_difference(z_y, max_logits) / term
+        factor_3 = seed * term_3 * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2)) if argmax_logits == argmax_logits else np.nan) * _exp_difference(z_y, max_logits, wide) / term
         factor_4 = seed * term_3 / term
         for c_3 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_3])
@@ -1214,6 +1294,7 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     strips = np.empty((1, 512,))
     sum_label_smoothing = 0.0
     sum_label_smoothing_lost = 0.0
@@ -1229,10 +1310,12 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = np.float64(logits[i, k_19])
-                exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+                exp_logits = _exp_difference(z_2, max_logits, wide)  # exp_difference(logits, max_logits)
                 strips[0, place] = exp_logits
             _interleave(4)
             apart = np.uint64(argmax_logits) - strip
@@ -1268,6 +1351,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     strips = np.empty((2, 512,))
     exp_logits = np.empty((c,))
     sum_logsumexp_logits_sum = 0.0
@@ -1298,10 +1382,12 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = np.float64(logits[i, k_19])
-                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits_now = _exp_difference(z_2, max_logits, wide)
                 exp_logits[k_19] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
@@ -1336,7 +1422,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         sum_logits_tangent_lost = 0.0
         w_y = class_weight[y]
         z_y = np.float64(logits[i, y])
-        exp_difference_value = _exp_difference(z_y, max_logits)
+        exp_difference_value = _exp_difference(z_y, max_logits, wide)
         term_2 = -w_y + factor_3
         factor_4 = -w_y / c
         term_4 = w_y * term_3 + factor_5
@@ -1373,6 +1459,7 @@ def value_few_label_smoothing_general(logits, label, label_smoothing, class_weig
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     lanes = np.empty((11, 64))
     sample_weight_lanes = lanes[0]
@@ -1422,7 +1509,7 @@ def value_few_label_smoothing_general(logits, label, label_smoothing, class_weig
         for k_19 in range(c):
             for row in range(length):
                 z_2 = logits_lanes[k_19, row]
-                exp_logits = _exp_difference(z_2, max_logits_lanes[row])  # exp_difference(logits, max_logits)
+                exp_logits = _exp_difference(z_2, max_logits_lanes[row], wide)  # exp_difference(logits, max_logits)
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits) if np.int32(k_19) != argmax_logits_lanes[row] else 0.0))
             _interleave(4)
         for row in range(length):
@@ -1470,6 +1557,7 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,))
     lanes = np.empty((17, 64))
@@ -1541,7 +1629,7 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
         for k_19 in range(c):
             for row in range(length):
                 z_2 = logits_lanes[k_19, row]
-                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row], wide)
                 exp_logits[k_19, row] = exp_logits_now
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits_now) if np.int32(k_19) != argmax_logits_lanes[row] else 0.0))
             _interleave(4)
@@ -1559,7 +1647,7 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
             z_y = np.float64(logits[i, y_lanes[row]])
             z_y_lanes[row] = z_y
         for row in range(length):
-            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row])
+            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row], wide)
             exp_difference_value_lanes[row] = exp_difference_value
             factor_4 = factor_3 * w_y_lanes[row]
             factor_4_lanes[row] = factor_4
@@ -1608,6 +1696,7 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     strips = np.empty((1, 512,))
     lanes = np.empty((16, 64))
     sample_weight_lanes = lanes[0]
@@ -1675,7 +1764,7 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
         for k_19 in range(c):
             for row in range(length):
                 z_2 = logits_lanes[k_19, row]
-                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row], wide)
                 exp_logits[k_19, row] = exp_logits_now
                 rest_logits_lanes[row], rest_logits_lanes_lost[row] = _plus(rest_logits_lanes[row], rest_logits_lanes_lost[row], ((exp_logits_now) if np.int32(k_19) != argmax_logits_lanes[row] else 0.0))
             _interleave(4)
@@ -1690,7 +1779,7 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
             z_y = np.float64(logits[i, y_lanes[row]])
             z_y_lanes[row] = z_y
         for row in range(length):
-            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row])
+            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row], wide)
             exp_difference_value_lanes[row] = exp_difference_value
             factor_3 = factor_2 * w_y_lanes[row]
             factor_3_lanes[row] = factor_3

@@ -70,6 +70,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -142,26 +152,39 @@ def _interleave(typing_context, count):
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_down(x):
+def _exp_down(x, wide):
     """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
     start = 6755399441056895.0
     shifted = _fma(x, 1.4426950408889634, start)
     k = shifted - start
-    far = _fma(k, -0.6931471805598903, x)
-    r = _fma(k, -5.497923018708371e-14, far)
-    lost = _fma(k, -5.497923018708371e-14, far - r)
-    p = 2.5000138477544315e-08
-    p = _fma(p, r, 2.7630231079734025e-07)
-    p = _fma(p, r, 2.7557586027721585e-06)
-    p = _fma(p, r, 2.4801493141975984e-05)
-    p = _fma(p, r, 0.00019841269507081893)
-    p = _fma(p, r, 0.0013888888943594995)
-    p = _fma(p, r, 0.008333333333494177)
-    p = _fma(p, r, 0.04166666666653026)
-    p = _fma(p, r, 0.16666666666666413)
-    p = _fma(p, r, 0.5000000000000011)
-    p = _fma(p * r, r, lost) + r + 1.0
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power * 2.938735877055719e-39
 
@@ -219,9 +242,9 @@ def _place_of(x: float, row, count: int) -> int:
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _exp_difference(a: float, b: float) -> float:
+def _exp_difference(a: float, b: float, wide) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
-    return _exp_down(a - b)
+    return _exp_down(a - b, wide)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -237,6 +260,7 @@ def value(logits, label, smooth, sample_weights, value_out):
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     max_logits_now_row = np.empty((c,))
     strips = np.empty((2, 512,))
@@ -269,7 +293,7 @@ def value(logits, label, smooth, sample_weights, value_out):
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = np.float64(logits[i, a_75, q_1])
-                exp_logits_now = _exp_difference(z_2, max_logits[q_1])
+                exp_logits_now = _exp_difference(z_2, max_logits[q_1], wide)
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
@@ -319,6 +343,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     wanted = value_out.size > 0
     max_logits_now_row = np.empty((c,))
     strips = np.empty((2, 512,))
@@ -358,7 +383,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = np.float64(logits[i, a_75, q_1])
-                exp_logits_now = _exp_difference(z_2, max_logits[q_1])
+                exp_logits_now = _exp_difference(z_2, max_logits[q_1], wide)
                 exp_logits[a_75, q_1] = exp_logits_now
                 argmax_logits_2 = argmax_logits[q_1]
                 if a_75 != argmax_logits_2:
@@ -411,7 +436,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             rest_logits_4 = rest_logits[m_5]
             y_4 = label[i, m_5]
             z_y = np.float64(logits[i, y_4, m_5])
-            exp_difference_value = _exp_difference(z_y, max_logits[m_5])
+            exp_difference_value = _exp_difference(z_y, max_logits[m_5], wide)
             argmax_logits_5 = argmax_logits[m_5]
             case = ((sample_weights[i, y_4]) if weighted else 1.0)
             ratio_value = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4])
@@ -436,6 +461,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     max_logits_now_row = np.empty((c,))
     strips = np.empty((1, 512,))
     seed = np.empty((c,))
@@ -480,7 +506,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = np.float64(logits[i, a_75, q_1])
-                exp_logits_now = _exp_difference(z_2, max_logits[q_1])
+                exp_logits_now = _exp_difference(z_2, max_logits[q_1], wide)
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
@@ -539,7 +565,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             square = (ratio_value_3 * ratio_value_3)
             case = ((sample_weights[i, y_3]) if weighted else 1.0)
             z_y = np.float64(logits[i, y_3, m_5])
-            exp_difference_value = _exp_difference(z_y, max_logits[m_5])
+            exp_difference_value = _exp_difference(z_y, max_logits[m_5], wide)
             argmax_logits_2 = argmax_logits[m_5]
             term_4 = 1.0 + rest_logits_2 - exp_difference_value
             case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else term_4 if argmax_logits_2 == argmax_logits_2 else np.nan)
@@ -586,6 +612,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     max_logits_now_row = np.empty((c,))
     strips = np.empty((1, 512,))
     seed = np.empty((c,))
@@ -631,7 +658,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = np.float64(logits[i, a_75, q_1])
-                exp_logits_now = _exp_difference(z_2, max_logits[q_1])
+                exp_logits_now = _exp_difference(z_2, max_logits[q_1], wide)
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
@@ -677,7 +704,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * (-logsumexp_logits_tangent[q_41] + difference_value) / (1.0 + rest_logits[q_41])
             case = ((sample_weights[i, y_3]) if weighted else 1.0)
             z_y = np.float64(logits[i, y_3, q_41])
-            exp_difference_value = _exp_difference(z_y, max_logits[q_41])
+            exp_difference_value = _exp_difference(z_y, max_logits[q_41], wide)
             ratio_value_3 = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
             product_logits_part_3[q_41] = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
             product_logits_part_5[q_41] = 2.0 * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan) * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
@@ -740,7 +767,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             factor_7 = case_3 * ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else np.nan)
             sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
             z_y_2 = np.float64(logits[i, y_4, m_5])
-            exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5])
+            exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5], wide)
             factor_8 = 2.0 * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2
             factor_9 = (-2.0) * ((-sum_logsumexp_logits_3_tangent_5_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_tangent_5_weighed[y_4] - sum_logsumexp_logits_3_tangent_5_centred[m_5] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else np.nan)
             product_logits_part_1_now = ((-sum_logsumexp_logits_3_tangent[m_5] + factor_6 + factor_7 + (4.0 * loss_scale * case_3 * case_2 * ratio_value_7 + (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2) * exp_difference_value_2 / (1.0 + rest_logits_2) + factor_8 + factor_9 + (-2.0) * loss_scale * case_3 * case_2 * ratio_value_7) if exp_difference_value_2 / (1.0 + rest_logits_2) <= 0.5 else (-sum_logsumexp_logits_3_tangent[m_5] + factor_6 + factor_7 + ((rest_logits_2) if argmax_logits_4 == y_4 else (1.0 + rest_logits_2 - exp_difference_value_2) if argmax_logits_4 == argmax_logits_4 else np.nan) * (factor_8 + (-4.0) * loss_scale * case_3 * case_2 * ratio_value_7) / (1.0 + rest_logits_2) + 2.0 * loss_scale * case_3 * case_2 * ratio_value_7 + factor_9) if exp_difference_value_2 / (1.0 + rest_logits_2) > 0.5 else np.nan) * exp_difference_value_2 / (1.0 + rest_logits_2)
@@ -772,6 +799,7 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     max_logits_now_row = np.empty((c,))
     strips = np.empty((1, 512,))
     seed = np.empty((c,))
@@ -805,7 +833,7 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = np.float64(logits[i, a_75, q_1])
-                exp_logits_now = _exp_difference(z_2, max_logits[q_1])
+                exp_logits_now = _exp_difference(z_2, max_logits[q_1], wide)
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
@@ -846,6 +874,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
+    wide = _wide(logits)
     max_logits_now_row = np.empty((c,))
     strips = np.empty((1, 512,))
     seed = np.empty((c,))
@@ -900,7 +929,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = np.float64(logits[i, a_75, q_1])
-                exp_logits_now = _exp_difference(z_2, max_logits[q_1])
+                exp_logits_now = _exp_difference(z_2, max_logits[q_1], wide)
                 exp_logits[a_75, q_1] = exp_logits_now
                 if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
@@ -957,7 +986,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * (-logsumexp_logits_tangent[q_41] + difference_value) / (1.0 + rest_logits[q_41])
             case = ((sample_weights[i, y_3]) if weighted else 1.0)
             z_y = np.float64(logits[i, y_3, q_41])
-            exp_difference_value = _exp_difference(z_y, max_logits[q_41])
+            exp_difference_value = _exp_difference(z_y, max_logits[q_41], wide)
             ratio_value_3 = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
             product_logits_part_3[q_41] = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
             product_logits_part_4[q_41] = (-2.0) * loss_scale * (ratio_value_3 * ratio_value_3) * case * exp_difference_value / (1.0 + rest_logits[q_41])
@@ -1036,7 +1065,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             case_5 = ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_4 == y_4 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_6)) if argmax_logits_4 == argmax_logits_4 else np.nan)
             factor_13 = case_5 * ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else np.nan)
             z_y_2 = np.float64(logits[i, y_4, m_5])
-            exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5])
+            exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5], wide)
             sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
             factor_15 = factor_14 * 2.0 * square_4 * case_3
             factor_16 = 2.0 * loss_scale * sum_logsumexp_logits_2_tangent_y * square_4 * case_3

@@ -451,6 +451,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -497,6 +507,25 @@ def _larger(typing_context, a, b):
         return builder.call(function, arguments)
 
     return a(a, b), build
+
+
+@intrinsic
+def _fetch(typing_context, array, row, place):
+    """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""
+
+    def build(context, builder, signature, arguments):
+        matrix = context.make_array(signature.args[0])(context, builder, arguments[0])
+        offset = cgutils.intp_t(0)
+        for k, step in zip(arguments[1:], cgutils.unpack_tuple(builder, matrix.strides)):
+            offset = builder.add(offset, builder.mul(k, step))
+        byte = cgutils.ir.IntType(8).as_pointer()
+        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        return context.get_dummy_value()
+
+    return types.none(array, row, place), build
 
 
 @intrinsic(prefer_literal=True)
@@ -591,7 +620,7 @@ def _step(x: float) -> float:
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
-    return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0 if x == 0.0 else math.nan
+    return math.copysign(1.0, x) if abs(x) > 0.0 else x
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -635,21 +664,24 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     strips = np.empty((2, 512,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        peak_negative = -np.inf
-        peak_positive = -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             a = np.float64(anchor[i, f_1])
             n_2 = np.float64(negative[i, f_1])
             magnitude_value = abs(a - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value)
             p_2 = np.float64(positive[i, f_1])
             magnitude_value_2 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
         scaled_positive_sum = 0.0
@@ -687,22 +719,25 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     strips = np.empty((2, 512,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_positive = -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             a = np.float64(anchor[i, f_1])
             n_2 = np.float64(negative[i, f_1])
             magnitude_value = abs(a - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value)
             p_2 = np.float64(positive[i, f_1])
             magnitude_value_2 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
         scaled_positive_sum = 0.0
@@ -759,20 +794,23 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = np.empty((2, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_positive = -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             a = np.float64(anchor[i, f_1])
             n_2 = np.float64(negative[i, f_1])
             magnitude_value = abs(a - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value)
             p_2 = np.float64(positive[i, f_1])
             magnitude_value_2 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
         scaled_positive_sum = 0.0
@@ -832,20 +870,23 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = np.empty((2, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_positive = -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             a = np.float64(anchor[i, f_1])
             n_2 = np.float64(negative[i, f_1])
             magnitude_value = abs(a - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value)
             p_2 = np.float64(positive[i, f_1])
             magnitude_value_2 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
         scaled_positive_sum = 0.0
@@ -926,22 +967,25 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = np.empty((2, 512,))
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_positive = -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             a = np.float64(anchor[i, f_1])
             n_2 = np.float64(negative[i, f_1])
             magnitude_value = abs(a - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value)
             p_2 = np.float64(positive[i, f_1])
             magnitude_value_2 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
         scaled_positive_sum = 0.0
@@ -980,20 +1024,23 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = np.empty((2, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_positive = -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             a = np.float64(anchor[i, f_1])
             n_2 = np.float64(negative[i, f_1])
             magnitude_value = abs(a - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value)
             p_2 = np.float64(positive[i, f_1])
             magnitude_value_2 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
         scaled_positive_sum = 0.0
@@ -1076,24 +1123,28 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     strips = np.empty((3, 512,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        peak_negative = -np.inf
-        peak_negative_2 = -np.inf
-        peak_positive = -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
+        peak_negative_2 = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             p_2 = np.float64(positive[i, f_1])
             n_2 = np.float64(negative[i, f_1])
             magnitude_value = abs(p_2 - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value)
             a = np.float64(anchor[i, f_1])
             magnitude_value_2 = abs(a - n_2)
-            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
+            if wide is not None:
+                peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_3)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_3)
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
         scaled_negative_2_sum = 0.0
@@ -1141,25 +1192,29 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     strips = np.empty((3, 512,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_negative_2 = -np.inf
-        peak_positive = -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
+        peak_negative_2 = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             p_2 = np.float64(positive[i, f_1])
             n_2 = np.float64(negative[i, f_1])
             magnitude_value = abs(p_2 - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value)
             a = np.float64(anchor[i, f_1])
             magnitude_value_2 = abs(a - n_2)
-            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
+            if wide is not None:
+                peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_3)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_3)
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
         scaled_negative_2_sum = 0.0
@@ -1226,23 +1281,27 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = np.empty((3, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_negative_2 = -np.inf
-        peak_positive = -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
+        peak_negative_2 = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             p_2 = np.float64(positive[i, f_1])
             n_2 = np.float64(negative[i, f_1])
             magnitude_value = abs(p_2 - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value)
             a = np.float64(anchor[i, f_1])
             magnitude_value_2 = abs(a - n_2)
-            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
+            if wide is not None:
+                peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_3)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_3)
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
         scaled_negative_2_sum = 0.0
@@ -1318,23 +1377,27 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = np.empty((3, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_negative_2 = -np.inf
-        peak_positive = -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
+        peak_negative_2 = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             p_2 = np.float64(positive[i, f_1])
             n_2 = np.float64(negative[i, f_1])
             magnitude_value = abs(p_2 - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value)
             a = np.float64(anchor[i, f_1])
             magnitude_value_2 = abs(a - n_2)
-            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
+            if wide is not None:
+                peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_3)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_3)
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
         scaled_negative_2_sum = 0.0
@@ -1441,25 +1504,29 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = np.empty((3, 512,))
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_negative_2 = -np.inf
-        peak_positive = -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
+        peak_negative_2 = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             p_2 = np.float64(positive[i, f_1])
             n_2 = np.float64(negative[i, f_1])
             magnitude_value = abs(p_2 - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value)
             a = np.float64(anchor[i, f_1])
             magnitude_value_2 = abs(a - n_2)
-            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
+            if wide is not None:
+                peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_3)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_3)
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
         scaled_negative_2_sum = 0.0
@@ -1508,23 +1575,27 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = np.empty((3, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_negative_2 = -np.inf
-        peak_positive = -np.inf
+        peak_negative = 1.0 if wide is None else -np.inf
+        peak_negative_2 = 1.0 if wide is None else -np.inf
+        peak_positive = 1.0 if wide is None else -np.inf
         for f_1 in range(d):
             p_2 = np.float64(positive[i, f_1])
             n_2 = np.float64(negative[i, f_1])
             magnitude_value = abs(p_2 - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
+            if wide is not None:
+                peak_negative = _larger(peak_negative, magnitude_value)
             a = np.float64(anchor[i, f_1])
             magnitude_value_2 = abs(a - n_2)
-            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
+            if wide is not None:
+                peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_3)
+            if wide is not None:
+                peak_positive = _larger(peak_positive, magnitude_value_3)
         scaled_negative_sum = 0.0
         scaled_negative_lost = 0.0
         scaled_negative_2_sum = 0.0
@@ -2467,6 +2538,10 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
@@ -2604,6 +2679,10 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
@@ -3258,6 +3337,10 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
@@ -3436,6 +3519,10 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])

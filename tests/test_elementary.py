@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -17,14 +18,16 @@ from numpy.typing import NDArray
 
 from symloss.elementary import functions
 from symloss.elementary.formats import FLOAT32, FLOAT64, Format
-from symloss.elementary.functions import RAISED, TEXTS
+from symloss.elementary.functions import RAISED, SHORTER, TEXTS
 from symloss.elementary.minimax import minimax
 from symloss.rendering.primitives import INTRINSICS
 
 Array = NDArray[Any]
-FORMATS = {"float64": FLOAT64, "float32": FLOAT32}
-BARS = {"float64": 1.0, "float32": 2.0}
-"""Units of the last place that a function may be off."""
+FORMATS = {"float64": FLOAT64, "float32": FLOAT32, "float64 for float32": FLOAT64}
+BARS = {"float64": 1.0, "float32": 2.0, "float64 for float32": 64.0}
+"""Units of the last place that a function may be off: one of float32's is 2**29 of float64's."""
+REACH = 200.0
+"""Numbers beyond whose exponentials, times the largest of float32, float32 is 0 or infinite."""
 
 HEAD = """import math
 
@@ -43,22 +46,49 @@ EACH = """
 @njit(error_model="numpy")
 def each{name}(x, found):
     for k in range(x.size):
-        found[k] = {name}(x[k])
+        found[k] = {name}(x[k]{wide})
 """
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """The functions in one arithmetic, compiled.
+
+    Parameters
+    ----------
+    real : Format
+        The arithmetic.
+    module : module
+        With a function for each, over arrays.
+    bar : float
+        Units of the last place that results may be off.
+    """
+
+    real: Format
+    module: ModuleType
+    bar: float
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether results are for float32, though the arithmetic is not."""
+        return self.bar == BARS["float64 for float32"]
+
+
 @pytest.fixture(scope="session", params=FORMATS)
-def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Format, ModuleType]:
+def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     real = FORMATS[request.param]
     path = tmp_path_factory.mktemp("elementary") / f"{real.name}.py"
-    parts = [EACH.format(source=text(real), name=name) for name, text in TEXTS.items()]
+    wide = ", None" if request.param != real.name else ", 0" if real is FLOAT64 else ""
+    parts = [
+        EACH.format(source=text(real), name=name, wide=wide if name in SHORTER else "") for name, text in TEXTS.items()
+    ]
     path.write_text(HEAD + "\n\n" + INTRINSICS["_fma"] + "".join(parts), encoding="utf-8")
     spec = importlib.util.spec_from_file_location(f"elementary_{real.name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return real, module
+    return Compiled(real, module, BARS[request.param])
 
 
 def run(module: ModuleType, name: str, x: Array) -> Array:
@@ -97,9 +127,11 @@ def points(name: str, real: Format) -> Array:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_function_is_as_near_as_its_bar_says(compiled: tuple[Format, ModuleType], name: str) -> None:
-    real, module = compiled
+def test_a_function_is_as_near_as_its_bar_says(compiled: Compiled, name: str) -> None:
+    real, module = compiled.real, compiled.module
     x = points(name, real)
+    if compiled.is_narrow and "log" not in name:
+        x = x[abs(x) <= REACH]
     found = run(module, name, x)
     tiny = np.finfo(real.name).tiny
     ctx.prec = 160
@@ -110,7 +142,7 @@ def test_a_function_is_as_near_as_its_bar_says(compiled: tuple[Format, ModuleTyp
         unit = float(np.spacing(np.dtype(real.name).type(max(abs(near), tiny))))
         if abs(near) < float(np.finfo(real.name).max):
             worst = max(worst, float(abs((arb(got) - truth) / unit).upper()))
-    assert 0.4 < worst <= BARS[real.name], (name, worst)
+    assert 0.4 < worst <= compiled.bar, (name, worst)
 
 
 LIMITS = {
@@ -124,8 +156,8 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_limits_and_nan(compiled: tuple[Format, ModuleType], name: str) -> None:
-    real, module = compiled
+def test_limits_and_nan(compiled: Compiled, name: str) -> None:
+    real, module = compiled.real, compiled.module
     at, wanted = np.array([*LIMITS[name], (math.nan, math.nan)], real.name).T.copy()
     found = run(module, name, at)
     if name == "_raised_decay" and real is FLOAT32:  # nothing reads it but shrunk, when e**-104 is 0
@@ -134,15 +166,19 @@ def test_limits_and_nan(compiled: tuple[Format, ModuleType], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["_log1p_unit", "_log1p"])
-def test_subnormal_arguments_come_back(compiled: tuple[Format, ModuleType], name: str) -> None:
-    real, module = compiled
+def test_subnormal_arguments_come_back(compiled: Compiled, name: str) -> None:
+    real, module = compiled.real, compiled.module
+    if compiled.is_narrow and name in SHORTER:
+        pytest.skip("nothing subnormal in float64 is seen in float32")
     least = np.finfo(real.name).smallest_subnormal
     x = (least * np.arange(1, 50)).astype(real.name)
     np.testing.assert_array_equal(run(module, name, x), x)
 
 
-def test_subnormal_results_are_rounded_once(compiled: tuple[Format, ModuleType]) -> None:
-    real, module = compiled
+def test_subnormal_results_are_rounded_once(compiled: Compiled) -> None:
+    real, module = compiled.real, compiled.module
+    if compiled.is_narrow:
+        pytest.skip("nothing subnormal in float64 is seen in float32")
     low, high = (-745.0, -708.5) if real is FLOAT64 else (-103.8, -87.5)
     x = np.linspace(low, high, 2000).astype(real.name)
     ctx.prec = 160
@@ -153,8 +189,8 @@ def test_subnormal_results_are_rounded_once(compiled: tuple[Format, ModuleType])
     assert np.abs(found - wanted).max() <= 1.0
 
 
-def test_packed_instructions_and_no_call(compiled: tuple[Format, ModuleType]) -> None:
-    real, module = compiled
+def test_packed_instructions_and_no_call(compiled: Compiled) -> None:
+    real, module = compiled.real, compiled.module
     for name in TEXTS:
         run(module, name, np.ones(1, real.name))
         (text,) = getattr(module, f"each{name}").inspect_llvm().values()
@@ -176,9 +212,9 @@ def test_a_fit_is_level() -> None:
         assert abs(float(abs(runs[0])) - 0.005528) < 1e-5  # the known error of the best cubic of exp on [-1, 1]
 
 
-def test_a_polynomial_of_too_low_a_degree_is_seen(compiled: tuple[Format, ModuleType]) -> None:
+def test_a_polynomial_of_too_low_a_degree_is_seen(compiled: Compiled) -> None:
     """The bar can fail: with two degrees less, the exponential is off by more."""
-    real, _ = compiled
+    real = compiled.real
     with mpmath.workprec(200):
         half = mpmath.log(2) / 2
         short = minimax(functions._exp_rest, functions._exp_weight, -half, half, 7 if real is FLOAT64 else 2)

@@ -134,7 +134,7 @@ def _block_sum(block, count: int) -> float:
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
-    return f32(1.0) if x > f32(0.0) else -f32(1.0) if x < f32(0.0) else f32(0.0) if x == f32(0.0) else f32(math.nan)
+    return math.copysign(f32(1.0), x) if abs(x) > f32(0.0) else x
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -840,7 +840,6 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     sum_norm_weight_sensitivity_5_own_part1 = np.empty((c, d,), f32)
     sum_norm_weight_sensitivity_5_own_part2 = np.empty((c, d,), f32)
     sum_norm_weight_sensitivity_5_own_part3 = np.empty((c, d,), f32)
-    sum_norm_weight_sensitivity_5_own = np.empty((d,), f32)
     sum_norm_weight_sensitivity_9_own_part1 = np.empty((c, d,), f32)
     sum_norm_weight_sensitivity_9_own_part2 = np.empty((c, d,), f32)
     sum_norm_weight_sensitivity_9_own_part3 = np.empty((c, d,), f32)
@@ -1495,7 +1494,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 strips[2, place] = factor_108
                 factor_109 = sum_w_unit_2_2 * w_unit_3
                 strips[3, place] = factor_109
-                sum_norm_weight_sensitivity_5_own[f_237] = sum_norm_weight_sensitivity_5_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part3[k_4, f_237]
+                hessian_weight[k_4, f_237] = sum_norm_weight_sensitivity_5_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part3[k_4, f_237]
                 sum_norm_weight_sensitivity_9_own[f_237] = sum_norm_weight_sensitivity_9_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part3[k_4, f_237]
                 sum_w_unit_3_sensitivity_own_joint[f_237] = sum_w_unit_3_sensitivity_own_joint_part1[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part10[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part2[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part3[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part4[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part5[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part6[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part7[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part8[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part9[k_4, f_237]
             sum_norm_weight_sum += _block_sum(strips[0], length)
@@ -1526,7 +1525,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             sum_norm_weight_change = sum_norm_weight_sensitivity_11[k_4, d_261] * square_7 + ratio_value_55 * (factor_111 + factor_112 + factor_113) + factor_114 * f32(2.0) * w_unit_4 + factor_115 * f32(2.0) * w_unit_4 + factor_116 * w_unit_4  # scale**2*sum_norm_weight_sensitivity_11 - scale*sum_norm_weight_sensitivity_14*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + 2*sum_norm_weight_sensitivity_12*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + 2*sum_norm_weight_sensitivity_13*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + (scale*sum_w_unit_2 - 2*sum_w_unit_3 - 2*sum_w_unit_4)*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight))
             term_42 = factor_111 + factor_112 + factor_113 - sum_norm_weight * w_unit_4
             gradient_weight[k_4, d_261] = ratio_value_55 * term_42
-            hessian_weight[k_4, d_261] = term_43 + factor_117 * (w_unit_4 * w_unit_4) + factor_118 * sum_w_unit_2_sensitivity_2_own[k_4, d_261] + (-f32(2.0)) * sum_w_unit_3_sensitivity_own_joint[d_261] * ratio_value_55 - sum_norm_weight_change * w_unit_4 * ratio_value_55 - w_unit_4 * square_10 * term_42 - w_unit_4 * (sum_norm_weight_sensitivity_5_own[d_261] + sum_norm_weight_sensitivity_9_own[d_261] + (-f32(2.0)) * sum_w_unit_3_sensitivity_3_own_2 * w_unit_4 + (-f32(2.0)) * sum_w_unit_4_sensitivity_3_own_2 * w_unit_4) * ratio_value_55
+            hessian_weight[k_4, d_261] = term_43 + factor_117 * (w_unit_4 * w_unit_4) + factor_118 * sum_w_unit_2_sensitivity_2_own[k_4, d_261] + (-f32(2.0)) * sum_w_unit_3_sensitivity_own_joint[d_261] * ratio_value_55 - sum_norm_weight_change * w_unit_4 * ratio_value_55 - w_unit_4 * square_10 * term_42 - w_unit_4 * (hessian_weight[k_4, d_261] + sum_norm_weight_sensitivity_9_own[d_261] + (-f32(2.0)) * sum_w_unit_3_sensitivity_3_own_2 * w_unit_4 + (-f32(2.0)) * sum_w_unit_4_sensitivity_3_own_2 * w_unit_4) * ratio_value_55
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -150,7 +150,7 @@ def _block_sum(block, count: int) -> float:
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
-    return f32(1.0) if x > f32(0.0) else -f32(1.0) if x < f32(0.0) else f32(0.0) if x == f32(0.0) else f32(math.nan)
+    return math.copysign(f32(1.0), x) if abs(x) > f32(0.0) else x
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -171,7 +171,7 @@ def value(prediction, target, delta, sample_weights, value_out):
             y = f32(target[i])
             r = x - y  # prediction - target
             magnitude_value = abs(r)
-            loss = _choose(delta >= magnitude_value, f32(0.5) * (r * r), _choose((delta < magnitude_value), delta * (magnitude_value + factor), f32(np.nan)))
+            loss = _choose(delta >= magnitude_value, f32(0.5) * (r * r), delta * (magnitude_value + factor))
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
         _interleave(2)
@@ -195,7 +195,7 @@ def gradient(prediction, target, delta, sample_weights, loss_scale, gradient_pre
         x = f32(prediction[i])
         y = f32(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(delta >= abs(r), r, _choose((delta < abs(r)), delta * _signum(r), f32(np.nan)))
+        gradient_prediction[i] = seed * _choose(delta >= abs(r), r, delta * _signum(r))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -218,10 +218,10 @@ def value_and_gradient(prediction, target, delta, sample_weights, loss_scale, va
             y = f32(target[i])
             r = x - y  # prediction - target
             magnitude_value = abs(r)
-            loss = _choose(delta >= magnitude_value, f32(0.5) * (r * r), _choose((delta < magnitude_value), delta * (magnitude_value + factor), f32(np.nan)))
+            loss = _choose(delta >= magnitude_value, f32(0.5) * (r * r), delta * (magnitude_value + factor))
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
-            gradient_prediction[i] = seed * _choose(delta >= magnitude_value, r, _choose((delta < magnitude_value), delta * _signum(r), f32(np.nan)))
+            gradient_prediction[i] = seed * _choose(delta >= magnitude_value, r, delta * _signum(r))
         _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
@@ -258,7 +258,7 @@ def gradient_and_hessian(prediction, target, delta, sample_weights, loss_scale, 
         x = f32(prediction[i])
         y = f32(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(delta >= abs(r), r, _choose((delta < abs(r)), delta * _signum(r), f32(np.nan)))
+        gradient_prediction[i] = seed * _choose(delta >= abs(r), r, delta * _signum(r))
         hessian_prediction[i] = seed * _choose(delta >= abs(r), f32(1.0), _choose((delta < abs(r)), f32(0.0), f32(np.nan)))
 
 
@@ -301,7 +301,7 @@ def parameter_gradient_and_hessian(prediction, target, delta, sample_weights, lo
             y = f32(target[i])
             r = x - y  # prediction - target
             magnitude_value = abs(r)
-            factor = seed * _choose(delta >= magnitude_value, f32(0.0), _choose((delta < magnitude_value), -delta + magnitude_value, f32(np.nan)))
+            factor = seed * _choose(delta >= magnitude_value, f32(0.0), -delta + magnitude_value)
             sum_delta_block[row] = factor
             factor_2 = seed * _choose(delta >= magnitude_value, f32(0.0), _choose((delta < magnitude_value), -f32(1.0), f32(np.nan)))
             sum_delta_sensitivity_block[row] = factor_2
@@ -334,7 +334,7 @@ def full_hessian_product(prediction, target, delta, sample_weights, loss_scale, 
             y = f32(target[i])
             r = x - y  # prediction - target
             v_x = f32(direction_prediction[i])
-            case = _choose(delta >= abs(r), f32(0.0), _choose((delta < abs(r)), _signum(r), f32(np.nan)))
+            case = _choose(delta >= abs(r), f32(0.0), _signum(r))
             factor = seed * (f32(direction_parameters[0]) * _choose(delta >= abs(r), f32(0.0), _choose((delta < abs(r)), -f32(1.0), f32(np.nan))) + v_x * case)
             sum_delta_tangent_block[row] = factor
             product_prediction[i] = seed * (f32(direction_parameters[0]) * case + v_x * _choose(delta >= abs(r), f32(1.0), _choose((delta < abs(r)), f32(0.0), f32(np.nan))))

@@ -1579,7 +1579,6 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     exp_sum_k_unit_2_own = np.empty((n,), f32)
     sum_k_unit_2_left = np.empty((block, n,), query.dtype)
     sum_k_unit_2_product = np.empty((n, d,), query.dtype)
-    sum_k_unit_2 = np.empty((d,), f32)
     sum_q_unit_product = np.empty((block, d,), query.dtype)
     sum_q_unit = np.empty((d,), f32)
     for i in range(n):
@@ -1735,14 +1734,14 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             for place in range(length):
                 f_4 = strip + place
                 sum_k_unit_2_now = _quotient(f32(sum_k_unit_2_product[j_3, f_4]), per_temperature_unit, per_temperature)
-                sum_k_unit_2[f_4] = sum_k_unit_2_now
+                gradient_key[j_3, f_4] = sum_k_unit_2_now
                 factor_12 = f32(k_unit[j_3, f_4]) * (sum_k_unit_2_now + factor_11 * f32(q_unit[j_3, f_4]))
                 strips[0, place] = factor_12
             sum_norm_key_sum += _block_sum(strips[0], length)
         sum_norm_key = f32(sum_norm_key_sum)
         ratio_value_4 = _ratio(f32(1.0), math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
         for d_11 in range(d):
-            gradient_key[j_3, d_11] = (sum_k_unit_2[d_11] + factor_11 * f32(q_unit[j_3, d_11]) - sum_norm_key * f32(k_unit[j_3, d_11])) * ratio_value_4
+            gradient_key[j_3, d_11] = (gradient_key[j_3, d_11] + factor_11 * f32(q_unit[j_3, d_11]) - sum_norm_key * f32(k_unit[j_3, d_11])) * ratio_value_4
     return total
 
 
@@ -2520,7 +2519,6 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     sum_k_unit_2_tangent_part3_product = np.empty((n, d,), query.dtype)
     sum_k_unit_2_tangent_part4_product = np.empty((n, d,), query.dtype)
     sum_k_unit_2_tangent_part4 = np.empty((n, d,), f32)
-    sum_k_unit_2_tangent = np.empty((d,), f32)
     sum_q_unit_tangent_part1_product = np.empty((block, d,), query.dtype)
     sum_q_unit_tangent_part1 = np.empty((n, d,), f32)
     sum_q_unit_tangent_part2_product = np.empty((block, d,), query.dtype)
@@ -2859,7 +2857,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 f_4 = strip + place
                 sum_k_unit_2_tangent_part3 = factor_23 * f32(0.5) * f32(sum_k_unit_2_tangent_part3_product[i_127, f_4])  # -direction_temperature*q_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + q_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + q_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + q_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
                 sum_k_unit_2_tangent_now = sum_k_unit_2_tangent_part3 + sum_k_unit_2_tangent_part1[i_127, f_4] + sum_k_unit_2_tangent_part2[i_127, f_4] + sum_k_unit_2_tangent_part4[i_127, f_4]
-                sum_k_unit_2_tangent[f_4] = sum_k_unit_2_tangent_now
+                product_key[i_127, f_4] = sum_k_unit_2_tangent_now
                 q_unit_3 = f32(q_unit[i_127, f_4])
                 k_unit_3 = f32(k_unit[i_127, f_4])
                 term_5 = f32(k_unit_tangent[i_127, f_4]) * (sum_k_unit_2[i_127, f_4] + factor_24 * q_unit_3) + sum_k_unit_2_tangent_now * k_unit_3 + factor_24 * k_unit_3 * f32(q_unit_tangent[i_127, f_4]) + factor_25 * f32(0.5) * k_unit_3 * q_unit_3 + factor_26 * f32(0.5) * k_unit_3 * q_unit_3 + factor_27 * k_unit_3 * q_unit_3
@@ -2878,7 +2876,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         for d_11 in range(d):
             q_unit_4 = f32(q_unit[i_127, d_11])
             k_unit_4 = f32(k_unit[i_127, d_11])
-            product_key[i_127, d_11] = sum_k_unit_2_tangent[d_11] * ratio_value_5 + factor_28 * f32(q_unit_tangent[i_127, d_11]) + factor_29 * f32(0.5) * q_unit_4 + factor_30 * f32(0.5) * q_unit_4 + factor_31 * k_unit_4 + factor_32 * (sum_k_unit_2[i_127, d_11] + factor_24 * q_unit_4 - sum_norm_key_2 * k_unit_4) + factor_33 * f32(k_unit_tangent[i_127, d_11]) + factor_34 * q_unit_4
+            product_key[i_127, d_11] = product_key[i_127, d_11] * ratio_value_5 + factor_28 * f32(q_unit_tangent[i_127, d_11]) + factor_29 * f32(0.5) * q_unit_4 + factor_30 * f32(0.5) * q_unit_4 + factor_31 * k_unit_4 + factor_32 * (sum_k_unit_2[i_127, d_11] + factor_24 * q_unit_4 - sum_norm_key_2 * k_unit_4) + factor_33 * f32(k_unit_tangent[i_127, d_11]) + factor_34 * q_unit_4
     sum_temperature_2_tangent = _completed(sum_temperature_2_tangent, sum_temperature_2_tangent_lost)
     for f_7 in range(d):
         for j_132 in range(n):

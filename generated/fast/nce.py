@@ -104,6 +104,25 @@ def _sum_of_16(typing_context, block, start):
     return block.dtype(block, start), _sum_of(16)
 
 
+@intrinsic
+def _fetch(typing_context, array, row, place):
+    """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""
+
+    def build(context, builder, signature, arguments):
+        matrix = context.make_array(signature.args[0])(context, builder, arguments[0])
+        offset = cgutils.intp_t(0)
+        for k, step in zip(arguments[1:], cgutils.unpack_tuple(builder, matrix.strides)):
+            offset = builder.add(offset, builder.mul(k, step))
+        byte = cgutils.ir.IntType(8).as_pointer()
+        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        return context.get_dummy_value()
+
+    return types.none(array, row, place), build
+
+
 @intrinsic(prefer_literal=True)
 def _interleave(typing_context, count):
     """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
@@ -247,6 +266,9 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
         sum_noise_log_noise_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(k), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(k) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(noise_log_noise, i + 1, strip + ahead)
+                _fetch(noise_score, i + 1, strip + ahead)
             for place in range(length):
                 q_1 = strip + place
                 v = f32(noise_score[i, q_1])
@@ -290,6 +312,9 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
         sum_noise_log_noise_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(k), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(k) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(noise_log_noise, i + 1, strip + ahead)
+                _fetch(noise_score, i + 1, strip + ahead)
             for place in range(length):
                 q_1 = strip + place
                 v = f32(noise_score[i, q_1])

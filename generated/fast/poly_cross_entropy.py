@@ -118,6 +118,25 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic
+def _fetch(typing_context, array, row, place):
+    """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""
+
+    def build(context, builder, signature, arguments):
+        matrix = context.make_array(signature.args[0])(context, builder, arguments[0])
+        offset = cgutils.intp_t(0)
+        for k, step in zip(arguments[1:], cgutils.unpack_tuple(builder, matrix.strides)):
+            offset = builder.add(offset, builder.mul(k, step))
+        byte = cgutils.ir.IntType(8).as_pointer()
+        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        return context.get_dummy_value()
+
+    return types.none(array, row, place), build
+
+
 @intrinsic(prefer_literal=True)
 def _interleave(typing_context, count):
     """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
@@ -276,6 +295,8 @@ def value(logits, label, epsilon, sample_weights, value_out):
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = f32(logits[i, k_12])
@@ -307,7 +328,6 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,), f32)
-    exp_logits = np.empty((c,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -317,11 +337,14 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(gradient_logits, i, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = f32(logits[i, k_12])
                 exp_logits_now = _exp_difference(z_2, max_logits)
-                exp_logits[k_12] = exp_logits_now
+                gradient_logits[i, k_12] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
             apart = np.uint64(argmax_logits) - strip
@@ -342,7 +365,7 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
         factor_3 = seed * case * ((-f32(1.0) - epsilon * exp_difference_value / (f32(1.0) + rest_logits)) if exp_difference_value / (f32(1.0) + rest_logits) <= f32(0.5) else (-f32(1.0) - epsilon + factor) if exp_difference_value / (f32(1.0) + rest_logits) > f32(0.5) else f32(np.nan)) / (f32(1.0) + rest_logits)
         factor_4 = seed * ((f32(1.0) + epsilon * exp_difference_value / (f32(1.0) + rest_logits)) if exp_difference_value / (f32(1.0) + rest_logits) <= f32(0.5) else (f32(1.0) + epsilon - epsilon * case / (f32(1.0) + rest_logits)) if exp_difference_value / (f32(1.0) + rest_logits) > f32(0.5) else f32(np.nan)) / (f32(1.0) + rest_logits)
         for c_2 in range(c):
-            gradient_logits[i, c_2] = factor_4 * exp_logits[c_2]
+            gradient_logits[i, c_2] = factor_4 * gradient_logits[i, c_2]
         if y >= 0:
             gradient_logits[i, y] = factor_3
     return total
@@ -357,7 +380,6 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
     epsilon = f32(epsilon)
     loss_scale = f32(loss_scale)
     strips = np.empty((1, 512,), f32)
-    exp_logits = np.empty((c,), f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -366,11 +388,15 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(gradient_logits, i, strip + ahead)
+                _fetch(hessian_logits, i, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = f32(logits[i, k_12])
                 exp_logits_now = _exp_difference(z_2, max_logits)
-                exp_logits[k_12] = exp_logits_now
+                hessian_logits[i, k_12] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
             apart = np.uint64(argmax_logits) - strip
@@ -390,7 +416,7 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
         factor_4 = case_2 / (term * term)
         factor_5 = -epsilon * exp_difference_value / (term * term * term)
         for c_2 in range(c):
-            exp_logits_2 = exp_logits[c_2]
+            exp_logits_2 = hessian_logits[i, c_2]
             gradient_logits[i, c_2] = factor_2 * exp_logits_2
             hessian_logits[i, c_2] = seed * (factor_4 * exp_logits_2 * ((rest_logits) if c_2 == argmax_logits else (f32(1.0) + rest_logits - exp_logits_2)) + factor_5 * (exp_logits_2 * exp_logits_2))
         if y >= 0:
@@ -417,6 +443,9 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(product_logits, i, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = f32(logits[i, k_12])
@@ -480,6 +509,8 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = f32(logits[i, k_12])
@@ -520,6 +551,9 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(product_logits, i, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = f32(logits[i, k_12])

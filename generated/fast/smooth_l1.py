@@ -150,7 +150,21 @@ def _block_sum(block, count: int) -> float:
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
-    return f32(1.0) if x > f32(0.0) else -f32(1.0) if x < f32(0.0) else f32(0.0) if x == f32(0.0) else f32(math.nan)
+    return math.copysign(f32(1.0), x) if abs(x) > f32(0.0) else x
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = f32(1.8446744073709552e19) if size < f32(1e-19) else f32(5.421010862427522e-20) if size > f32(1e19) else f32(1.0)
+    return unit, f32(1.0) / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _quotient(x: float, unit: float, inverse: float) -> float:
+    """Return x divided by what the two numbers were made from."""
+    return x * unit * inverse
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -164,6 +178,7 @@ def value(prediction, target, beta, sample_weights, value_out):
     factor = (-f32(0.5)) * beta
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
+        per_beta_unit, per_beta = _inverse(beta)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -171,7 +186,7 @@ def value(prediction, target, beta, sample_weights, value_out):
             y = f32(target[i])
             r = x - y  # prediction - target
             magnitude_value = abs(r)
-            loss = _choose(beta >= magnitude_value, f32(0.5) * (r * r) / beta, _choose((beta < magnitude_value), magnitude_value + factor, f32(np.nan)))
+            loss = _choose(beta >= magnitude_value, _quotient(f32(0.5) * (r * r), per_beta_unit, per_beta), magnitude_value + factor)
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
         _interleave(2)
@@ -189,13 +204,14 @@ def gradient(prediction, target, beta, sample_weights, loss_scale, gradient_pred
     n = np.uint64(prediction.shape[0])
     beta = f32(beta)
     loss_scale = f32(loss_scale)
+    per_beta_unit, per_beta = _inverse(beta)
     for i in range(n):
         sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
         seed = sample_weight * loss_scale
         x = f32(prediction[i])
         y = f32(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(beta >= abs(r), f32(0.5) * (f32(2.0) * x + (-f32(2.0)) * y) / beta, _choose((beta < abs(r)), _signum(r), f32(np.nan)))
+        gradient_prediction[i] = seed * _choose(beta >= abs(r), _quotient(f32(0.5) * (f32(2.0) * x + (-f32(2.0)) * y), per_beta_unit, per_beta), _signum(r))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -210,6 +226,7 @@ def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, val
     factor = (-f32(0.5)) * beta
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
+        per_beta_unit, per_beta = _inverse(beta)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -218,10 +235,10 @@ def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, val
             y = f32(target[i])
             r = x - y  # prediction - target
             magnitude_value = abs(r)
-            loss = _choose(beta >= magnitude_value, f32(0.5) * (r * r) / beta, _choose((beta < magnitude_value), magnitude_value + factor, f32(np.nan)))
+            loss = _choose(beta >= magnitude_value, _quotient(f32(0.5) * (r * r), per_beta_unit, per_beta), magnitude_value + factor)
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
-            gradient_prediction[i] = seed * _choose(beta >= magnitude_value, f32(0.5) * (f32(2.0) * x + (-f32(2.0)) * y) / beta, _choose((beta < magnitude_value), _signum(r), f32(np.nan)))
+            gradient_prediction[i] = seed * _choose(beta >= magnitude_value, _quotient(f32(0.5) * (f32(2.0) * x + (-f32(2.0)) * y), per_beta_unit, per_beta), _signum(r))
         _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
@@ -252,13 +269,14 @@ def gradient_and_hessian(prediction, target, beta, sample_weights, loss_scale, g
     n = np.uint64(prediction.shape[0])
     beta = f32(beta)
     loss_scale = f32(loss_scale)
+    per_beta_unit, per_beta = _inverse(beta)
     for i in range(n):
         sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
         seed = sample_weight * loss_scale
         x = f32(prediction[i])
         y = f32(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(beta >= abs(r), f32(0.5) * (f32(2.0) * x + (-f32(2.0)) * y) / beta, _choose((beta < abs(r)), _signum(r), f32(np.nan)))
+        gradient_prediction[i] = seed * _choose(beta >= abs(r), _quotient(f32(0.5) * (f32(2.0) * x + (-f32(2.0)) * y), per_beta_unit, per_beta), _signum(r))
         hessian_prediction[i] = seed * _choose(beta >= abs(r), (f32(1.0) / beta), _choose((beta < abs(r)), f32(0.0), f32(np.nan)))
 
 

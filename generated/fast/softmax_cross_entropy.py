@@ -198,6 +198,25 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic
+def _fetch(typing_context, array, row, place):
+    """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""
+
+    def build(context, builder, signature, arguments):
+        matrix = context.make_array(signature.args[0])(context, builder, arguments[0])
+        offset = cgutils.intp_t(0)
+        for k, step in zip(arguments[1:], cgutils.unpack_tuple(builder, matrix.strides)):
+            offset = builder.add(offset, builder.mul(k, step))
+        byte = cgutils.ir.IntType(8).as_pointer()
+        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        return context.get_dummy_value()
+
+    return types.none(array, row, place), build
+
+
 @intrinsic(prefer_literal=True)
 def _interleave(typing_context, count):
     """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
@@ -360,6 +379,8 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = f32(logits[i, k_5])
@@ -390,7 +411,6 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,), f32)
-    exp_logits = np.empty((c,), f32)
     total = 0.0
     for i in range(n):
         y = label[i]
@@ -406,11 +426,14 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(gradient_logits, i, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = f32(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
-                exp_logits[k_5] = exp_logits_now
+                gradient_logits[i, k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
             apart = np.uint64(argmax_logits) - strip
@@ -428,7 +451,7 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
         factor_2 = -seed * w_y * ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else f32(np.nan)) / (f32(1.0) + rest_logits)
         factor_3 = seed * w_y / (f32(1.0) + rest_logits)
         for c_2 in range(c):
-            gradient_logits[i, c_2] = factor_3 * exp_logits[c_2]
+            gradient_logits[i, c_2] = factor_3 * gradient_logits[i, c_2]
         if y >= 0:
             gradient_logits[i, y] = factor_2
     return total
@@ -442,7 +465,6 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
     strips = np.empty((1, 512,), f32)
-    exp_logits = np.empty((c,), f32)
     for i in range(n):
         y = label[i]
         if not (y != ignore_index or not ignore_index_given):
@@ -456,11 +478,15 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(gradient_logits, i, strip + ahead)
+                _fetch(hessian_logits, i, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = f32(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
-                exp_logits[k_5] = exp_logits_now
+                hessian_logits[i, k_5] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
             apart = np.uint64(argmax_logits) - strip
@@ -478,7 +504,7 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
         factor_3 = seed * w_y * case * exp_difference_value / (term * term)
         factor_4 = seed * w_y / (term * term)
         for c_2 in range(c):
-            exp_logits_2 = exp_logits[c_2]
+            exp_logits_2 = hessian_logits[i, c_2]
             gradient_logits[i, c_2] = factor_2 * exp_logits_2
             hessian_logits[i, c_2] = factor_4 * exp_logits_2 * ((rest_logits) if c_2 == argmax_logits else (f32(1.0) + rest_logits - exp_logits_2))
         if y >= 0:
@@ -508,6 +534,9 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(product_logits, i, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = f32(logits[i, k_5])
@@ -576,6 +605,9 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(product_logits, i, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = f32(logits[i, k_5])
@@ -930,6 +962,8 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
@@ -1002,6 +1036,8 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
@@ -1053,7 +1089,6 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
     strips = np.empty((1, 512,), f32)
-    exp_logits = np.empty((c,), f32)
     sum_logsumexp_logits_sum = 0.0
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
         length = min(np.uint64(512), np.uint64(c) - strip)
@@ -1079,11 +1114,15 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(gradient_logits, i, strip + ahead)
+                _fetch(hessian_logits, i, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
                 exp_logits_now = _exp_difference(z_2, max_logits)
-                exp_logits[k_19] = exp_logits_now
+                hessian_logits[i, k_19] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
             apart = np.uint64(argmax_logits) - strip
@@ -1103,7 +1142,7 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
         factor_6 = seed * term_3 * case * exp_difference_value / (term * term)
         factor_7 = seed * term_3 / (term * term)
         for c_3 in range(c):
-            exp_logits_2 = exp_logits[c_3]
+            exp_logits_2 = hessian_logits[i, c_3]
             w_2 = f32(class_weight[c_3])
             gradient_logits[i, c_3] = seed * (factor_5 * exp_logits_2 + factor_2 * w_2)
             hessian_logits[i, c_3] = factor_7 * exp_logits_2 * ((rest_logits) if c_3 == argmax_logits else (f32(1.0) + rest_logits - exp_logits_2))
@@ -1146,6 +1185,9 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(product_logits, i, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
@@ -1208,6 +1250,8 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
@@ -1276,6 +1320,8 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])

@@ -129,6 +129,25 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic
+def _fetch(typing_context, array, row, place):
+    """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""
+
+    def build(context, builder, signature, arguments):
+        matrix = context.make_array(signature.args[0])(context, builder, arguments[0])
+        offset = cgutils.intp_t(0)
+        for k, step in zip(arguments[1:], cgutils.unpack_tuple(builder, matrix.strides)):
+            offset = builder.add(offset, builder.mul(k, step))
+        byte = cgutils.ir.IntType(8).as_pointer()
+        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        return context.get_dummy_value()
+
+    return types.none(array, row, place), build
+
+
 @intrinsic(prefer_literal=True)
 def _interleave(typing_context, count):
     """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
@@ -320,6 +339,8 @@ def value(logits, label, gamma, alpha, sample_weights, value_out):
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_18 = strip + place
                 z_2 = f32(logits[i, k_18])
@@ -352,7 +373,6 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
     strips = np.empty((1, 512,), f32)
-    exp_logits = np.empty((c,), f32)
     total = 0.0
     term_2 = -f32(1.0) + gamma
     for i in range(n):
@@ -363,11 +383,14 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(gradient_logits, i, strip + ahead)
             for place in range(length):
                 k_18 = strip + place
                 z_2 = f32(logits[i, k_18])
                 exp_logits_now = _exp_difference(z_2, max_logits)
-                exp_logits[k_18] = exp_logits_now
+                gradient_logits[i, k_18] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
             apart = np.uint64(argmax_logits) - strip
@@ -390,7 +413,7 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
         factor_3 = seed * alpha * (gamma * exp_difference_value * term / (f32(1.0) + rest_logits) - case / (f32(1.0) + rest_logits)) * power_value
         factor_4 = seed * alpha * (power_value - gamma * exp_difference_value * _power(factor, term_2) * term / (f32(1.0) + rest_logits)) / (f32(1.0) + rest_logits)
         for c_2 in range(c):
-            gradient_logits[i, c_2] = factor_4 * exp_logits[c_2]
+            gradient_logits[i, c_2] = factor_4 * gradient_logits[i, c_2]
         if y >= 0:
             gradient_logits[i, y] = factor_3
     return total
@@ -406,7 +429,6 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
     strips = np.empty((1, 512,), f32)
-    exp_logits = np.empty((c,), f32)
     term_4 = -f32(1.0) + gamma
     term_6 = -f32(2.0) + gamma
     term_7 = f32(1.0) - gamma
@@ -419,11 +441,15 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(gradient_logits, i, strip + ahead)
+                _fetch(hessian_logits, i, strip + ahead)
             for place in range(length):
                 k_18 = strip + place
                 z_2 = f32(logits[i, k_18])
                 exp_logits_now = _exp_difference(z_2, max_logits)
-                exp_logits[k_18] = exp_logits_now
+                hessian_logits[i, k_18] = exp_logits_now
                 strips[0, place] = exp_logits_now
             _interleave(4)
             apart = np.uint64(argmax_logits) - strip
@@ -452,7 +478,7 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
         factor_8 = factor_2 * seed * exp_difference_value * power_value_2 / (term_2 * term_2 * term_2)
         factor_9 = -exp_difference_value / (term_2 * term_2)
         for c_2 in range(c):
-            exp_logits_2 = exp_logits[c_2]
+            exp_logits_2 = hessian_logits[i, c_2]
             softmax_logits_slope_2 = factor_3 * exp_logits_2  # alpha*exp_logits*gamma*seed*(-exp_logits*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 2)*(1 - gamma)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits)) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1))/(rest_logits + 1)
             gradient_logits[i, c_2] = factor_5 * exp_logits_2
             hessian_logits[i, c_2] = factor_7 * exp_logits_2 * ((rest_logits) if c_2 == argmax_logits else (f32(1.0) + rest_logits - exp_logits_2)) + factor_8 * (exp_logits_2 * exp_logits_2) + factor_9 * softmax_logits_slope_2 * exp_logits_2
@@ -486,6 +512,9 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(product_logits, i, strip + ahead)
             for place in range(length):
                 k_18 = strip + place
                 z_2 = f32(logits[i, k_18])
@@ -559,6 +588,8 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_18 = strip + place
                 z_2 = f32(logits[i, k_18])
@@ -622,6 +653,9 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(logits, i + 1, strip + ahead)
+                _fetch(product_logits, i, strip + ahead)
             for place in range(length):
                 k_18 = strip + place
                 z_2 = f32(logits[i, k_18])

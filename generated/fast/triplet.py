@@ -500,6 +500,25 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic
+def _fetch(typing_context, array, row, place):
+    """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""
+
+    def build(context, builder, signature, arguments):
+        matrix = context.make_array(signature.args[0])(context, builder, arguments[0])
+        offset = cgutils.intp_t(0)
+        for k, step in zip(arguments[1:], cgutils.unpack_tuple(builder, matrix.strides)):
+            offset = builder.add(offset, builder.mul(k, step))
+        byte = cgutils.ir.IntType(8).as_pointer()
+        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        return context.get_dummy_value()
+
+    return types.none(array, row, place), build
+
+
 @intrinsic(prefer_literal=True)
 def _interleave(typing_context, count):
     """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
@@ -590,7 +609,7 @@ def _step(x: float) -> float:
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
-    return f32(1.0) if x > f32(0.0) else -f32(1.0) if x < f32(0.0) else f32(0.0) if x == f32(0.0) else f32(math.nan)
+    return math.copysign(f32(1.0), x) if abs(x) > f32(0.0) else x
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -2172,7 +2191,6 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
     p = f32(p)
     loss_scale = f32(loss_scale)
     strips = np.empty((2, 512,), f32)
-    sum_negative_change = np.empty((d,), f32)
     sum_positive_change = np.empty((d,), f32)
     sum_positive_change_2 = np.empty((d,), f32)
     sum_negative_change_2 = np.empty((d,), f32)
@@ -2220,7 +2238,7 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
                 strips[1, place] = power_value_2
                 power_value_3 = _power(ratio_value, term_3)
                 signum_value = _signum(term)
-                sum_negative_change[f_1] = factor * power_value_3 * signum_value
+                hessian_negative[i, f_1] = factor * power_value_3 * signum_value
                 power_value_4 = _power(ratio_value_2, term_3)
                 signum_value_2 = _signum(term_2)
                 sum_positive_change[f_1] = factor_2 * power_value_4 * signum_value_2
@@ -2271,7 +2289,7 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
             power_value_9 = _power(ratio_value_5, term_7)
             square_3 = (signum_value_4 * signum_value_4)
             power_value_10 = _power(ratio_value_6, term_7)
-            hessian_anchor[i, d_6] = factor_7 * (term_3 * (factor_10 * square * power_value_9 + factor_11 * square_3 * power_value_10) + factor_12 * sum_positive_change[d_6] * power_value_5 * signum_value_3 + factor_13 * sum_negative_change[d_6] * power_value_7 * signum_value_4)
+            hessian_anchor[i, d_6] = factor_7 * (term_3 * (factor_10 * square * power_value_9 + factor_11 * square_3 * power_value_10) + factor_12 * sum_positive_change[d_6] * power_value_5 * signum_value_3 + factor_13 * hessian_negative[i, d_6] * power_value_7 * signum_value_4)
             hessian_positive[i, d_6] = factor_16 * (factor_14 * square * power_value_9 + factor_15 * sum_positive_change_2[d_6] * power_value_5 * signum_value_3)
             hessian_negative[i, d_6] = factor_19 * (factor_17 * sum_negative_change_2[d_6] * power_value_7 * signum_value_4 + factor_18 * square_3 * power_value_10)
 
@@ -2442,6 +2460,10 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2578,6 +2600,10 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2873,7 +2899,6 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
     p = f32(p)
     loss_scale = f32(loss_scale)
     strips = np.empty((3, 512,), f32)
-    sum_negative_2_change = np.empty((d,), f32)
     sum_positive_change = np.empty((d,), f32)
     sum_negative_change = np.empty((d,), f32)
     sum_positive_change_2 = np.empty((d,), f32)
@@ -2937,7 +2962,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
                 strips[2, place] = power_value_3
                 power_value_4 = _power(ratio_value_2, term_4)
                 signum_value = _signum(term_2)
-                sum_negative_2_change[f_1] = factor * power_value_4 * signum_value
+                hessian_negative[i, f_1] = factor * power_value_4 * signum_value
                 power_value_5 = _power(ratio_value_3, term_4)
                 signum_value_2 = _signum(term_3)
                 sum_positive_change[f_1] = factor_2 * power_value_5 * signum_value_2
@@ -2980,7 +3005,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
         factor_25 = adjoint_sum_negative * square_4
         factor_26 = adjoint_sum_negative_2 * square_2
         for d_50 in range(d):
-            adjoint_sum_negative_2_change = factor_10 * sum_negative_2_change[d_50]  # -seed*sum_negative_2_change*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+            adjoint_sum_negative_2_change = factor_10 * hessian_negative[i, d_50]  # -seed*sum_negative_2_change*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
             adjoint_sum_negative_change = factor_11 * sum_negative_change[d_50]  # -seed*sum_negative_change*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
             adjoint_sum_negative_2_change_2 = factor_10 * sum_negative_2_change_2[d_50]  # -seed*sum_negative_2_change_2*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
             adjoint_sum_negative_change_2 = factor_11 * sum_negative_change_2[d_50]  # -seed*sum_negative_change_2*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
@@ -3225,6 +3250,10 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -3400,6 +3429,10 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])

@@ -853,7 +853,7 @@ def _step(x: float) -> float:
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
-    return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0 if x == 0.0 else math.nan
+    return math.copysign(1.0, x) if abs(x) > 0.0 else x
 
 
 @njit(nogil=True, error_model="numpy")

@@ -1,7 +1,9 @@
 """The functions as text: argument reduction, polynomial, reconstruction, in the arithmetic of one format.
 
 No step branches, so that a loop over them becomes vector instructions. NaN comes through every one of them; infinities,
-zeros and subnormal numbers give what the functions' limits are.
+zeros and subnormal numbers give what the functions' limits are. In float64 the functions of `SHORTER` take `wide`, which
+is None where results are rounded to float32: what they compute then is off by 2**-46 of it at most where float32 has it,
+and takes less.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ def exp_text(real: Format) -> str:
     up, down = (real.shift + real.bias + sign * _spare(real) for sign in (1, -1))
     grown = [t.number(2.0 ** (-sign * _spare(real))) for sign in (1, -1)]
     return _function(
-        real, "_exp(x)", "exp(x)",
+        real, "_exp", "exp(x)",
         f"x = {top} if x > {top} else x",
         *_exp_lines(real, 0, f"{t.number(up)} if x < {zero} else {t.number(down)}"),
         f"return p * power * ({grown[0]} if x < {zero} else {grown[1]})",
@@ -77,7 +79,7 @@ def exp_down_text(real: Format) -> str:
     """Return the source of ``_exp_down``: nothing grows, so that there is nothing to choose."""
     t = _Text(real)
     return _function(
-        real, "_exp_down(x)", "exp(x) for x up to 0",
+        real, "_exp_down", "exp(x) for x up to 0",
         *_exp_lines(real, 0, t.number(real.shift + real.bias + _spare(real))),
         f"return p * power * {t.number(2.0 ** -_spare(real))}",
     )  # fmt: skip
@@ -90,7 +92,7 @@ def raised_decay_text(real: Format) -> str:
     spare = _spare(real) if real is FLOAT64 else 0  # in float32 no raised exponential is subnormal
     shrunk = f" * {t.number(2.0**-spare)}" if spare else ""
     return _function(
-        real, "_raised_decay(x)", "2**64 exp(-abs(x))",
+        real, "_raised_decay", "2**64 exp(-abs(x))",
         "x = -abs(x)",
         *_exp_lines(real, RAISED, t.number(real.shift + real.bias + RAISED + spare)),
         f"return p * power{shrunk}",
@@ -120,18 +122,28 @@ def _exp_lines(real: Format, raised: int, start: str) -> Lines:
         inverse = t.rounded(1 / mpmath.log(2))
     bottom = t.number((-746.0 - math.ceil(raised * math.log(2))) if wide else -104.0)
     power = t.value(f"{t.bits('shifted')} << {real.digits}")
+
+    def polynomial(degree: int) -> Lines:
+        return t.horner(_fitted(_exp_rest, _exp_weight, -half, half, degree), "r")
+
+    close = [f"far = _fma(k, {t.number(-high)}, x)", f"r = _fma(k, {t.number(-low)}, far)"]
+    last = f"p = _fma(p * r, r, r) + {t.number(1.0)}"
+    narrow = [f"r = _fma(k, {t.rounded(-mpmath.log(2))}, x)", *polynomial(8), last] if wide else []
+    lost = f"lost = _fma(k, {t.number(-low)}, far - r)"
     return [
         f"x = {bottom} if x < {bottom} else x",
         f"start = {start}",
         f"shifted = _fma(x, {inverse}, start)",
         "k = shifted - start",
-        f"far = _fma(k, {t.number(-high)}, x)",
-        f"r = _fma(k, {t.number(-low)}, far)",
-        *([f"lost = _fma(k, {t.number(-low)}, far - r)"] if wide else []),
-        *t.horner(_fitted(_exp_rest, _exp_weight, -half, half, 9 if wide else 4), "r"),
-        f"p = _fma(p * r, r, {'lost) + r' if wide else 'r)'} + {t.number(1.0)}",
+        *(_either(narrow, [*close, lost, *polynomial(9), f"p = _fma(p * r, r, lost) + r + {t.number(1.0)}"])
+          if wide else [*close, *polynomial(4), last]),
         f"power = {power}",
-    ]
+    ]  # fmt: skip
+
+
+def _either(narrow: Lines, wide: Lines) -> Lines:
+    """Return the lines for results in float32, and for those in float64, of which only one are compiled."""
+    return ["if wide is None:", *(f"    {line}" for line in narrow), "else:", *(f"    {line}" for line in wide)]
 
 
 def _exp_rest(r: mpmath.mpf) -> mpmath.mpf:
@@ -149,19 +161,24 @@ def log1p_unit_text(real: Format) -> str:
     if real is not FLOAT64:
         coefficients = _fitted(_log1p_rest, _log1p_weight, 0.0, 1.0, 8)
         return _function(
-            real, "_log1p_unit(x)", "log(1 + x) for x between 0 and 1",
+            real, "_log1p_unit", "log(1 + x) for x between 0 and 1",
             *t.horner(coefficients, "x"),
             "return _fma(x * x, p, x)",
         )  # fmt: skip
     with mpmath.workprec(BITS):
         bound = mpmath.mpf(9) / 16  # from here up, 2 (1 + f) loses less
         high, low = real.split(mpmath.log(2), 11)
+        whole = t.rounded(mpmath.log(2))
+        top = (bound / (2 + bound)) ** 2
+    narrow = [*t.horner(_fitted(_atanh_rest, _atanh_weight, 0.0, top, 6), "z"), "y = _fma(p * z, s, s + s)"]
+    wide = [*_near_one(real, top, 7, f"({t.number(low)} if upper else 0.0)", ""), "y = f - near"]
     return _function(
-        real, "_log1p_unit(x)", "log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)",
+        real, "_log1p_unit", "log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)",
         f"upper = x > {t.rounded(bound)}",
         "f = 0.5 * x - 0.5 if upper else x",
-        *_near_one(real, (bound / (2 + bound)) ** 2, 7, f"({t.number(low)} if upper else 0.0)", ""),
-        f"return ({t.number(high)} if upper else 0.0) + (f - near)",
+        *_atanh(real),
+        *_either([*narrow, f"y += {whole} if upper else 0.0"], [*wide, f"y += {t.number(high)} if upper else 0.0"]),
+        "return y",
     )  # fmt: skip
 
 
@@ -176,7 +193,7 @@ def _log1p_weight(x: mpmath.mpf) -> mpmath.mpf:
 @cache
 def log_text(real: Format) -> str:
     """Return the source of ``_log``."""
-    return _function(real, "_log(x)", "log(x)", *_log_lines(real, "x", ""))
+    return _function(real, "_log", "log(x)", *_log_lines(real, "x", ""))
 
 
 @cache
@@ -185,7 +202,7 @@ def log1p_text(real: Format) -> str:
     t = _Text(real)
     one = t.number(1.0)
     return _function(
-        real, "_log1p(x)", "log(1 + x) for x from -1 up",
+        real, "_log1p", "log(1 + x) for x from -1 up",
         f"u = x + {one}",
         f"lost = x - (u - {one}) if x < {t.number(2.0**real.digits)} else {t.number(0.0)}",
         *_log_lines(real, "u", " - lost / u"),
@@ -212,6 +229,7 @@ def _log_lines(real: Format, x: str, lost: str) -> Lines:
         f"exponent = {t.integer(f'(bits + {lift}) >> {real.digits}')}",
         f"k = {t.value(exponent)} - {start}",
         f"f = {t.value(f'bits - ((exponent - {real.bias}) << {real.digits})')} - {t.number(1.0)}",
+        *_atanh(real),
         *_near_one(real, top, 6 if wide else 3, f"k * {t.number(low)}", lost),
         f"y = _fma(k, {t.number(high)}, f - near)",
         f"y = {x} if {x} > {t.number(_largest(real))} else y",
@@ -220,12 +238,15 @@ def _log_lines(real: Format, x: str, lost: str) -> Lines:
     ]
 
 
+def _atanh(real: Format) -> Lines:
+    """Return the lines that set `s` to what log(1 + f) is twice the inverse hyperbolic tangent of, and its square."""
+    return [f"s = f / (f + {_Text(real).number(2.0)})  # log(1 + f) is 2 atanh(s)", "z = s * s"]
+
+
 def _near_one(real: Format, top: mpmath.mpf, degree: int, low: str, lost: str) -> Lines:
     """Return the lines that set `near` to f - log(1 + f) - low - lost, where f / (2 + f) squared is up to `top`."""
     t = _Text(real)
     return [
-        f"s = f / (f + {t.number(2.0)})  # log(1 + f) is 2 atanh(s)",
-        "z = s * s",
         *t.horner(_fitted(_atanh_rest, _atanh_weight, 0.0, top, degree), "z"),
         f"half = {t.number(0.5)} * f",
         f"near = _fma(half, f, -_fma(s, _fma(p, z, half * f), {low})){lost}",
@@ -246,11 +267,16 @@ def _atanh_weight(z: mpmath.mpf) -> mpmath.mpf:
     return s * z / (2 * mpmath.atanh(s))
 
 
-def _function(real: Format, head: str, summary: str, *lines: str) -> str:
+def _function(real: Format, name: str, summary: str, *lines: str) -> str:
     """Return the text of a function, which in float32 takes nothing else: its shifts depend on the format."""
     first = () if real is FLOAT64 else ("x = f32(x)",)
+    taken = "x, wide" if real is FLOAT64 and name in SHORTER else "x"
     body = "\n".join(f"    {line}" for line in (*first, *lines))
-    return f'def {head}:\n    """Return {summary}."""\n{body}'
+    return f'def {name}({taken}):\n    """Return {summary}."""\n{body}'
+
+
+SHORTER = ("_exp", "_exp_down", "_raised_decay", "_log1p_unit")
+"""Those that loops over elements and rows are made of."""
 
 
 TEXTS: dict[str, Callable[[Format], str]] = {

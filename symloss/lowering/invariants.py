@@ -13,7 +13,7 @@ import sympy
 from symloss.language.atoms import ratio
 from symloss.language.nodes import Access
 from symloss.lowering.expressions import rebuilt
-from symloss.lowering.nodes import Assign, Blocks, Inverse, Loop, Node, Store, Strips, Update
+from symloss.lowering.nodes import Assign, Blocks, Chunks, Inverse, Loop, Node, Store, Strips, Update
 
 _Made = dict[tuple[sympy.Expr, bool], Inverse]
 
@@ -34,7 +34,7 @@ def with_inverses(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
                 before = len(made)
                 loop = _multiplied(node, made)
                 found += [*list(made.values())[before:], loop]
-            case Loop() | Blocks():
+            case Loop() | Blocks() | Chunks():
                 found.append(replace(node, body=with_inverses(node.body)))
             case _:
                 found.append(node)

@@ -72,6 +72,8 @@ class Item:
         What makes it a matrix product.
     after : tuple of str
         What must be complete before it, though it does not read it.
+    scales : bool
+        For a maximum: whether all it is for is that a norm is relative to it.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Item:
     target: tuple[sympy.Expr, ...] = ()
     product: Product | None = None
     after: tuple[str, ...] = ()
+    scales: bool = False
 
     def renamed(self, old: Index, new: Index) -> Item:
         """Return the item with one index replaced everywhere."""

@@ -16,6 +16,7 @@ from symloss.language.declarations import Argument
 from symloss.language.definition import Definition
 from symloss.language.domains import Domain, Interval, OneOf, is_bounded
 from symloss.language.nodes import Access, Flag, given_flag
+from symloss.lowering.ahead import fetched_ahead
 from symloss.lowering.chunks import by_chunks, in_lanes
 from symloss.lowering.contraction import contract
 from symloss.lowering.items import Item
@@ -47,10 +48,12 @@ RESERVED = frozenset(
         "place",
         "length",
         "apart",
+        "ahead",
         "doubtful",
         "many",
         "near",
         "nearer",
+        "wide",
     )
 )
 """Names that kernels use for themselves."""
@@ -174,7 +177,7 @@ def _kernel(
         body = statement.body.xreplace(simplify).xreplace(vector)
         items.append(
             Item(statement.name, statement.op, statement.free, statement.bound, expand_atoms(body),
-                 expand_atoms(statement.where), comment=plain(statement.body))
+                 expand_atoms(statement.where), comment=plain(statement.body), scales=statement.scales)
         )  # fmt: skip
     for output in part.outputs:
         body = expand_atoms(output.expression.xreplace(simplify).xreplace(vector))
@@ -203,6 +206,8 @@ def _kernel(
             named = without_nan_cases(by_chunks(named, naming[-1]))
         else:
             named = by_rows(named, naming[-1])
+            if per is not None:
+                named = fetched_ahead(named, frozenset(a.name for a in definition.inputs if a.kind == "real"), per)
         kernel = Kernel(plan.name, (), named, "", plan.summary)
     return replace(kernel, arguments=arguments(definition, plan), returns="total" if plan.value else "")
 

@@ -33,10 +33,11 @@ class Assign:
 
 @dataclass(frozen=True)
 class Begin:
-    """An accumulator before its loop; for a maximum, its index too."""
+    """An accumulator before its loop; for a maximum, its index too, and whether it only scales a norm."""
 
     name: str
     op: str
+    scales: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Finish:
 class Update:
     """One step of a reduction: `sum`, `lanes`, `compensated`, `max`, `min`, `norm`, `argmax`, `argmin`.
 
-    `larger` is a maximum without a branch.
+    `larger` is a maximum without a branch; one that `scales` a norm is taken where squares could leave the format.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Update:
     expression: sympy.Expr
     where: sympy.Basic
     index: Index | None = None
+    scales: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,14 @@ class Strips:
     """A loop over an axis by strips; `sums` are what is added up of each, and how that goes into the sum.
 
     A ``"whole"`` sum is that of this loop alone, to others their op says how numbers are added. The last of each is
-    the place of an entry that is left out, or None.
+    the place of an entry that is left out, or None. `asked` are arrays, and the rows of them
+    that the cache is to fetch meanwhile.
     """
 
     index: Index
     body: tuple[Node, ...]
     sums: tuple[tuple[str, str, sympy.Expr | None], ...]
+    asked: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,12 @@ def _lower(statement: Statement, builder: Builder, source: Builder) -> _Group:
 
 
 def _norm(statement: Statement, builder: Builder, source: Builder) -> tuple[Access, Access]:
-    """Return the largest size and the sum of squares relative to it: no square underflows or overflows."""
+    """Return the largest size and the sum of squares relative to it: no square underflows or overflows.
+
+    Squares of float32 do neither in float64, where the largest size may as well be 1.
+    """
     peak_name = statement.name.replace("norm", "peak")
-    peak = builder.add(replace(statement, name=peak_name, op="max", body=magnitude(statement.body)))
+    peak = builder.add(replace(statement, name=peak_name, op="max", body=magnitude(statement.body), scales=True))
     fresh = {k: source.fresh_index(k) for k in statement.bound}
     body = ratio(statement.body.xreplace(fresh), peak) ** 2
     where = statement.where.xreplace(fresh)

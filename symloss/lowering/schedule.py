@@ -283,7 +283,7 @@ def _begin(item: Item, storage: _Storage) -> Node:
         rest = tuple(ALL for _ in item.free[item.prefix :])
         return Store(item.name, _slots(item, item.free[: item.prefix], storage) + rest, sympy.S.Zero)
     masked = "" if item.where is sympy.true else "_masked"
-    return Begin(_local(item, storage), _operation(item) + masked)
+    return Begin(_local(item, storage), _operation(item) + masked, item.scales)
 
 
 def _operation(item: Item) -> str:
@@ -353,7 +353,7 @@ def _leaf(item: Item, storage: _Storage) -> Node:
         case "let":
             return Assign(item.name, body, item.comment)
         case _:
-            return Update(_local(item, storage), _operation(item), body, where, item.bound[0])
+            return Update(_local(item, storage), _operation(item), body, where, item.bound[0], item.scales)
 
 
 def _local(item: Item, storage: _Storage) -> str:

@@ -11,13 +11,17 @@ from dataclasses import replace
 
 import sympy
 
+from symloss.language.atoms import magnitude, positive_part, signum, step
 from symloss.language.nodes import Access
 from symloss.lowering.expressions import rebuilt
 from symloss.lowering.nodes import Assign, Chunks, Loop, Node, Store, When
 from symloss.stability.careful import careful
 from symloss.stability.expansion import log1p, log1p_unit, raised_decay, shrunk
 
-HANDED_ON = (sympy.Add, sympy.Mul, sympy.exp, sympy.log, sympy.Abs, log1p, log1p_unit, raised_decay, shrunk)
+HANDED_ON = (
+    sympy.Add, sympy.Mul, sympy.exp, sympy.log, sympy.Abs, log1p, log1p_unit, raised_decay, shrunk, magnitude,
+    positive_part, signum, step,
+)  # fmt: skip
 """Operations whose result is NaN where an argument is; not powers: NaN to the power of 0 is 1."""
 Known = Mapping[str, sympy.Expr]
 
@@ -74,18 +78,24 @@ def _simplified(node: sympy.Basic, known: Known) -> sympy.Basic:
     arguments = tuple(_simplified(a, known) for a in node.args)
     if isinstance(node, sympy.Piecewise) and len(arguments) == 2:
         (first, condition), (last, rest) = (pair.args for pair in arguments)
-        compared = _compared(condition) if rest is sympy.true else None
-        if compared is not None and _hands_on(last, compared, known):
+        compared = _compared(condition, known) if rest is sympy.true else None
+        if compared is not None and all(_hands_on(last, side, known) for side in compared):
             return either(condition, first, last, evaluate=False)
     return rebuilt(node, arguments)
 
 
-def _compared(condition: sympy.Basic) -> sympy.Basic | None:
-    """Return what is compared with a number, or None."""
+def _compared(condition: sympy.Basic, known: Known) -> list[sympy.Basic] | None:
+    """Return what is compared that may be NaN, which numbers and parameters are not; None for other conditions."""
     if not isinstance(condition, sympy.Lt | sympy.Le | sympy.Gt | sympy.Ge):
         return None
-    left, right = condition.args
-    return left if right.is_number else right if left.is_number else None
+    sides = [a for a in condition.args if not (a.is_number or (isinstance(a, sympy.Symbol) and a.name not in known))]
+    return [_signed(side, known) for side in sides]
+
+
+def _signed(node: sympy.Basic, known: Known) -> sympy.Basic:
+    """Return what a magnitude is that of: one is NaN where the other is."""
+    meant = known.get(node.name, node) if isinstance(node, sympy.Symbol) else node
+    return _signed(meant.args[0], known) if isinstance(meant, sympy.Abs | magnitude) else node
 
 
 def _hands_on(node: sympy.Basic, source: sympy.Basic, known: Known) -> bool:

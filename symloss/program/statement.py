@@ -43,6 +43,8 @@ class Statement:
         The value of a reduction whose mask lets nothing through.
     source : str
         For ``"softmax"``, ``"argmax"`` and ``"argmin"``: the reduction it belongs to.
+    scales : bool
+        For a maximum: whether all it is for is that a norm is relative to it.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Statement:
     where: sympy.Basic = sympy.true
     empty: sympy.Expr = sympy.nan
     source: str = ""
+    scales: bool = False
 
     @property
     def access(self) -> Access:

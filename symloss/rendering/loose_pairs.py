@@ -33,7 +33,7 @@ def _log(x: float) -> float:
     return math.log(x)
 
 
-def _log1p_unit(x: float) -> float:
+def _log1p_unit(x: float, _wide: int) -> float:
     return math.log1p(x)
 
 
@@ -128,7 +128,7 @@ def _loose_log(x: Pair) -> Pair:
 
 def _loose_log1p(x: Pair) -> Pair:
     """Return log(1 + x) for x in [0, 1], with as many bits where x is small."""
-    y = _log1p_unit(x[0])
+    y = _log1p_unit(x[0], 0)
     m = _loose_expm1((y, 0.0))
     return y, ((x[0] - m[0]) + (x[1] - m[1])) / (1.0 + x[0])
 

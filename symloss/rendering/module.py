@@ -79,7 +79,7 @@ def render_module(
         primitives=carried, recipes=[recipes[name] for name in sorted(recipes)],
         kernels=rendered, products=GEMM if "_multiply" in used else "",
         vectors=any("cgutils." in text for text in carried),
-        intrinsics=any("@intrinsic" in text for text in carried), interleaved="_interleave" in used,
+        intrinsics=any("@intrinsic" in text for text in carried), typed=any("types." in text for text in carried),
     )  # fmt: skip
 
 

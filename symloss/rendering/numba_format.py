@@ -48,8 +48,9 @@ from symloss.lowering.nodes import (
     Update,
     When,
 )
+from symloss.lowering.outputs import kept_in_outputs
 from symloss.rendering.look_format import look_lines
-from symloss.rendering.primitives import interleaving, narrowed
+from symloss.rendering.primitives import WIDTHS, interleaving, narrowed
 from symloss.rendering.row_format import extreme_lines, lane_lines, strip_lines, whole_start
 from symloss.stability.careful import Recipe
 
@@ -188,12 +189,15 @@ class NumbaPrinter(StrPrinter):
         if type(node).__name__ == "shrunk":
             return f"({self._print(node.args[0])} * 5.421010862427522e-20)"
         if type(node).__name__ == "decay_of_sum":
-            self.used.add("_decay_of_sum")
-            return f"_decay_of_sum(({', '.join(self._print(a) for a in node.args)}))"
-        call = _CALLS[type(node).__name__]
-        if call.startswith("_"):
-            self.used.add(call)
-        return f"{call}({', '.join(self._print(a) for a in node.args)})"
+            return self.call("_decay_of_sum", [f"({', '.join(self._print(a) for a in node.args)})"])
+        return self.call(_CALLS[type(node).__name__], [self._print(a) for a in node.args])
+
+    def call(self, name: str, arguments: list[str]) -> str:
+        """Return the call of a function as source, and note it."""
+        if name.startswith("_"):
+            self.used.add(name)
+        wide = ["wide"] if name in WIDTHS and self.real is FLOAT64 else []
+        return f"{name}({', '.join([*arguments, *wide])})"
 
     def _print_Piecewise(self, node: sympy.Piecewise) -> str:
         *cases, (last, _) = node.args
@@ -249,6 +253,8 @@ class NumbaPrinter(StrPrinter):
         return str(int(node)) if node.is_Integer else self._print(node)
 
 
+_UNSCALED = "1.0"
+"""What norms of float32 are relative to in float64, where no square of one leaves the format."""
 _KINDS = {FLOAT64: "", FLOAT32: ", f32"}
 """What the allocation of a buffer says of its numbers."""
 ROWS = 512
@@ -287,7 +293,9 @@ def format_kernel(
     """
     narrow = {node.name for node in kernel.body if isinstance(node, Buffer) and node.dtype == "like"}
     printer = NumbaPrinter(loads | narrow, real, flat=flat)
-    nodes = kernel.body if flat else with_inverses(kernel.body)
+    nodes = kernel.body if flat and real is FLOAT64 else with_inverses(kernel.body)  # to the last place there
+    if real is not FLOAT64:  # and neither are the arrays
+        nodes = kept_in_outputs(nodes)
     body = [line.replace("LIKE", f"{like}.dtype") for line in _lines(nodes, printer, 0)]
     body = [*block_size(kernel), *body]
     if flat:  # no sign, so that no index could count from the end
@@ -300,6 +308,9 @@ def format_kernel(
         head.append("weighted = sample_weights.size > 0")
     if real is not FLOAT64:
         head += [f"{name} = f32({name})" for name in kernel.arguments if name in scalars and mentions(text, name)]
+    if mentions(text, "wide"):
+        head.append(f"wide = _wide({like})")
+        printer.used.add("_wide")
     if mentions(text, "near"):
         head.append(f"near = {NEAR_WIDE} if {like}.itemsize == 8 else {NEAR}")
     if mentions(text, "nearer"):
@@ -339,6 +350,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                     continue
                 searched = operation in ("argmax", "argmin")
                 start = "-1" if searched and masked else _STARTS[operation]
+                if node.scales and printer.real is FLOAT64:
+                    start = f"{_UNSCALED} if wide is None else {start}"
                 narrow = operation in ("max", "min", "lanes") and printer.real is not FLOAT64
                 lines.append(f"{pad}{node.name} = {f'f32({start})' if narrow else start}")
                 if operation == "compensated":
@@ -391,9 +404,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines.append(f"{pad}_multiply({left}, {flags[0]}, {right}, {flags[1]}, {target}, {flags[2]})")
                 printer.used.add("_multiply")
             case Columns():
-                known = f"{node.peak}, {node.winner}, {node.rest}"
-                lines.append(f"{pad}_update_columns({node.block}[: stop - start], start, {known})")
-                printer.used.add("_update_columns")
+                known = [f"{node.block}[: stop - start]", "start", node.peak, node.winner, node.rest]
+                lines.append(pad + printer.call("_update_columns", known))
             case Inverse():
                 call = "_divisor" if node.zero else "_inverse"
                 lines.append(f"{pad}{', '.join(node.names)} = {call}({printer.doprint(node.divisor)})")
@@ -461,6 +473,9 @@ def _store(node: Store, printer: NumbaPrinter, pad: str) -> list[str]:
 
 def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
     lines = []
+    if node.scales and printer.real is FLOAT64:
+        lines.append(f"{pad}if wide is not None:")
+        pad += "    "
     if node.where is not sympy.true:
         lines.append(f"{pad}if {printer.condition(node.where)}:")
         pad += "    "

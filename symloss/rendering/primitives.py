@@ -1,6 +1,7 @@
 """Scalar functions that generated modules carry along: their source is copied in, only what a module uses.
 
-They are written once, for any loss, and run as plain Python too, which is how they are tested.
+They are written once, for any loss, and run as plain Python too, which is how they are tested. Those that call
+exponentials take `wide` too, which is None where results are rounded to float32.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from typing import Any
 import numpy as np
 
 from symloss.elementary.formats import FLOAT64, Format
-from symloss.elementary.functions import TEXTS
+from symloss.elementary.functions import SHORTER, TEXTS
 from symloss.rendering.double_double import OPERATIONS, Pair, _dd_product
 from symloss.rendering.loose_pairs import LOOSE
 from symloss.rendering.triple_double import _CONSTANTS, _closely
 
 
-def _stand_in(function: Callable[[float], float], *, above: float) -> Callable[[float], float]:
+def _stand_in(function: Callable[[float], float], *, above: float) -> Callable[[float, Any], float]:
     """Return a function of the library that gives `above` where it would raise."""
 
-    def call(x: float) -> float:
+    def call(x: float, _wide: Any) -> float:
         try:
             return function(x)
         except OverflowError:
@@ -102,21 +103,21 @@ def _step(x: float) -> float:
 
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
-    return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0 if x == 0.0 else math.nan
+    return math.copysign(1.0, x) if abs(x) > 0.0 else x
 
 
-def _exp_difference(a: float, b: float) -> float:
+def _exp_difference(a: float, b: float, wide: Any) -> float:
     """exp(a - b) for a up to b, multiplied by what rounding took from the difference."""
     d = a - b
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    e = _exp_down(d)
+    e = _exp_down(d, wide)
     return e + e * lost if not d < -746.0 else 0.0
 
 
-def _plain_exp_difference(a: float, b: float) -> float:
+def _plain_exp_difference(a: float, b: float, wide: Any) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
-    return _exp_down(a - b)
+    return _exp_down(a - b, wide)
 
 
 def _plus(total: float, lost: float, x: float) -> Pair:
@@ -131,12 +132,12 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
-def _decay_of_sum(terms: Any) -> float:
+def _decay_of_sum(terms: Any, wide: Any) -> float:
     """exp(-|x|) of a sum, multiplied by what rounding took from the sum."""
     total, lost = 0.0, 0.0
     for x in terms:
         total, lost = _plus(total, lost, x)
-    e = _exp_down(-abs(total))
+    e = _exp_down(-abs(total), wide)
     return e + e * (lost if total < 0.0 else -lost) if e > 0.0 else e
 
 
@@ -147,14 +148,17 @@ def _power(x: float, exponent: float) -> float:
     return math.pow(x, exponent)
 
 
-def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
+def _sigmoid_power(x: float, lost: float, exponent: float, wide: Any) -> float:
     """Return sigmoid(x) to a power as an exponential; `lost` is log(1 + exp(-|x|)), the product x exponent is exact."""
+    if wide is None:  # float32 does not see what rounding takes
+        e = _exp(((x if x < 0.0 else 0.0) - lost) * exponent, wide)
+        return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
     p, rest = _dd_product(x if x < 0.0 else 0.0, exponent)
     q = exponent * lost
     total = p - q
     back = total - p
     rest += (p - (total - back)) - (q + back)
-    e = _exp(total)
+    e = _exp(total, wide)
     e = e + e * rest if e > 0.0 else e
     return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
 
@@ -192,6 +196,8 @@ def _quotient(x: float, unit: float, inverse: float) -> float:
     return x * unit * inverse
 
 
+WIDTHS = (*SHORTER, "_exp_difference", "_decay_of_sum", "_sigmoid_power", "_update_columns")
+"""Functions that compute less where results are rounded to float32."""
 INTERLEAVED = ("_exp_difference", "_decay_of_sum", "_sigmoid_power", *TEXTS)
 """Functions that are long chains of operations."""
 ABREAST, SHORT = 4, 2
@@ -232,6 +238,14 @@ def _fma(typing_context, a, b, c):
         return builder.call(function, arguments)
 
     return a(a, a, a), build''',
+    "_wide": '''@intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
+
+    def build(context, builder, signature, arguments):
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
+
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build''',
     "_exact_fma": '''@intrinsic
 def _exact_fma(typing_context, a, b, c):
     """Return a b + c, rounded once on every machine."""
@@ -303,6 +317,23 @@ def _larger(typing_context, a, b):
         return builder.call(function, arguments)
 
     return a(a, b), build''',
+    "_fetch": '''@intrinsic
+def _fetch(typing_context, array, row, place):
+    """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""
+
+    def build(context, builder, signature, arguments):
+        matrix = context.make_array(signature.args[0])(context, builder, arguments[0])
+        offset = cgutils.intp_t(0)
+        for k, step in zip(arguments[1:], cgutils.unpack_tuple(builder, matrix.strides)):
+            offset = builder.add(offset, builder.mul(k, step))
+        byte = cgutils.ir.IntType(8).as_pointer()
+        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        return context.get_dummy_value()
+
+    return types.none(array, row, place), build''',
     "_interleave": '''@intrinsic(prefer_literal=True)
 def _interleave(typing_context, count):
     """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
@@ -357,7 +388,7 @@ def _multiply(left: Any, left_transposed: bool, right: Any, right_transposed: bo
     )  # fmt: skip
 
 
-def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any) -> None:
+def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any, wide: Any) -> None:
     """Take rows into the largest entry of every column, its row, and the sum of the exponentials of the others."""
     rows, columns = block.shape
     top, at, others = block[0].copy(), np.full(columns, start), np.zeros(columns)
@@ -369,15 +400,15 @@ def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any) -
     for row in range(rows):
         for k in range(columns):
             if start + row != at[k]:
-                others[k] += _exp_difference(block[row, k], top[k])
+                others[k] += _exp_difference(block[row, k], top[k], wide)
     for k in range(columns):
         if start == 0:
             peak[k], winner[k], rest[k] = top[k], at[k], others[k]
         elif top[k] > peak[k] or top[k] != top[k]:
-            rest[k] = others[k] + (1.0 + rest[k]) * _exp_difference(peak[k], top[k])
+            rest[k] = others[k] + (1.0 + rest[k]) * _exp_difference(peak[k], top[k], wide)
             peak[k], winner[k] = top[k], at[k]
         else:
-            rest[k] += (1.0 + others[k]) * _exp_difference(top[k], peak[k])
+            rest[k] += (1.0 + others[k]) * _exp_difference(top[k], peak[k], wide)
 
 
 PRIMITIVES = (
@@ -439,6 +470,7 @@ def with_called(names: set[str], known: Mapping[str, str]) -> set[str]:
 def _narrowed(text: str) -> str:
     for wide, narrow in NARROW:
         text = text.replace(wide, narrow)
+    text = re.sub(r"    if wide is None:.*\n(?:        .*\n)+", "", text).replace(", wide: Any", "").replace(", wide", "")
     head, docstring, body = text.split('"""', 2)
     return f'{head}"""{docstring}"""{narrowed(body)}'
 

@@ -24,6 +24,10 @@ from symloss.lowering.nodes import (
 from symloss.rendering.primitives import interleaving
 
 
+LINE = 16
+"""Numbers that the cache fetches together, of float32; of float64 it fetches two such lines at once."""
+
+
 class Printer(Protocol):
     """What prints expressions."""
 
@@ -51,7 +55,10 @@ def strip_lines(node: Strips, printer: Printer, pad: str, inside: Callable[[tupl
     lines.append(f"{pad}    for {PLACE} in range(length):")
     lines.append(f"{pad}        {index} = strip + {PLACE}")
     inner = inside(node.body)
-    lines += [*inner, *interleaving(inner, f"{pad}    ", printer.used)]
+    in_turn = interleaving(inner, f"{pad}    ", printer.used)
+    lines += [*inner, *in_turn]
+    if in_turn:  # memory has nothing else to do while exponentials are computed
+        lines[2:2] = _fetching(node, printer, f"{pad}    ")
     printer.used.add("_block_sum")
     for number, (_, _, left_out) in enumerate(node.sums):
         if left_out is not None:
@@ -66,6 +73,15 @@ def strip_lines(node: Strips, printer: Printer, pad: str, inside: Callable[[tupl
         else:
             lines.append(f"{pad}    {own} += {added}")
     return lines
+
+
+def _fetching(node: Strips, printer: Printer, pad: str) -> list[str]:
+    """Return the lines that have the cache fetch rows while a strip of another is worked on."""
+    if not node.asked:
+        return []
+    printer.used.add("_fetch")
+    head = f"{pad}for ahead in range(np.uint64(0), length, np.uint64({LINE})):"
+    return [head, *(f"{pad}    _fetch({array}, {row}, strip + ahead)" for array, row in node.asked)]
 
 
 def extreme_lines(node: Extreme, printer: Printer, pad: str) -> list[str]:

@@ -41,16 +41,24 @@ def _power(x: float, exponent: float) -> float:
     return 1.0 if exponent == 0 else float(mpmath.power(x, exponent))
 
 
-def _difference(a: float, b: float) -> float:
+def _difference(a: float, b: float, _wide: Any) -> float:
     if math.isnan(a) or math.isnan(b):
         return math.nan
     with mpmath.workdps(60):
         return float(mpmath.exp(mpmath.mpf(a) - mpmath.mpf(b)))
 
 
-def _decay_of_sum(terms: Iterable[float]) -> float:
+def _decay_of_sum(terms: Iterable[float], _wide: Any) -> float:
     with mpmath.workdps(60):
         return float(mpmath.exp(-abs(mpmath.fsum(map(mpmath.mpf, terms)))))
+
+
+def _sigmoid_power(x: float, _lost: float, exponent: float, _wide: Any) -> float:
+    if math.isnan(x):
+        return math.nan
+    with mpmath.workdps(60):
+        found = (1 + mpmath.exp(-mpmath.mpf(x))) ** -mpmath.mpf(exponent)
+        return float(min(found, LARGEST) if exponent < 0 else found)
 
 
 Points = list[tuple[Any, ...]]
@@ -81,10 +89,17 @@ def _times(*grids: tuple[float, ...]) -> Points:
     return list(itertools.product(*(map(np.float64, grid) for grid in grids)))
 
 
+EITHER = (None, 0)
+"""What says that results are rounded to float32, and that they are not."""
 DIFFERENCES: Points = [
-    *((a, a + d) for a in (0.0, 1.0, -3.3, 1e3, 1e4 + 1 / 3)
+    *((a, a + d, 0) for a in (0.0, 1.0, -3.3, 1e3, 1e4 + 1 / 3)
       for d in (0.0, 1e-9, 0.1, 1.7, 36.6, 700.1, 745.05, 745.5, 747.0, 1e5)),
-    (math.nan, 1.0), (1.0, math.nan),
+    *((a, b, wide) for a, b in ((math.nan, 1.0), (1.0, math.nan), (-1.0, 0.5)) for wide in EITHER),
+]  # fmt: skip
+POWERS: Points = [
+    (np.float64(x), np.float64(math.log1p(math.exp(-abs(x)))), np.float64(exponent), wide)
+    for x in (-300.7, -3.3, -0.4, 0.0, 0.3, 2.5, 40.0, math.nan) for exponent in (-3.5, -0.5, 0.0, 0.7, 2.0, 5.0)
+    for wide in EITHER if abs(x) < 3 or wide is not None or math.isnan(x)
 ]  # fmt: skip
 _ROW = np.cos(np.arange(1, 330) ** 2) + 0.5
 """Numbers without a pattern, more than twice as many as are added in lanes at once."""
@@ -121,8 +136,12 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     ),
     "_decay_of_sum": FloatContract(
         _decay_of_sum,
-        [((0.3, -0.1),), ((600.1, 0.3, -1e-3),), ((-500.7, 1.1, 2.2),), ((3.3, -3.3),), ((700.0, 60.0, 1.0),)],
+        [
+            ((0.3, -0.1), None), ((600.1, 0.3, -1e-3), 0), ((-500.7, 1.1, 2.2), 0), ((3.3, -3.3), 0),
+            ((700.0, 60.0, 1.0), 0),
+        ],
     ),
+    "_sigmoid_power": FloatContract(_sigmoid_power, POWERS),
     "_exp_difference": FloatContract(_difference, DIFFERENCES),
     "_completed": FloatContract(
         lambda total, lost: np.nansum([lost]) + total, _times((1.0, math.inf, -3.5, math.nan), (0.25, math.nan)),
@@ -145,9 +164,9 @@ class HelperProbe:
         """Return what the function gives on its points; the loss is not used."""
         del loss
         self.module.state["steps"] = 0
-        function = self.module.namespace[self.name]
-        with np.errstate(all="ignore"):
-            return [np.asarray([function(*point) for point in self.contract.points], np.float64)]
+        function, taken = self.module.namespace[self.name], len(self.module.functions[self.name].args.args)
+        with np.errstate(all="ignore"):  # in float32 arithmetic nothing is told of float32 results
+            return [np.asarray([function(*point[:taken]) for point in self.contract.points], np.float64)]
 
     def accepts(self, found: list[NDArray[Any]]) -> bool:
         """Tell whether the numbers are those of the contract."""

@@ -193,10 +193,13 @@ def _exact_fma(a: float, b: float, c: float) -> float:
 
 
 ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
-    "_exp": (math.exp, np.exp), "_exp_down": (math.exp, np.exp),
-    "_raised_decay": (lambda x: math.exp(64 * math.log(2) - abs(x)), None),
+    "_exp": (lambda x, *_: math.exp(x), lambda x, *_: np.exp(x)),
+    "_exp_down": (lambda x, *_: math.exp(x), lambda x, *_: np.exp(x)),
+    "_raised_decay": (lambda x, *_: math.exp(64 * math.log(2) - abs(x)), None),
     "_log": (math.log, np.log), "_log1p": (math.log1p, np.log1p),
-    "_log1p_unit": (math.log1p, np.log1p), "_fma": (lambda a, b, c: a * b + c, None),
+    "_log1p_unit": (lambda x, *_: math.log1p(x), lambda x, *_: np.log1p(x)),
+    "_wide": (lambda array: None if array.itemsize == 4 else 0, None), "_fetch": (lambda array, row, place: None, None),
+    "_fma": (lambda a, b, c: a * b + c, None),
     "_exact_fma": (_exact_fma, lambda a, b, c: a * b + c),
     "_interleave": (lambda count: None, None), "_add_in_lanes": (operator.add, None), "_larger": (np.maximum, None),
     "_choose": (lambda condition, a, b: a if condition else b, None),
