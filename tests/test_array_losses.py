@@ -102,7 +102,7 @@ def test_columns_brought_up_to_date_block_by_block(order: int) -> None:
     exponents[7, 1] = exponents[:, 1].max() + 2.0
     peak, winner, rest = np.zeros(3), np.zeros(3, np.int64), np.zeros(3)
     for start in range(0, 60, 7):
-        _update_columns(exponents[start : start + 7], start, peak, winner, rest)
+        _update_columns(exponents[start : start + 7], start, peak, winner, rest, 0)
     assert (peak == exponents.max(0)).all()
     assert (winner == exponents.argmax(0)).all()
     for k in range(3):

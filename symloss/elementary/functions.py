@@ -1,9 +1,9 @@
 """The functions as text: argument reduction, polynomial, reconstruction, in the arithmetic of one format.
 
 No step branches, so that a loop over them becomes vector instructions. NaN comes through every one of them; infinities,
-zeros and subnormal numbers give what the functions' limits are. In float64 the functions of `SHORTER` take `wide`, which
-is None where results are rounded to float32: what they compute then is off by 2**-46 of it at most where float32 has it,
-and takes less.
+zeros and subnormal numbers give what the functions' limits are. In float64 the functions of `SHORTER` take `wide`,
+which is None where results are rounded to float32: what they compute then takes less, and is off by 2**-46 of it at
+most where float32 has it.
 """
 
 from __future__ import annotations

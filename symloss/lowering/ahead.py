@@ -1,9 +1,9 @@
 """Ahead: while one row is computed, the cache fetches the next.
 
-A row of a few thousand numbers is read in one go for its largest, and then worked on for a while from the nearest cache.
-A processor that fetches ahead by itself stops at the end of a page of memory, about where a row ends, so each row would
-begin with a wait. What is asked for changes no number. Loops that do little with each number keep memory busy anyway:
-they are printed without requests.
+A row of a few thousand numbers is read in one go for its largest, and then worked on for a while from the nearest
+cache. A processor that fetches ahead by itself stops at the end of a page of memory, about where a row ends, so each
+row would begin with a wait. What is asked for changes no number. Loops that do little with each number keep memory busy
+anyway: they are printed without requests.
 """
 
 from __future__ import annotations

@@ -90,7 +90,9 @@ def _mentions(node: Any, name: str) -> bool:
     """Tell whether a node reads or writes an array; what the cache is asked for counts for nothing."""
     if isinstance(node, Strips):
         node = replace(node, asked=())
-    return any(part == name or any(_accessed(part, name)) for part in _parts(node) if isinstance(part, str | sympy.Basic))
+    return any(
+        part == name or any(_accessed(part, name)) for part in _parts(node) if isinstance(part, str | sympy.Basic)
+    )
 
 
 def _accessed(node: Any, name: str) -> Iterator[tuple[sympy.Expr, ...]]:

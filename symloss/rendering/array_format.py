@@ -15,7 +15,7 @@ from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, Flag
 from symloss.lowering.items import Item, Operand
 from symloss.rendering.dialect import Dialect
-from symloss.rendering.numba_format import NumbaPrinter
+from symloss.rendering.expression_format import NumbaPrinter
 
 _RELATIONS = {"==": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 

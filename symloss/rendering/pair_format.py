@@ -38,7 +38,8 @@ from symloss.lowering.nodes import (
     Update,
 )
 from symloss.lowering.rows import STRIP
-from symloss.rendering.numba_format import NumbaPrinter, block_size, mentions
+from symloss.rendering.expression_format import NumbaPrinter
+from symloss.rendering.numba_format import block_size, mentions
 from symloss.rendering.pair_arithmetic import CALLED, TRACED
 
 Found = tuple[str, bool]

@@ -470,7 +470,7 @@ def with_called(names: set[str], known: Mapping[str, str]) -> set[str]:
 def _narrowed(text: str) -> str:
     for wide, narrow in NARROW:
         text = text.replace(wide, narrow)
-    text = re.sub(r"    if wide is None:.*\n(?:        .*\n)+", "", text).replace(", wide: Any", "").replace(", wide", "")
+    text = re.sub(r"    if wide is None:.*\n(?:        .*\n)+|, wide(?:: Any)?", "", text)
     head, docstring, body = text.split('"""', 2)
     return f'{head}"""{docstring}"""{narrowed(body)}'
 

@@ -23,7 +23,6 @@ from symloss.lowering.nodes import (
 )
 from symloss.rendering.primitives import interleaving
 
-
 LINE = 16
 """Numbers that the cache fetches together, of float32; of float64 it fetches two such lines at once."""
 
