@@ -12,6 +12,7 @@ import sympy
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from symloss.language.atoms import magnitude, signum
 from symloss.language.axes import Axis, Index
 from symloss.language.nodes import Access
 from symloss.lowering.invariants import quotient, with_inverses
@@ -109,8 +110,11 @@ def test_only_divisors_that_stay_the_same_are_prepared() -> None:
 
 
 def test_nan_needs_no_case_only_where_the_last_is_nan_with_it() -> None:
-    x, decay, other = _symbols("x decay other")
-    known = (Assign("decay", sympy.exp(x)), Assign("other", sympy.Piecewise((x, x > 1), (0, True))))
+    x, size, decay, other, delta = _symbols("x size decay other delta")
+    known = (
+        Assign("x", Access("logit", I)), Assign("size", magnitude(x)), Assign("decay", sympy.exp(x)),
+        Assign("other", sympy.Piecewise((x, x > 1), (0, True))),
+    )  # fmt: skip
 
     def simplified(last: Any, condition: Any = x >= 0) -> Any:
         pieces = sympy.Piecewise((1, condition), (last, True), evaluate=False)
@@ -122,3 +126,6 @@ def test_nan_needs_no_case_only_where_the_last_is_nan_with_it() -> None:
     assert isinstance(simplified(sympy.Symbol("gamma")), sympy.Piecewise)
     assert isinstance(simplified(decay ** sympy.Symbol("gamma")), sympy.Piecewise)  # NaN to the power of 0 is 1
     assert isinstance(simplified(decay, sympy.Eq(x, 0)), sympy.Piecewise)
+    assert isinstance(simplified(signum(x), size <= delta), either)  # a parameter is no NaN
+    assert isinstance(simplified(decay, size <= x), either)
+    assert isinstance(simplified(signum(x), size <= other), sympy.Piecewise)

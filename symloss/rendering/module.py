@@ -7,11 +7,13 @@ import re
 from typing import Any
 
 import jinja2
+import sympy
 
 from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.elementary.functions import TEXTS
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition, axes_of
+from symloss.language.nodes import given_flag
 from symloss.lowering.nodes import Kernel
 from symloss.rendering.careful_format import format_closer, format_recipe
 from symloss.rendering.numba_format import format_kernel
@@ -120,16 +122,25 @@ def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format)
 
 def specification(definition: Definition, formula: str, digest: str, accuracy: str) -> dict[str, Any]:
     """Return what the runtime needs to know to call the kernels, as plain data."""
+    masked = definition.where is not sympy.true
     return {
         "abi": 3, "name": definition.name, "title": definition.title, "formula": formula, "hash": digest,
         "accuracy": accuracy, "elementwise": definition.elementwise, "separable": definition.separable,
-        "masked": definition.where != True, "sample_axes": tuple(k.axis.name for k in definition.per),  # noqa: E712
+        "masked": masked, **({"masked_by": _masked_by(definition)} if masked else {}),
+        "sample_axes": tuple(k.axis.name for k in definition.per),
         "inputs": tuple(_argument(a, definition) for a in definition.inputs),
         "parameters": tuple(_argument(a, definition) for a in definition.parameters),
         "least": {x.name: x.least for x in axes_of(definition.arguments) if x.least},
         "choice": dict(definition.choice), "suffix": definition.suffix,
         "variants": tuple(specification(v, formula, digest, accuracy) for v in definition.variants),
     }  # fmt: skip
+
+
+def _masked_by(definition: Definition) -> tuple[str, ...]:
+    """Return the optional parameters without which every sample counts; none where the mask has other reasons too."""
+    flags = {a.name: given_flag(a.name) for a in definition.parameters if a.optional}
+    whole = definition.where.xreplace(dict.fromkeys(flags.values(), sympy.false))
+    return tuple(n for n, flag in flags.items() if whole is sympy.true and definition.where.has(flag))
 
 
 def _argument(argument: Argument, definition: Definition) -> dict[str, Any]:

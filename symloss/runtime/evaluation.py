@@ -137,11 +137,14 @@ def multiply(plan: Plan, inputs: tuple[Any, ...], direction: Any, wrt: Any, redu
 
 def _count(plan: Plan, ready: Prepared) -> float:
     """Return what a mean divides by: the weights, or the number, of the samples that count."""
-    if plan.spec.masked:
+    weight, mask = ready.weight, plan.spec.masked_by
+    weighted = weight is not None and weight.size > 0
+    given = any(ready.parameters[plan.slots[name].position + 1] for name in mask)
+    if plan.spec.masked and (weighted or given or not mask):
         return execute(plan.kernels_for(ready.dtype, ready.inputs[0])["count"], ready)[0]
-    if ready.weight is not None and ready.weight.size:
+    if weight is not None and weighted:
         with np.errstate(over="ignore"):
-            return float(ready.weight.sum(dtype=F64))
+            return float(weight.sum(dtype=F64))
     return float(ready.rows * ready.per)
 
 

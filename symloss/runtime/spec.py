@@ -68,6 +68,8 @@ class Spec:
         Samples do not interact, so that kernels may run on chunks of the leading axis.
     masked : bool
         Some samples may not count; the kernel ``count`` says how many do.
+    masked_by : tuple of str
+        The optional parameters without which all do; empty where there are other reasons not to count.
     sample_axes : tuple of str
         The axes of the value with ``reduction="none"``.
     inputs, parameters : tuple of ArgumentSpec
@@ -99,6 +101,7 @@ class Spec:
     suffix: str
     variants: tuple[Spec, ...]
     grain: int = GRAIN
+    masked_by: tuple[str, ...] = ()
 
     @property
     def differentiable(self) -> tuple[str, ...]:
@@ -144,4 +147,5 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         parameters=_arguments(raw, "parameters"),
         variants=tuple(map(_spec, raw["variants"])),
         grain=raw.get("grain", GRAIN),
+        masked_by=raw.get("masked_by", ()),
     )
