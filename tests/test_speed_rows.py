@@ -19,6 +19,8 @@ from symloss.lowering.ahead import fetched_ahead
 from symloss.lowering.nodes import Assign, Buffer, Loop, Node, Skip, Store, Strips
 from symloss.lowering.outputs import kept_in_outputs
 from symloss.runtime import evaluation
+from symloss.runtime.execution import execute
+from symloss.runtime.preparation import prepare
 
 ROW, K, C = Index("i", Axis("n", "rows")), Index("k", Axis("c", "classes")), Index("c_2", Axis("c", "classes"))
 NOW, FACTOR = sympy.symbols("now factor", real=True)
@@ -31,7 +33,7 @@ def _code(name: str, kernel: str, dtype: Any, rows: tuple[int, ...], accuracy: s
     fresh = njit(nogil=True, error_model="numpy")(compiled.py_func)
     x, nothing = np.ones(rows, dtype), None if len(rows) == 1 else np.empty(0, dtype)
     inputs = [x, np.zeros(rows[0], np.int64) if plan.labels else x.copy(), x.copy()][: len(plan.spec.inputs)]
-    ready = evaluation.prepare(plan, tuple(inputs), None, {})
+    ready = prepare(plan, tuple(inputs), None, {})
     values = [nothing] if kernel == "value_and_gradient" else []
     fresh(*inputs, *ready.parameters, nothing, 1.0, *values, *(x.copy() for _ in plan.at))
     (code,) = fresh.inspect_llvm().values()
@@ -153,7 +155,6 @@ def test_samples_are_counted_where_some_may_not_count(monkeypatch: pytest.Monkey
     assert loss.spec.masked_by == ("ignore_index",)
     x, y = np.linspace(-1, 1, 12).reshape(4, 3), np.array([0, 2, 2, 1])
     kernels: list[str] = []
-    execute = evaluation.execute
 
     def noted(kernel: Any, *arguments: Any, **options: Any) -> Any:
         kernels.append(kernel.py_func.__name__)

@@ -25,7 +25,17 @@ SYMMETRIC = (
     "_dd_sum", "_dd_product", "_add_in_lanes", "_larger", "_pair_of_sum", "_pair_of_product",
     "_pair_add", "_pair_multiply", "_pair_larger", "_loose_add", "_loose_multiply",
 )  # fmt: skip
+ANY = (
+    "argument", "branch", "comparison", "constant", "dropped statement", "dropped term", "index", "loop", "operator",
+    "sign",
+)  # fmt: skip
 FREE = (
+    ("", ANY, "_fetch(", "what the cache is asked for changes no number"),
+    ("", ANY, "for ahead in range(", "what the cache is asked for changes no number"),
+    ("", ("sign", "dropped term"), "wide = _wide(", "anything but None says that results are float64"),
+    ("", ("dropped term",), "_lanes[row] = np.int32(", "an index of either width is the same"),
+    ("_closely", ("dropped term",), "return float(", "a number of NumPy's is the same"),
+    ("_loose_decay", ("comparison",), "x[0] < 0.0", "the exponential of a zero of either sign is 1"),
     ("_dd_product", ("sign", "constant"), "t = 134217729.0 *", "any number of that size takes a factor apart exactly"),
     (
         "_block_sum",

@@ -17,6 +17,8 @@ from symloss.verification.sampling import Batch, sizes_for
 
 SAMPLES, EXTENT = 5, 3
 """Samples, of which neither blocks nor strips are full, and the least extent of the other axes."""
+SMALL = -1000.0
+"""A number whose exponential is 0."""
 OTHER = (3.0, 0.125, 1.5, -1.5)
 """What a parameter with special values is set to in the general case."""
 
@@ -91,6 +93,30 @@ def lowest(definition: Definition, seed: int) -> Batch | None:
     chosen = {name for name, _ in definition.choice}
     low = {a.name: _low(a) for a in definition.parameters if not a.axes and a.name not in chosen}
     return Batch(inputs, batch.settings | {name: end for name, end in low.items() if end is not None})
+
+
+def level(definition: Definition, seed: int) -> Batch | None:
+    """Return gentle points at which numbers are equal that are compared.
+
+    A row's label has half of it, and another entry the rest. Where nothing is labelled, all that may be any number is
+    0, and axes without a sample are as short as can be. None where nothing may be any number.
+    """
+    labels = [a for a in definition.inputs if a.kind == "label" and a.into is not None]
+    free = [a for a in definition.inputs if a.kind == "real" and a.domain == REALS]
+    batch = gentle(definition, seed) if labels else gentle(definition, seed, extent=1)
+    inputs = dict(batch.inputs)
+    for argument in free if not labels else ():
+        inputs[argument.name] = np.zeros_like(inputs[argument.name])
+    for label in labels:
+        for argument in (a for a in free if label.into in a.axes):
+            x = np.full_like(inputs[argument.name], SMALL)
+            rows = np.moveaxis(x, argument.axes.index(label.into), -1)
+            own = np.asarray(inputs[label.name])[..., None]
+            if rows.shape[:-1] == own.shape[:-1]:
+                np.put_along_axis(rows, own, 0.0, -1)
+                np.put_along_axis(rows, (own + 1) % rows.shape[-1], 0.0, -1)
+                inputs[argument.name] = x
+    return Batch(inputs, batch.settings) if free else None
 
 
 def _low(argument: Argument) -> float | None:

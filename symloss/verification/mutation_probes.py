@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from symloss.language.declarations import GENERAL
 from symloss.language.definition import Definition
 from symloss.verification.crossings import FURTHER, ORDERS, crossings
-from symloss.verification.mutation_points import SAMPLES, gentle, lowest, moves
+from symloss.verification.mutation_points import SAMPLES, gentle, level, lowest, moves
 from symloss.verification.mutation_ties import chosen, near_ties, owns
 from symloss.verification.oracle import Undecided, oracle_of
 from symloss.verification.quantities import Request, split
@@ -237,6 +237,9 @@ class Probe:
         """Tell whether what came back is right."""
         if self.expected is None:
             self.expected = self._expect()
+        for array, usual in zip(found, self.usual, strict=True):
+            if array.shape == usual.shape and (np.isnan(array) & ~np.isnan(usual)).any():  # truth or not
+                return False
         for quantity, array, (truth, slack) in zip(self.kinds, found, self.expected, strict=True):
             if array.shape != truth.shape or array.dtype != self.situation.dtype:
                 return False
@@ -363,7 +366,7 @@ def _batches(definition: Definition, seed: int) -> Iterator[Batch]:
         if any(a.ignored_by for a in definition.inputs):
             yield from (gentle(written, seed, ignored=True) for written in every)
         yield from (gentle(definition, seed, **other) for other in moves(definition))
-        ends = (lowest(written, seed) for written in every)
+        ends = (make(written, seed) for make in (lowest, level) for written in every)
         yield from (batch for batch in ends if batch is not None)
         if not oracle_of(definition).separable:  # a sample without others
             yield from (gentle(written, seed, 1) for written in every)
