@@ -12,9 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("seed", ["1", "2"])
+@pytest.mark.parametrize("seed", ["1"])
 def test_generating_again_changes_no_byte(seed: str) -> None:
-    names = "'softmax_cross_entropy', 'contrastive', 'huber'"  # `make check` does all, once
+    names = "'softmax_cross_entropy', 'contrastive', 'huber'"  # `make check` does all, by another order of hashes
     command = [sys.executable, "-c", f"from symloss.cli import main; main(['generate', {names}, '--check', '--quiet'])"]
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": seed}, check=False

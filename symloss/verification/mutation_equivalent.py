@@ -153,6 +153,7 @@ def _decided_before(site: Site) -> str:
     if found is None or site.kind not in ("comparison", "constant"):
         return ""
     *before, test = found
+    before = [t for t in before if isinstance(t, ast.Compare)]  # flags only leave fewer cases
     with site.applied():
         changed = ast.unparse(test)
     texts = [ast.unparse(t) for t in (*before, test)]

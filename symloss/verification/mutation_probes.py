@@ -366,13 +366,24 @@ def _batches(definition: Definition, seed: int) -> Iterator[Batch]:
         if any(a.ignored_by for a in definition.inputs):
             yield from (gentle(written, seed, ignored=True) for written in every)
         yield from (gentle(definition, seed, **other) for other in moves(definition))
-        ends = (make(written, seed) for make in (lowest, level) for written in every)
+        ends = (lowest(written, seed) for written in every)
         yield from (batch for batch in ends if batch is not None)
+        even = ((written, level(written, seed)) for written in every)
+        yield from (batch for written, batch in even if batch is not None and not _is_tied(written, batch))
         if not oracle_of(definition).separable:  # a sample without others
             yield from (gentle(written, seed, 1) for written in every)
         tied = (near_ties(written, gentle(written, seed, CROWD), SAMPLES) for written in every)
         yield from (batch for batch in tied if batch is not None)
     yield from drawn
+
+
+def _is_tied(definition: Definition, batch: Batch) -> bool:
+    """Tell whether the formula itself compares equal numbers, so that it has no derivatives; True where unknown."""
+    request = Request(oracle_of(definition), *split(definition, batch.inputs, batch.settings))
+    if not request.oracle.separable:
+        return True
+    samples = np.ndindex(*request.oracle.shape(request.tensors))
+    return any(request.oracle.tied(request.tensors, request.scalars, s) for s in samples)
 
 
 def _alone(situation: Situation, rows: Iterable[int]) -> Iterator[Situation]:
