@@ -571,7 +571,7 @@ def _sigmoid_power(x: float, lost: float, exponent: float, wide) -> float:
     back = total - p
     rest += (p - (total - back)) - (q + back)
     e = _exp(total, wide)
-    e = e + e * rest if e > 0.0 else e
+    e = e + e * rest if (e > 0.0) & (e <= 1.7976931348623157e308) else e
     return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
 
 
@@ -834,15 +834,27 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             raised_decay_value = raised_decay_value_block[row]
             log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20), wide)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = np.float64(logit[i])
-            y = np.float64(target[i])
-            term = -1.0 + 2.0 * y
-            log1p_value = log1p_value_block[row]
-            factor = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma, wide)
-        _interleave(4)
+        if wide is not None or gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                log1p_value = log1p_value_block[row]
+                factor = -z * term
+                sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma, wide)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                raised_decay_value = raised_decay_value_block[row]
+                factor = -z * term
+                unit_decay = (raised_decay_value * 5.421010862427522e-20)
+                sigmoid_power_value_block[row] = _choose(factor >= 0.0, 1.0, (unit_decay * unit_decay)) / (1.0 + unit_decay * (2.0 + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
@@ -892,15 +904,28 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            y = np.float64(target[i])
-            term = -1.0 + 2.0 * y
-            z = np.float64(logit[i])
-            factor_3 = -z * term
-            log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma, wide)
-        _interleave(4)
+        if wide is not None or gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                z = np.float64(logit[i])
+                factor_3 = -z * term
+                log1p_value = log1p_value_block[row]
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma, wide)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                z = np.float64(logit[i])
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                factor_3 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_3 >= 0.0, 1.0, (unit_decay * unit_decay)) / (1.0 + unit_decay * (2.0 + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
@@ -951,15 +976,28 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = np.float64(logit[i])
-            y = np.float64(target[i])
-            term = -1.0 + 2.0 * y
-            log1p_value = log1p_value_block[row]
-            factor_2 = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma, wide)
-        _interleave(4)
+        if wide is not None or gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                log1p_value = log1p_value_block[row]
+                factor_2 = -z * term
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma, wide)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                factor_2 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_2 >= 0.0, 1.0, (unit_decay * unit_decay)) / (1.0 + unit_decay * (2.0 + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
@@ -1022,15 +1060,28 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            y = np.float64(target[i])
-            z = np.float64(logit[i])
-            term_2 = -1.0 + 2.0 * y
-            factor_3 = -z * term_2
-            log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma, wide)
-        _interleave(4)
+        if wide is not None or gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                term_2 = -1.0 + 2.0 * y
+                factor_3 = -z * term_2
+                log1p_value = log1p_value_block[row]
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma, wide)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                y = np.float64(target[i])
+                z = np.float64(logit[i])
+                term_2 = -1.0 + 2.0 * y
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                factor_3 = -z * term_2
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_3 >= 0.0, 1.0, (unit_decay * unit_decay)) / (1.0 + unit_decay * (2.0 + unit_decay))
+            _interleave(2)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1127,15 +1178,28 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            y = np.float64(target[i])
-            term = -1.0 + 2.0 * y
-            z = np.float64(logit[i])
-            factor_3 = -z * term
-            log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma, wide)
-        _interleave(4)
+        if wide is not None or gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                z = np.float64(logit[i])
+                factor_3 = -z * term
+                log1p_value = log1p_value_block[row]
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma, wide)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                z = np.float64(logit[i])
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                factor_3 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_3 >= 0.0, 1.0, (unit_decay * unit_decay)) / (1.0 + unit_decay * (2.0 + unit_decay))
+            _interleave(2)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1235,15 +1299,28 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = np.float64(logit[i])
-            y = np.float64(target[i])
-            term = -1.0 + 2.0 * y
-            factor = -z * term
-            log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma, wide)
-        _interleave(4)
+        if wide is not None or gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                factor = -z * term
+                log1p_value = log1p_value_block[row]
+                sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma, wide)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                factor = -z * term
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor >= 0.0, 1.0, (unit_decay * unit_decay)) / (1.0 + unit_decay * (2.0 + unit_decay))
+            _interleave(2)
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -1345,15 +1422,27 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             raised_decay_value = raised_decay_value_block[row]
             log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20), wide)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = np.float64(logit[i])
-            y = np.float64(target[i])
-            term = -1.0 + 2.0 * y
-            log1p_value = log1p_value_block[row]
-            factor_2 = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma, wide)
-        _interleave(4)
+        if wide is not None or gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                log1p_value = log1p_value_block[row]
+                factor_2 = -z * term
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma, wide)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = np.float64(logit[i])
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                raised_decay_value = raised_decay_value_block[row]
+                factor_2 = -z * term
+                unit_decay = (raised_decay_value * 5.421010862427522e-20)
+                sigmoid_power_value_block[row] = _choose(factor_2 >= 0.0, 1.0, (unit_decay * unit_decay)) / (1.0 + unit_decay * (2.0 + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
@@ -1427,15 +1516,28 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value_block[row] = _log1p_unit(decay, wide)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            y = np.float64(target[i])
-            term = -1.0 + 2.0 * y
-            z = np.float64(logit[i])
-            log1p_value = log1p_value_block[row]
-            factor_3 = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma, wide)
-        _interleave(4)
+        if wide is not None or gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                z = np.float64(logit[i])
+                log1p_value = log1p_value_block[row]
+                factor_3 = -z * term
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma, wide)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                y = np.float64(target[i])
+                term = -1.0 + 2.0 * y
+                z = np.float64(logit[i])
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * 5.421010862427522e-20)
+                factor_3 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_3 >= 0.0, 1.0, (unit_decay * unit_decay)) / (1.0 + unit_decay * (2.0 + unit_decay))
+            _interleave(2)
         doubtful = 0
         for i in range(start, stop):
             row = i - start

@@ -270,7 +270,7 @@ def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
     back = total - p
     rest += (p - (total - back)) - (q + back)
     e = _exp(total)
-    e = e + e * rest if e > f32(0.0) else e
+    e = e + e * rest if (e > f32(0.0)) & (e <= f32(3.4028234663852886e38)) else e
     return min(e, f32(3.4028234663852886e38)) if exponent < f32(0.0) else e
 
 
@@ -301,15 +301,27 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             raised_decay_value = raised_decay_value_block[row]
             log1p_value_block[row] = _log1p_unit((raised_decay_value * f32(5.421010862427522e-20)))
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = f32(logit[i])
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            log1p_value = log1p_value_block[row]
-            factor = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                log1p_value = log1p_value_block[row]
+                factor = -z * term
+                sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                raised_decay_value = raised_decay_value_block[row]
+                factor = -z * term
+                unit_decay = (raised_decay_value * f32(5.421010862427522e-20))
+                sigmoid_power_value_block[row] = _choose(factor >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -361,15 +373,28 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            z = f32(logit[i])
-            factor = -z * term
-            log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                z = f32(logit[i])
+                factor = -z * term
+                log1p_value = log1p_value_block[row]
+                sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                z = f32(logit[i])
+                factor = -z * term
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -422,15 +447,28 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = f32(logit[i])
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            log1p_value = log1p_value_block[row]
-            factor_2 = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                log1p_value = log1p_value_block[row]
+                factor_2 = -z * term
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                factor_2 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_2 >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -490,15 +528,28 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = f32(logit[i])
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            factor_3 = -z * term
-            log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                factor_3 = -z * term
+                log1p_value = log1p_value_block[row]
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                factor_3 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_3 >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -549,15 +600,28 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            z = f32(logit[i])
-            factor = -z * term
-            log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                z = f32(logit[i])
+                factor = -z * term
+                log1p_value = log1p_value_block[row]
+                sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                z = f32(logit[i])
+                factor = -z * term
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -610,15 +674,28 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = f32(logit[i])
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            factor_3 = -z * term
-            log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                factor_3 = -z * term
+                log1p_value = log1p_value_block[row]
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                factor_3 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_3 >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -678,15 +755,27 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             raised_decay_value = raised_decay_value_block[row]
             log1p_value_block[row] = _log1p_unit((raised_decay_value * f32(5.421010862427522e-20)))
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = f32(logit[i])
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            log1p_value = log1p_value_block[row]
-            factor_2 = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                log1p_value = log1p_value_block[row]
+                factor_2 = -z * term
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                raised_decay_value = raised_decay_value_block[row]
+                factor_2 = -z * term
+                unit_decay = (raised_decay_value * f32(5.421010862427522e-20))
+                sigmoid_power_value_block[row] = _choose(factor_2 >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -754,15 +843,28 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            z = f32(logit[i])
-            log1p_value = log1p_value_block[row]
-            factor_3 = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                z = f32(logit[i])
+                log1p_value = log1p_value_block[row]
+                factor_3 = -z * term
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                z = f32(logit[i])
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                factor_3 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_3 >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))

@@ -281,7 +281,7 @@ def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
     back = total - p
     rest += (p - (total - back)) - (q + back)
     e = _exp(total)
-    e = e + e * rest if e > f32(0.0) else e
+    e = e + e * rest if (e > f32(0.0)) & (e <= f32(3.4028234663852886e38)) else e
     return min(e, f32(3.4028234663852886e38)) if exponent < f32(0.0) else e
 
 
@@ -315,15 +315,28 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = f32(logit[i])
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            log1p_value = log1p_value_block[row]
-            factor_2 = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                log1p_value = log1p_value_block[row]
+                factor_2 = -z * term
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                factor_2 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_2 >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -380,15 +393,28 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            z = f32(logit[i])
-            factor = -z * term
-            log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                z = f32(logit[i])
+                factor = -z * term
+                log1p_value = log1p_value_block[row]
+                sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                z = f32(logit[i])
+                factor = -z * term
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -442,15 +468,28 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = f32(logit[i])
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            log1p_value = log1p_value_block[row]
-            factor_3 = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                log1p_value = log1p_value_block[row]
+                factor_3 = -z * term
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                factor_3 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_3 >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -512,15 +551,28 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = f32(logit[i])
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            factor_3 = -z * term
-            log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                factor_3 = -z * term
+                log1p_value = log1p_value_block[row]
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                factor_3 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_3 >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -575,15 +627,28 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            z = f32(logit[i])
-            factor = -z * term
-            log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                z = f32(logit[i])
+                factor = -z * term
+                log1p_value = log1p_value_block[row]
+                sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                z = f32(logit[i])
+                factor = -z * term
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -640,15 +705,28 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = f32(logit[i])
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            factor_3 = -z * term
-            log1p_value = log1p_value_block[row]
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                factor_3 = -z * term
+                log1p_value = log1p_value_block[row]
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                factor_3 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_3 >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -716,15 +794,28 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            z = f32(logit[i])
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            log1p_value = log1p_value_block[row]
-            factor_2 = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                log1p_value = log1p_value_block[row]
+                factor_2 = -z * term
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                z = f32(logit[i])
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                factor_2 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_2 >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -808,15 +899,28 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value_block[row] = _log1p_unit(decay)
         _interleave(4)
-        for i in range(start, stop):
-            row = i - start
-            y = f32(target[i])
-            term = -f32(1.0) + f32(2.0) * y
-            z = f32(logit[i])
-            log1p_value = log1p_value_block[row]
-            factor_3 = -z * term
-            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
-        _interleave(4)
+        if gamma != 2.0:
+            for i in range(start, stop):
+                row = i - start
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                z = f32(logit[i])
+                log1p_value = log1p_value_block[row]
+                factor_3 = -z * term
+                sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+            _interleave(4)
+        else:
+            for i in range(start, stop):
+                row = i - start
+                y = f32(target[i])
+                term = -f32(1.0) + f32(2.0) * y
+                z = f32(logit[i])
+                raised_decay_value = raised_decay_value_block[row]
+                decay = (raised_decay_value * f32(5.421010862427522e-20))
+                factor_3 = -z * term
+                unit_decay = decay
+                sigmoid_power_value_block[row] = _choose(factor_3 >= f32(0.0), f32(1.0), (unit_decay * unit_decay)) / (f32(1.0) + unit_decay * (f32(2.0) + unit_decay))
+            _interleave(2)
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))

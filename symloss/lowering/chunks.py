@@ -34,6 +34,7 @@ from symloss.lowering.nodes import (
     Update,
     When,
 )
+from symloss.lowering.squares import USUAL, squares
 from symloss.stability.careful import cancels, careful
 from symloss.stability.expansion import SERIES
 
@@ -44,6 +45,7 @@ class _Cut:
 
     index: Index
     taken: set[str]
+    squared: frozenset[str]
     buffers: list[Buffer] = field(default_factory=list)
 
     def buffer(self, base: str, dtype: str = "float64") -> str:
@@ -57,7 +59,7 @@ class _Cut:
         return Buffer(name, (self.index.axis.name,), blocked=True, dtype=dtype)
 
 
-def by_chunks(nodes: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:
+def by_chunks(nodes: tuple[Node, ...], taken: set[str], squared: frozenset[str] = frozenset()) -> tuple[Node, ...]:
     """Return a kernel's nodes with its loop cut into chunks, or as they are where there is more in the loop.
 
     Parameters
@@ -66,12 +68,14 @@ def by_chunks(nodes: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:
         Of an elementwise loss, its scalars named.
     taken : set of str
         Names in use; those of the blocks are added.
+    squared : frozenset of str
+        Exponents that are 2 unless they are given.
     """
     loops = [node for node in nodes if isinstance(node, Loop)]
     if len(loops) != 1 or not all(_is_flat(n) for n in loops[0].body):
         return nodes
     (loop,) = loops
-    cut = _Cut(loop.index, taken)
+    cut = _Cut(loop.index, taken, squared)
     chunks = Chunks(loop.index, tuple(_chunk(loop, cut)))
     if not cut.buffers:  # nothing to be kept
         return nodes
@@ -109,8 +113,18 @@ def _chunk(loop: Loop, cut: _Cut) -> Iterator[Node]:
     for node in series:
         block = cut.buffer(node.name)
         kept = replace(node, expression=Access(block, ROW), comment="")
-        before = _needed(rest[: rest.index(node)], node.expression)
-        yield Loop(loop.index, (*before, Store(block, (ROW,), node.expression)), block=True)
+        above = rest[: rest.index(node)]
+        before = _needed(above, node.expression)
+        usual = Loop(loop.index, (*before, Store(block, (ROW,), node.expression)), block=True)
+        known = tuple(n for n in body if isinstance(n, Assign))
+        found = squares(node.expression, known, cut.squared, cut.taken)
+        if found is None:
+            yield usual
+        else:
+            decay, square = found
+            before = (*_needed(above, decay.expression, square), decay)
+            product = Loop(loop.index, (*before, Store(block, (ROW,), square)), block=True)
+            yield When(f"{node.expression.args[-1]} != {float(USUAL)}", (usual,), (product,), or_wide=True)
         rest = tuple(kept if n == node else n for n in rest)
     stored = [n.expression for n in rest if isinstance(n, Store)]
     wanted = _needed(rest, *stored)

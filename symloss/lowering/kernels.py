@@ -27,6 +27,7 @@ from symloss.lowering.reductions import lower_reductions
 from symloss.lowering.rows import by_rows
 from symloss.lowering.scalars import name_scalars
 from symloss.lowering.schedule import schedule
+from symloss.lowering.squares import USUAL
 from symloss.lowering.unordered import without_nan_cases
 from symloss.program.statement import Program, accesses
 from symloss.stability.expansion import expand_atoms
@@ -203,7 +204,8 @@ def _kernel(
         kernel = Kernel(f"{plan.name}_few", (), by_rows(beside, naming[-1]), "", f"{plan.summary}, for short rows")
     else:
         if definition.elementwise:
-            named = without_nan_cases(by_chunks(named, naming[-1]))
+            squared = frozenset(a.name for a in definition.parameters if a.default == USUAL)
+            named = without_nan_cases(by_chunks(named, naming[-1], squared))
         else:
             named = by_rows(named, naming[-1])
             if per is not None:

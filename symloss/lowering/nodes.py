@@ -239,10 +239,15 @@ class Second:
 
 @dataclass(frozen=True)
 class When:
-    """Nodes that run under a condition, given as source."""
+    """Nodes that run under a condition, given as source, and those that run otherwise.
+
+    Where results are float64, the condition holds anyway if `or_wide`.
+    """
 
     condition: str
     body: tuple[Node, ...]
+    otherwise: tuple[Node, ...] = ()
+    or_wide: bool = False
 
 
 @dataclass(frozen=True)

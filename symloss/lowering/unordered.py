@@ -52,9 +52,10 @@ def _known(nodes: tuple[Node, ...]) -> dict[str, sympy.Expr]:
                 found.setdefault(node.name, node.expression)  # the first time, before a block may be read instead
             case Store():
                 found.setdefault(node.array, node.expression)
-            case Loop() | Chunks() | When():
-                for name, expression in _known(node.body).items():
-                    found.setdefault(name, expression)
+            case When():
+                found = _known((*node.body, *node.otherwise)) | found
+            case Loop() | Chunks():
+                found = _known(node.body) | found
     return found
 
 
@@ -64,7 +65,10 @@ def _walk(nodes: tuple[Node, ...], known: Known) -> tuple[Node, ...]:
         match node:
             case Assign() | Store():
                 found.append(replace(node, expression=_simplified(node.expression, known)))
-            case Loop() | Chunks() | When():
+            case When():
+                body, otherwise = (_walk(each, known) for each in (node.body, node.otherwise))
+                found.append(replace(node, body=body, otherwise=otherwise))
+            case Loop() | Chunks():
                 found.append(replace(node, body=_walk(node.body, known)))
             case _:
                 found.append(node)

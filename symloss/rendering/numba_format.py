@@ -204,8 +204,11 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Gather() | Second():
                 lines += look_lines(node, printer, pad)
             case When():
-                lines.append(f"{pad}if {_flag(node.condition, printer)}:")
+                wide = "wide is not None or " if node.or_wide and printer.real is FLOAT64 else ""
+                lines.append(f"{pad}if {wide}{_flag(node.condition, printer)}:")
                 lines += _lines(node.body, printer, depth + 1)
+                if node.otherwise:
+                    lines += [f"{pad}else:", *_lines(node.otherwise, printer, depth + 1)]
             case Multiply():
                 operands = [_matrix(m) for m in (node.left, node.right, node.target)]
                 flags = node.left_transposed, node.right_transposed, node.add

@@ -159,7 +159,7 @@ def _sigmoid_power(x: float, lost: float, exponent: float, wide: Any) -> float:
     back = total - p
     rest += (p - (total - back)) - (q + back)
     e = _exp(total, wide)
-    e = e + e * rest if e > 0.0 else e
+    e = e + e * rest if (e > 0.0) & (e <= 1.7976931348623157e308) else e
     return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
 
 

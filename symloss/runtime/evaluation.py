@@ -12,7 +12,7 @@ from symloss.runtime.arrays import F32, F64, Array, as_dtype, contiguous, real_a
 from symloss.runtime.execution import execute
 from symloss.runtime.plan import Plan, Wanted
 from symloss.runtime.preparation import Prepared, prepare
-from symloss.runtime.quick import rounded
+from symloss.runtime.quick import quickly, rounded
 from symloss.runtime.results import pack, resolve_wrt, shapes_of, take_out, usable
 from symloss.runtime.validation import check_reduction
 from symloss.runtime.variants import select
@@ -27,6 +27,9 @@ _INSTEAD = {"gradient": "value_and_gradient", "hessian_diagonal": "gradient_and_
 def evaluate(plan: Plan, inputs: tuple[Any, ...], reduction: str, sample_weight: Any, out: Any,
              settings: Mapping[str, Any]) -> Any:  # fmt: skip
     """Return the loss, as `Loss.value` does."""
+    found = quickly(plan.quick, "value", inputs, None, reduction, sample_weight, out, settings)
+    if found is not None:
+        return found
     check_reduction(plan.spec, reduction)
     plan, inputs, settings = select(plan, inputs, None, settings)
     ready = prepare(plan, inputs, sample_weight, settings)
@@ -44,6 +47,9 @@ def evaluate(plan: Plan, inputs: tuple[Any, ...], reduction: str, sample_weight:
 def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, reduction: str, sample_weight: Any,
                   out: Any, settings: Mapping[str, Any]) -> Any:  # fmt: skip
     """Return what a kernel gives: one derivative, or a pair of them, or the value and one."""
+    found = quickly(plan.quick, kernel, inputs, wrt, reduction, sample_weight, out, settings)
+    if found is not None:
+        return found
     plan, inputs, settings = select(plan, inputs, wrt, settings)
     spec = plan.spec
     check_reduction(spec, reduction)

@@ -13,7 +13,6 @@ from typing import Any
 from symloss.runtime.evaluation import differentiate, evaluate, multiply
 from symloss.runtime.loader import has_module, load_module
 from symloss.runtime.plan import Plan, make_plan
-from symloss.runtime.quick import quickly
 from symloss.runtime.spec import Spec
 
 _LOCK = threading.RLock()
@@ -124,7 +123,7 @@ class Loss:
             A NumPy scalar; with ``reduction="none"`` one entry for each sample, weight times loss. An empty mean is
             NaN, an empty sum 0.
         """
-        found = quickly(self.plan.quick, "value", inputs, None, reduction, sample_weight, out, parameters)
+        found = self.plan.entries["value"](inputs, None, reduction, sample_weight, out, parameters)
         if found is not None:
             return found
         return evaluate(self.plan, inputs, reduction, sample_weight, out, parameters)
@@ -138,7 +137,7 @@ class Loss:
         array or named tuple of arrays
             Shaped like the input, which where it was broadcast means summed; 0-d for a parameter.
         """
-        found = quickly(self.plan.quick, "gradient", inputs, wrt, reduction, sample_weight, out, parameters)
+        found = self.plan.entries["gradient"](inputs, wrt, reduction, sample_weight, out, parameters)
         if found is not None:
             return found
         return differentiate(self.plan, "gradient", inputs, wrt, reduction, sample_weight, out, parameters)
@@ -154,7 +153,7 @@ class Loss:
         array or named tuple of arrays
             Shaped like the input; 0-d for a parameter.
         """
-        found = quickly(self.plan.quick, "hessian_diagonal", inputs, wrt, reduction, sample_weight, out, parameters)
+        found = self.plan.entries["hessian_diagonal"](inputs, wrt, reduction, sample_weight, out, parameters)
         if found is not None:
             return found
         return differentiate(self.plan, "hessian_diagonal", inputs, wrt, reduction, sample_weight, out, parameters)
@@ -168,7 +167,7 @@ class Loss:
         (value, gradient)
             As `value` and `gradient` return them. `out` holds the gradient; with ``reduction="none"``, the value first.
         """
-        found = quickly(self.plan.quick, "value_and_gradient", inputs, wrt, reduction, sample_weight, out, parameters)
+        found = self.plan.entries["value_and_gradient"](inputs, wrt, reduction, sample_weight, out, parameters)
         if found is not None:
             return found
         return differentiate(self.plan, "value_and_gradient", inputs, wrt, reduction, sample_weight, out, parameters)
@@ -182,7 +181,7 @@ class Loss:
         (gradient, hessian)
             As `gradient` and `hessian_diagonal` return them.
         """
-        found = quickly(self.plan.quick, "gradient_and_hessian", inputs, wrt, reduction, sample_weight, out, parameters)
+        found = self.plan.entries["gradient_and_hessian"](inputs, wrt, reduction, sample_weight, out, parameters)
         if found is not None:
             return found
         return differentiate(self.plan, "gradient_and_hessian", inputs, wrt, reduction, sample_weight, out, parameters)

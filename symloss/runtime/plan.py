@@ -12,10 +12,10 @@ import numpy as np
 
 from symloss.runtime.arrays import F32, F64, Array
 from symloss.runtime.late import put_off
-from symloss.runtime.quick import Quick, can_be_quick
+from symloss.runtime.quick import Entry, Quick, can_be_quick, no_entry
 from symloss.runtime.spec import ArgumentSpec, Spec, read_spec
 from symloss.runtime.validation import is_bounded, scalar_parameter
-from symloss.runtime.ways import ways
+from symloss.runtime.ways import WANTED, ways
 
 Kernel = Callable[..., Any]
 
@@ -102,6 +102,8 @@ class Plan:
         Those of the other combinations of alternatives.
     quick : Quick, optional
         What quick calls take, where there are any.
+    entries : mapping of str to callable
+        By the names of kernels, what gets a call first, and takes it or returns None.
     """
 
     spec: Spec
@@ -122,6 +124,7 @@ class Plan:
     unweighted: Mapping[np.dtype[Any], Array | None]
     variants: tuple[Plan, ...]
     quick: Quick | None
+    entries: Mapping[str, Entry]
 
     def weight_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Return the dtype of weights, that of the arithmetic, for arrays of a dtype."""
@@ -238,4 +241,5 @@ def _plan(module: ModuleType, fast: ModuleType | None, pairs: ModuleType | None,
         unweighted=unweighted,
         variants=tuple(_plan(module, fast, pairs, variant) for variant in spec.variants),
         quick=quick,
+        entries=quick.entries if quick is not None else dict.fromkeys(WANTED, no_entry),
     )

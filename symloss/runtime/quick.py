@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,17 @@ import numpy as np
 from symloss.runtime.arrays import F32, F64, Array
 from symloss.runtime.late import SecondLook
 from symloss.runtime.spec import Spec
-from symloss.runtime.ways import Way
+from symloss.runtime.ways import WANTED, Way
+
+Entry = Callable[[tuple[Any, ...], Any, str, Any, Any, Any], Any]
+"""Takes inputs, `wrt`, `reduction`, `sample_weight`, `out` and parameters, and returns a result or None.
+
+Parameters are a dictionary with none in it, or a tuple of them as kernels take them.
+"""
 
 _SIMPLE = frozenset((float, int, bool))
+OFTEN = 8
+"""Calls of a kernel in one piece after which it gets an entry, which takes some 40 ms to make."""
 REMEMBERED = 64
 """How many settings of the parameters are remembered."""
 ALONE = 1 << 18
@@ -32,6 +41,11 @@ _OWN = np.empty(2).flags.num
 """The flags of an array of one axis that owns its memory and that kernels can read and write."""
 _FIT = (_OWN, np.empty(2)[:].flags.num)
 """Those and the flags of a view, which may share its memory with another array."""
+
+
+def no_entry(_inputs: Any, _wrt: Any, _reduction: Any, _weight: Any, _out: Any, _parameters: Any) -> Any:
+    """Stand where there is no entry yet: it takes no call."""
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +66,10 @@ class Quick:
         Returns those for given parameters, checked.
     settings : dict
         Kernel arguments of the settings met so far.
+    latest : list
+        One entry: the settings of the last call and what they are as kernel arguments.
+    entries : dict
+        By the names of kernels, what takes the commonest calls whole, once there have been several.
     """
 
     narrow: Mapping[str, Way]
@@ -61,6 +79,8 @@ class Quick:
     grain: int
     settled: Callable[[Mapping[str, Any]], Iterable[Any]]
     settings: dict[Any, tuple[Any, ...]] = field(default_factory=dict)
+    latest: list[tuple[Any, Any, tuple[Any, ...]]] = field(default_factory=lambda: [(None, None, ())])
+    entries: dict[str, Entry] = field(default_factory=lambda: dict.fromkeys(WANTED, no_entry))
 
 
 def can_be_quick(spec: Spec) -> bool:
@@ -86,18 +106,26 @@ def quickly(quick: Quick | None, kernel: str, inputs: tuple[Any, ...], wrt: Any,
     """
     if quick is None or wrt is not None or sample_weight is not None or len(inputs) != quick.count:
         return None
-    first, last = inputs[0], inputs[-1]
-    if type(first) is not _ndarray or type(last) is not _ndarray or first.ndim != 1 or last.ndim != 1:
+    first = inputs[0]
+    if type(first) is not _ndarray:
         return None
-    dtype, size = first.dtype, len(first)
+    dtype = first.dtype
     ways = quick.narrow if dtype is F32 else quick.wide if dtype is F64 else None
-    if ways is None or last.dtype is not dtype or len(last) != size:
+    if ways is None:
+        return None
+    way = ways[kernel]
+    if settings and way.calls == OFTEN:  # the entry did not take them as they are
+        parameters = _settled(quick, settings)
+        found = quick.entries[kernel](inputs, None, reduction, None, out, parameters)
+        if found is not None:
+            return found
+    last, size = inputs[-1], len(first) if first.ndim == 1 else 0
+    if type(last) is not _ndarray or last.ndim != 1 or last.dtype is not dtype or len(last) != size:
         return None
     flags, others = first.flags.num, last.flags.num
     views = flags != _OWN or others != _OWN
     if views and not (flags in _FIT and others in _FIT):
         return None
-    way = ways[kernel]
     wanted = way.wanted
     outputs: tuple[Any, ...] = ()
     if out is not None:
@@ -143,11 +171,29 @@ def quickly(quick: Quick | None, kernel: str, inputs: tuple[Any, ...], wrt: Any,
     except SecondLook:  # from compiled code that goes without
         way.forget()
         total = way.in_chunks(inputs, fixed, outputs, grain)
+    if way.calls < OFTEN and size <= grain:
+        way.calls += 1
+        if way.calls == OFTEN:
+            _enter(quick, kernel, way, dtype)
     if not way.valued:
         return outputs[0] if wanted == 1 else outputs
     value = total / count
     value = way.one * value if _LEAST <= value <= _MOST else rounded(value, dtype)
     return (value, outputs[0]) if wanted else value
+
+
+def _enter(quick: Quick, kernel: str, way: Way, dtype: np.dtype[Any]) -> None:
+    """Make an entry for a kernel that is called again and again, where what it needs has been compiled."""
+    outside = way.outside
+    known = way.compiled, outside and outside.compiled
+    if known[0] is not None and (outside is None or known[1] is not None):
+        entry = import_module("symloss.runtime.entry")  # which brings Numba: not before there are kernels
+        request = entry.Request(
+            *known, dtype, quick.count, way.wanted, way.valued, quick.grain, _FIT, quick.defaults
+        )  # fmt: skip
+        made = entry.make_entry(request, quick.entries[kernel])
+        if made is not None:
+            quick.entries[kernel] = made
 
 
 def _overlap(inputs: tuple[Array, ...], outputs: tuple[Array, ...]) -> bool:
@@ -161,16 +207,20 @@ def _overlap(inputs: tuple[Array, ...], outputs: tuple[Array, ...]) -> bool:
 
 def _settled(quick: Quick, settings: Mapping[str, Any]) -> tuple[Any, ...] | None:
     """Return the kernel arguments for plain numbers, checked when they are first met; None for anything else."""
-    kinds = tuple(map(type, settings.values()))
+    kinds, items = [*map(type, settings.values())], [*settings.items()]
+    last = quick.latest[0]
+    if items == last[0] and kinds == last[1]:  # 1, 1.0 and True are equal, but not the same argument
+        return last[2]
     if not _SIMPLE.issuperset(kinds):
         return None
-    key = (tuple(settings.items()), kinds)  # 1, 1.0 and True are the same key, but not the same argument
+    key = (*items, *kinds)
     found = quick.settings.get(key)
     if found is None:
         found = tuple(quick.settled(settings))
         if len(quick.settings) >= REMEMBERED:
             quick.settings.clear()
         quick.settings[key] = found
+    quick.latest[0] = (items, kinds, found)
     return found
 
 

@@ -44,6 +44,10 @@ class Way:
     outside: Way | None = None
     code: Kernel = field(init=False)
     """What is called: at first the kernel, then its compiled code, which no longer looks at what it is given."""
+    compiled: Any = None
+    """What Numba knows of that code."""
+    calls: int = 0
+    """Calls in one piece since the kernel was compiled."""
     last: tuple[tuple[Any, ...], int, tuple[Any, ...]] = ((), 0, ())
     """Parameters and count of the last call, and what `between` made of them: one tuple, for concurrent callers."""
 
@@ -52,7 +56,7 @@ class Way:
 
     def forget(self) -> None:
         """Call the kernel again, as it is."""
-        self.code = self._first
+        self.code, self.compiled, self.calls = self._first, None, 0
 
     def _first(self, *arguments: Any) -> Any:
         kernel = self.kernel
@@ -62,7 +66,7 @@ class Way:
         if compiled:
             found = compiled.get(tuple([serves.typeof_pyval(a) for a in arguments]))
             if found is not None:
-                self.code = found.entry_point
+                self.code, self.compiled = found.entry_point, found
         return result
 
     def between(self, parameters: tuple[Any, ...], count: int) -> tuple[Any, ...]:

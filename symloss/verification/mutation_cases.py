@@ -75,7 +75,7 @@ def _even_read(loop: ast.AST, above: dict[int, ast.AST], node: ast.AST, passed: 
                 return True
             case ast.BinOp(op=ast.Mult() | ast.Div()):
                 node = parent
-            case ast.Call(func=ast.Name(id=called), args=[argument]) if argument is node and called in EVEN:
+            case ast.Call(func=ast.Name(id=called), args=[argument, *_]) if argument is node and called in EVEN:
                 return True
             case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]):
                 return _is_zero_number(right) or ast.unparse(left) == ast.unparse(right)
