@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from symloss import catalogue, load, set_threads
+from symloss import catalogue, load
 from symloss.language.definition import Definition
 from symloss.peers import available
 from symloss.pipeline import OWN_OUTPUT, Progress, derivatives, digest_of, hashes_of, select
 from symloss.runtime.late import serve_whole
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import make_plan
+from symloss.runtime.threads import share_always
 from symloss.verification.evidence import SEED, stale, verify_loss, write
 from symloss.verification.exhaustive import can_sweep, sweep
 from symloss.verification.mutation import SAMPLED, mutate_source
@@ -144,7 +145,7 @@ def _climb(
     package = None if output is None else folder
     loss, fast = _whole(load(name, package=package)), _whole(load(name, package=package, accuracy="fast"))
     return verify_loss(
-        definition, loss, every.__getitem__, hashes, count=3000 if full else 300, set_threads=set_threads,
+        definition, loss, every.__getitem__, hashes, count=3000 if full else 300, set_threads=share_always,
         fast=fast, peers=_peers(definition, path, measured=peers),
         exhaustive=_exhaustive(definition, loss, path, hashes, swept=full, progress=progress),
     )  # fmt: skip

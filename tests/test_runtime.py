@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import symloss
+from symloss.runtime.threads import share_always
 
 Z = np.array([[0.5, -1.0, 2.0], [3.0, -0.25, 0.0]])
 Y = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
@@ -156,7 +157,7 @@ def test_wrt_names_inputs_and_parameters() -> None:
 def test_threads_forks_and_concurrent_callers_agree() -> None:
     rng = np.random.default_rng(0)
     z, y = rng.normal(0, 3, 100_000), rng.integers(0, 2, 100_000).astype(float)
-    symloss.set_threads(2)
+    share_always(2)
     expected = symloss.focal.value_and_gradient(z, y)
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: symloss.focal.value_and_gradient(z, y), range(8)))
@@ -164,7 +165,8 @@ def test_threads_forks_and_concurrent_callers_agree() -> None:
         assert value == expected[0]
         np.testing.assert_array_equal(gradient, expected[1])
     code = (
-        "import os, numpy as np, symloss; z = np.linspace(-3, 3, 99999); symloss.set_threads(2);"
+        "import os, numpy as np, symloss; from symloss.runtime.threads import share_always;"
+        "z = np.linspace(-3, 3, 99999); share_always(2);"
         "a = symloss.focal.value(z, 1.0); pid = os.fork();"
         "b = symloss.focal.value(z, 1.0); assert a == b; pid or os._exit(0); assert os.waitpid(pid, 0)[1] == 0"
     )

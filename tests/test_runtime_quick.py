@@ -27,12 +27,12 @@ BOTH = np.empty(N)
 @pytest.fixture(autouse=True)
 def _compiled() -> Iterator[None]:
     """Let every call below run compiled code, which no longer looks at what it is given; restore the threads."""
-    before = threads._POOL.chosen
+    before = threads._POOL.chosen, threads._POOL.worth
     for method in WANTED:
         for _ in range(2):
             getattr(LOSS, method)(X, Y)
     yield
-    threads._POOL.chosen = before
+    threads._POOL.chosen, threads._POOL.worth = before
 
 
 def _read_only() -> Any:
@@ -214,7 +214,7 @@ def test_one_thread_gives_the_bits_of_more(name: str, method: str) -> None:
     x, y = rng.normal(0, 3, n), rng.random(n)
     found = []
     for count in (1, 3):
-        symloss.set_threads(count)
+        threads.share_always(count)
         result = getattr(loss, method)(x, y)
         found.append(np.hstack(result if isinstance(result, tuple) else (result,)))
     np.testing.assert_array_equal(found[0], found[1])

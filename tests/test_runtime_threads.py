@@ -32,9 +32,9 @@ Z, LABEL = RNG.normal(size=(5_000, 10)), RNG.integers(0, 10, 5_000)
 
 @pytest.fixture(autouse=True)
 def _restore() -> Iterator[None]:
-    before = threads._POOL.chosen
+    before = threads._POOL.chosen, threads._POOL.worth
     yield
-    threads._POOL.chosen = before
+    threads._POOL.chosen, threads._POOL.worth = before
 
 
 def everything() -> list[Any]:
@@ -49,7 +49,7 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
     symloss.set_threads(1)
     expected = everything()
     for count in (2, 3, 8):
-        symloss.set_threads(count)
+        threads.share_always(count)
         assert everything() == expected
 
 
@@ -60,7 +60,7 @@ def test_chunks_agree_with_numpy() -> None:
 
 
 def test_concurrent_callers() -> None:
-    symloss.set_threads(3)
+    threads.share_always(3)
     expected = everything()
     with ThreadPoolExecutor(6) as callers:
         for found in callers.map(lambda _: everything(), range(12)):
@@ -91,6 +91,43 @@ def test_more_than_one_thread_takes_part() -> None:
     symloss.set_threads(2)
     meeting = threading.Barrier(2, timeout=30)
     assert len(set(threads.run_all(lambda k: (meeting.wait(), threading.get_ident())[1], 2))) == 2
+
+
+def test_what_is_soon_done_alone_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A helper takes its time to come, so that work which is known to be over by then stays with the caller."""
+    pool = threads._Pool(chosen=2, wake=0.01)
+    monkeypatch.setattr(threads, "_POOL", pool)
+
+    def shared(kind: str | None, seconds: float) -> bool:
+        def task(_: int) -> int:
+            wait = threading.Event()
+            wait.wait(seconds)
+            return threading.get_ident()
+
+        return len(set(threads.run_all(task, 4, kind))) == 2
+
+    assert shared("short", 2e-3)  # nothing is known of it yet
+    assert not shared("short", 2e-3)  # 4 x 2 ms in 3 x 10 ms
+    assert shared("long", 2e-2)
+    assert shared("long", 2e-2)
+    assert shared(None, 2e-3)
+    threads.share_always(2)
+    assert shared("short", 2e-3)
+    symloss.set_threads(2)
+    assert not shared("short", 2e-3)
+    assert threads.SHORTEST_WAKE <= pool.wake < 0.01
+
+
+def test_a_first_call_that_compiles_does_not_count_for_long() -> None:
+    pool = threads._POOL
+    kind = object()
+    for seconds, pace in ((4.0, 1.0), (0.4, 0.1), (0.8, 0.125), (0.2, 0.05)):
+        threads._learn(kind, seconds, 4)
+        assert pool.paces[kind] == pytest.approx(pace)
+    threads._learn(kind, 1.0, 0)
+    threads._learn(None, 1.0, 1)
+    assert pool.paces.pop(kind) == pytest.approx(0.05)
+    assert None not in pool.paces
 
 
 def test_totals_that_overflow_or_cancel() -> None:

@@ -77,7 +77,7 @@ def _execute(kernel: Callable[..., Any], ready: Prepared, scale: tuple[float, ..
         )  # fmt: skip
         return total or 0.0, added
 
-    parts = run_all(one, -(-rows // step))
+    parts = run_all(one, -(-rows // step), kernel)
     total = ordered_sum([part[0] for part in parts])
     with np.errstate(over="ignore", invalid="ignore"):
         return total, [np.sum([part[1][k] for part in parts], axis=0) for k in range(len(sums))]

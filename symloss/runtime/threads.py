@@ -14,12 +14,18 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
 GRAIN = 32768
 """Elements that one task takes. Fixed, so that partial sums do not depend on the number of threads."""
+WORTH = 3.0
+"""Work is shared that takes one thread so many times as long as it takes until a helper has come."""
+USUAL_WAKE = 1e-4
+SHORTEST_WAKE, LONGEST_WAKE = 1e-5, 3e-4
+"""Seconds until a helper has come: taken at first, and the least and the most that is believed of a measurement."""
 
 
 @dataclass
@@ -30,6 +36,12 @@ class _Pool:
     executor: ThreadPoolExecutor | None = None
     size: int = 0
     process: int = 0
+    wake: float = USUAL_WAKE
+    """Seconds from asking for a helper until one works, as measured lately."""
+    worth: float = WORTH
+    """That of the name; 0 where whatever there is shall be shared."""
+    paces: dict[Any, float] = field(default_factory=dict)
+    """Seconds that one task takes, as measured lately, by what tasks run."""
     lock: Any = field(default_factory=threading.Lock)
 
 
@@ -66,7 +78,16 @@ def set_threads(count: int) -> None:
     if number < 1:
         message = f"set_threads: the number of threads must be at least 1, got {number}"
         raise ValueError(message)
-    _POOL.chosen = number
+    _POOL.chosen, _POOL.worth = number, WORTH
+
+
+def share_always(count: int) -> None:
+    """Choose how many threads kernels use for whatever has more than one task, until `set_threads` is called.
+
+    For checks that results do not depend on threads: work that is done sooner alone is shared too.
+    """
+    set_threads(count)
+    _POOL.worth = 0.0
 
 
 def threads() -> int:
@@ -96,10 +117,11 @@ def _executor(size: int) -> ThreadPoolExecutor:
         return _POOL.executor
 
 
-def run_all(task: Callable[[int], Result], count: int) -> list[Result]:
+def run_all(task: Callable[[int], Result], count: int, kind: Any = None) -> list[Result]:
     """Run ``task(0) ... task(count - 1)`` and return the results in that order.
 
-    The caller works too, so that a busy pool delays nothing, and a task that fails stops the rest.
+    The caller works too, so that a busy pool delays nothing, and a task that fails stops the rest. What is known to
+    take less time than a helper takes to come, the caller does alone.
 
     Parameters
     ----------
@@ -107,30 +129,44 @@ def run_all(task: Callable[[int], Result], count: int) -> list[Result]:
         Must not call `run_all` itself.
     count : int
         How many there are.
+    kind : hashable, optional
+        What tasks run, such as a kernel: tasks of a kind take about as long as each other.
     """
-    workers = min(threads(), count) if count > 1 else 1
+    workers = _workers(count, kind)
     if workers <= 1:
-        return [task(k) for k in range(count)]
+        begun = perf_counter()
+        alone = [task(k) for k in range(count)]
+        _learn(kind, perf_counter() - begun, count)
+        return alone
     todo = deque(range(count))
     results: dict[int, Result] = {}
+    asked = perf_counter()
 
     def drain() -> None:
+        begun, done = perf_counter(), 0
         while True:
             try:
                 k = todo.popleft()
             except IndexError:
+                _learn(kind, perf_counter() - begun, done)
                 return
             try:
                 results[k] = task(k)
             except BaseException:
                 todo.clear()
                 raise
+            done += 1
+
+    def help_out() -> None:
+        came = min(max(perf_counter() - asked, SHORTEST_WAKE), LONGEST_WAKE)
+        _POOL.wake += (came - _POOL.wake) / 8
+        drain()
 
     helpers: list[Future[None]] = []
     with suppress(RuntimeError):  # shutting down, or out of threads: the caller does what is left
         executor = _executor(workers - 1)
         for _ in range(workers - 1):
-            helpers.append(executor.submit(drain))  # one at a time: those before a failure are kept
+            helpers.append(executor.submit(help_out))  # one at a time: those before a failure are kept
     try:
         drain()
     finally:
@@ -139,6 +175,22 @@ def run_all(task: Callable[[int], Result], count: int) -> list[Result]:
         if failure is not None:
             raise failure
     return [results[k] for k in range(count)]
+
+
+def _workers(count: int, kind: Any) -> int:
+    """Return how many threads shall work on so many tasks."""
+    most = min(threads(), count) if count > 1 else 1
+    pace = _POOL.paces.get(kind)
+    return 1 if pace is not None and pace * count < _POOL.worth * _POOL.wake else most
+
+
+def _learn(kind: Any, seconds: float, done: int) -> None:
+    """Remember how long tasks of a kind take; what takes longer than usual, as the first call does, counts less."""
+    if kind is None or not done:
+        return
+    pace = seconds / done
+    usual = _POOL.paces.get(kind, pace)
+    _POOL.paces[kind] = min(pace, usual + (pace - usual) / 4)
 
 
 def ordered_sum(parts: list[float]) -> float:

@@ -85,7 +85,8 @@ def check_domain(spec: Spec, name: str, values: Array, domain: Mapping[str, Any]
     else:
         line = values.reshape(-1)
         fits = all_between if domain["kind"] == "interval" and values.dtype in (F32, F64) else _all_inside
-        good = all(run_all(lambda k: fits(line[k * CHECKED : (k + 1) * CHECKED], domain), -(-size // CHECKED)))
+        blocks = -(-size // CHECKED)
+        good = all(run_all(lambda k: fits(line[k * CHECKED : (k + 1) * CHECKED], domain), blocks, fits))
     if good:
         return
     known = inside(values, domain)  # again, since a NaN is not outside

@@ -104,7 +104,7 @@ class Way:
                 arguments.append(x[own])
             return code(*arguments) or 0.0
 
-        return ordered_sum(run_all(one, -(-size // grain)))
+        return ordered_sum(run_all(one, -(-size // grain), code))
 
 
 def ways(kernels: Mapping[str, Kernel], dtype: np.dtype[Any], *, bounded: bool) -> dict[str, Way]:
