@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 import symloss
-from symloss.runtime import entry, layout
+from symloss.runtime import layout
+from symloss.runtime.entry import make_entry
+from symloss.runtime.entry_code import Request
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import make_plan
 from symloss.runtime.quick import OFTEN, can_be_quick, no_entry
@@ -29,7 +31,7 @@ DTYPES = [np.float32, np.float64]
 def _inputs(loss: Loss, n: int, dtype: type) -> tuple[Any, ...]:
     """Return inputs from their domains: 1 is in all of them."""
     return tuple(
-        (RNG.normal(0, 3, n) if a.domain.get("high", 1) == np.inf else np.ones(n)).astype(dtype)
+        (RNG.normal(0, 3, n) if (a.domain or {}).get("high", 1) == np.inf else np.ones(n)).astype(dtype)
         for a in loss.spec.inputs
     )
 
@@ -259,14 +261,14 @@ def test_kernels_with_other_arguments_have_no_entries(hinge: Loss) -> None:
     way = hinge.plan.quick.wide["gradient"] if hinge.plan.quick else None
     assert way is not None
     assert way.outside is not None
-    usual = entry.Request(way.compiled, way.outside.compiled, np.dtype(np.float64), 2, 1, False, 99, (0,), (1.0,))
-    assert entry.make_entry(usual, no_entry) is not None
+    usual = Request(way.compiled, way.outside.compiled, np.dtype(np.float64), 2, 1, False, 99, (0,), (1.0,))
+    assert make_entry(usual, no_entry) is not None
     changes: list[dict[str, Any]] = [
         {"dtype": np.dtype(np.float32)}, {"count": 1}, {"count": 3}, {"wanted": 2}, {"wanted": 0}, {"valued": True},
         {"outside": way.compiled},
     ]  # fmt: skip
     for change in changes:
-        assert entry.make_entry(entry.Request(**{**vars(usual), **change}), no_entry) is None
+        assert make_entry(Request(**{**vars(usual), **change}), no_entry) is None
 
 
 def test_what_numpy_hands_out_is_what_is_meant() -> None:
