@@ -351,12 +351,12 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
         sum_probability_2_tangent = _completed(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost)
         factor_3 = 2.0 * sum_probability_tangent
         term_2 = sum_probability_2 + smooth
-        factor_4 = (-2.0) * _ratio(smooth + 2.0 * sum_probability, term_2)
+        factor_4 = -_ratio(smooth + 2.0 * sum_probability, term_2)
         ratio_value = _ratio(1.0, term_2)
         factor_5 = seed * (ratio_value * ratio_value)
         for m_3 in range(m):
             t_2 = np.float64(target[i, m_3])
-            product_probability[i, m_3] = factor_5 * (factor_3 + sum_probability_2_tangent * (2.0 * t_2 + factor_4))
+            product_probability[i, m_3] = factor_5 * (factor_3 + 2.0 * sum_probability_2_tangent * (t_2 + factor_4))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -396,7 +396,7 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
         ratio_value_2 = _ratio(1.0, term_2)
         factor_2 = seed * (-1.0 + ratio_value) * ratio_value_2
         sum_smooth, sum_smooth_lost = _plus(sum_smooth, sum_smooth_lost, factor_2)
-        factor_3 = seed * (ratio_value_2 * ratio_value_2) * (2.0 + (-2.0) * ratio_value)
+        factor_3 = 2.0 * seed * (ratio_value_2 * ratio_value_2) * (1.0 - ratio_value)
         sum_smooth_sensitivity, sum_smooth_sensitivity_lost = _plus(sum_smooth_sensitivity, sum_smooth_sensitivity_lost, factor_3)
     sum_smooth = _completed(sum_smooth, sum_smooth_lost)
     sum_smooth_sensitivity = _completed(sum_smooth_sensitivity, sum_smooth_sensitivity_lost)
@@ -451,13 +451,14 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
         square = (ratio_value * ratio_value)
         factor_3 = 2.0 * sum_probability_tangent
         factor_4 = (-2.0) * _ratio(smooth + 2.0 * sum_probability, term_2)
-        factor_5 = seed * square * (factor_3 + sum_probability_2_tangent * (1.0 + factor_4) + direction_parameters[0] * (2.0 + factor_4))
+        factor_5 = seed * square * (factor_3 + sum_probability_2_tangent * (1.0 + factor_4) + 2.0 * direction_parameters[0] * (1.0 - _ratio(smooth + 2.0 * sum_probability, term_2)))
         sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_5)
-        factor_7 = seed * square
+        factor_6 = -_ratio(smooth + 2.0 * sum_probability, term_2)
+        factor_8 = seed * square
         for m_3 in range(m):
             t_2 = np.float64(target[i, m_3])
-            factor_6 = 2.0 * t_2
-            product_probability[i, m_3] = factor_7 * (factor_3 + sum_probability_2_tangent * (factor_6 + factor_4) + direction_parameters[0] * (1.0 + factor_6 + factor_4))
+            factor_7 = 2.0 * t_2
+            product_probability[i, m_3] = factor_8 * (factor_3 + 2.0 * sum_probability_2_tangent * (t_2 + factor_6) + direction_parameters[0] * (1.0 + factor_7 + factor_4))
     sum_smooth_tangent = _completed(sum_smooth_tangent, sum_smooth_tangent_lost)
     parameter_product[0] += sum_smooth_tangent
 
@@ -559,9 +560,9 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term_2)
         factor_3 = seed * _ratio(1.0, term_2)
         for m_4 in range(m):
-            p_2 = np.float64(probability[i, m_4])
             t_2 = np.float64(target[i, m_4])
-            gradient_probability[i, m_4] = factor_3 * (2.0 * p_2 * ratio_value + (-2.0) * t_2)
+            p_2 = np.float64(probability[i, m_4])
+            gradient_probability[i, m_4] = factor_3 * 2.0 * (-t_2 + p_2 * ratio_value)
     return total
 
 
@@ -606,9 +607,9 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
         factor_3 = 2.0 * ratio_value_2 * ratio_value
         square_3 = (ratio_value_2 * ratio_value_2)
         for m_4 in range(m):
-            p_2 = np.float64(probability[i, m_4])
             t_2 = np.float64(target[i, m_4])
-            gradient_probability[i, m_4] = factor_2 * (2.0 * p_2 * ratio_value + (-2.0) * t_2)
+            p_2 = np.float64(probability[i, m_4])
+            gradient_probability[i, m_4] = factor_2 * 2.0 * (-t_2 + p_2 * ratio_value)
             hessian_probability[i, m_4] = seed * (factor_3 + 2.0 * p_2 * square_3 * (2.0 * t_2 + (-4.0) * p_2 * ratio_value) + 4.0 * p_2 * t_2 * square_3)
 
 
@@ -716,7 +717,7 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
         ratio_value_2 = _ratio(1.0, term)
         factor_2 = seed * (-1.0 + ratio_value) * ratio_value_2
         sum_smooth, sum_smooth_lost = _plus(sum_smooth, sum_smooth_lost, factor_2)
-        factor_3 = seed * (ratio_value_2 * ratio_value_2) * (2.0 + (-2.0) * ratio_value)
+        factor_3 = 2.0 * seed * (ratio_value_2 * ratio_value_2) * (1.0 - ratio_value)
         sum_smooth_sensitivity, sum_smooth_sensitivity_lost = _plus(sum_smooth_sensitivity, sum_smooth_sensitivity_lost, factor_3)
     sum_smooth = _completed(sum_smooth, sum_smooth_lost)
     sum_smooth_sensitivity = _completed(sum_smooth_sensitivity, sum_smooth_sensitivity_lost)
@@ -778,18 +779,18 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
         square_3 = (ratio_value * ratio_value)
         ratio_value_2 = _ratio(smooth + 2.0 * sum_probability, term)
         factor_4 = (-2.0) * ratio_value_2
-        factor_5 = seed * square_3 * (2.0 * sum_probability_tangent + direction_parameters[0] * (2.0 + factor_4) + 2.0 * sum_probability_2_tangent * (1.0 + factor_4))
+        factor_5 = seed * square_3 * (2.0 * sum_probability_tangent + 2.0 * direction_parameters[0] * (1.0 - ratio_value_2) + 2.0 * sum_probability_2_tangent * (1.0 + factor_4))
         sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_5)
         term_2 = 1.0 - ratio_value_2
-        factor_7 = direction_parameters[0] * square_3
+        factor_6 = direction_parameters[0] * square_3
         factor_8 = sum_probability_2_tangent * square_3
         factor_9 = ratio_value * ratio_value_2
         factor_10 = sum_probability_tangent * square_3
         for m_4 in range(m):
             t_2 = np.float64(target[i, m_4])
-            factor_6 = 2.0 * t_2
             p_2 = np.float64(probability[i, m_4])
+            factor_7 = 2.0 * t_2
             v_p_2 = np.float64(direction_probability[i, m_4])
-            product_probability[i, m_4] = seed * (factor_7 * (factor_6 + 2.0 * p_2 * term_2 + (-2.0) * p_2 * ratio_value_2) + factor_8 * 2.0 * (factor_6 + (-4.0) * p_2 * ratio_value_2) + factor_9 * 2.0 * v_p_2 + factor_10 * 4.0 * p_2)
+            product_probability[i, m_4] = seed * (factor_6 * 2.0 * (t_2 + p_2 * term_2 - p_2 * ratio_value_2) + factor_8 * 2.0 * (factor_7 + (-4.0) * p_2 * ratio_value_2) + factor_9 * 2.0 * v_p_2 + factor_10 * 4.0 * p_2)
     sum_smooth_tangent = _completed(sum_smooth_tangent, sum_smooth_tangent_lost)
     parameter_product[0] += sum_smooth_tangent

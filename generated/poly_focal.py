@@ -2204,9 +2204,10 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
 @njit(nogil=True, cache=True, error_model="numpy")
 def outside(logit, target):
     """How many elements have an input outside its domain, or NaN."""
+    own = logit.dtype.type
     n = np.uint64(logit.shape[0])
-    total = 0.0
+    total = own(0.0)
     for i in range(n):
-        y = np.float64(target[i])
-        total = _add_in_lanes(total, _choose(((y == 0.0) | (y == 1.0)), 0.0, 1.0))
+        y = target[i]
+        total = _add_in_lanes(total, _choose(((y == own(0.0)) | (y == own(1.0))), own(0.0), own(1.0)))
     return total

@@ -191,7 +191,7 @@ def gradient(prediction, target, beta, sample_weights, loss_scale, gradient_pred
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(beta >= abs(r), 0.5 * (2.0 * x + (-2.0) * y) / beta, _signum(r))
+        gradient_prediction[i] = seed * _choose(beta >= abs(r), r / beta, _signum(r))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -215,7 +215,7 @@ def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, val
             loss = _choose(beta >= magnitude_value, 0.5 * (r * r) / beta, magnitude_value + factor)
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
-            gradient_prediction[i] = seed * _choose(beta >= magnitude_value, 0.5 * (2.0 * x + (-2.0) * y) / beta, _signum(r))
+            gradient_prediction[i] = seed * _choose(beta >= magnitude_value, r / beta, _signum(r))
         _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
@@ -248,7 +248,7 @@ def gradient_and_hessian(prediction, target, beta, sample_weights, loss_scale, g
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(beta >= abs(r), 0.5 * (2.0 * x + (-2.0) * y) / beta, _signum(r))
+        gradient_prediction[i] = seed * _choose(beta >= abs(r), r / beta, _signum(r))
         hessian_prediction[i] = seed * _choose(beta >= abs(r), (1.0 / beta), _choose((beta < abs(r)), 0.0, np.nan))
 
 
@@ -318,7 +318,7 @@ def full_hessian_product(prediction, target, beta, sample_weights, loss_scale, d
             y = np.float64(target[i])
             r = x - y  # prediction - target
             v_x = np.float64(direction_prediction[i])
-            case = _choose(beta >= abs(r), (-0.5) * (2.0 * x + (-2.0) * y) / (beta * beta), _choose((beta < abs(r)), 0.0, np.nan))
+            case = _choose(beta >= abs(r), -r / (beta * beta), _choose((beta < abs(r)), 0.0, np.nan))
             factor = seed * (direction_parameters[0] * _choose(beta >= abs(r), (r * r) / (beta * beta * beta), _choose((beta < abs(r)), 0.0, np.nan)) + v_x * case)
             sum_beta_tangent_block[row] = factor
             product_prediction[i] = seed * (direction_parameters[0] * case + v_x * _choose(beta >= abs(r), (1.0 / beta), _choose((beta < abs(r)), 0.0, np.nan)))

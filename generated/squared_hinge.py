@@ -339,7 +339,7 @@ def full_hessian_product(score, target, margin, sample_weights, loss_scale, dire
             v_s = np.float64(direction_score[i])
             factor = seed * square * (direction_parameters[0] - v_s * y)
             sum_margin_tangent_block[row] = factor
-            product_score[i] = seed * square * (2.0 * v_s + (-2.0) * direction_parameters[0] * y)
+            product_score[i] = 2.0 * seed * square * (v_s - direction_parameters[0] * y)
         _interleave(2)
         sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, _block_sum(sum_margin_tangent_block, stop - start))
     sum_margin_tangent = _completed(sum_margin_tangent, sum_margin_tangent_lost)
@@ -349,9 +349,10 @@ def full_hessian_product(score, target, margin, sample_weights, loss_scale, dire
 @njit(nogil=True, cache=True, error_model="numpy")
 def outside(score, target):
     """How many elements have an input outside its domain, or NaN."""
+    own = score.dtype.type
     n = np.uint64(score.shape[0])
-    total = 0.0
+    total = own(0.0)
     for i in range(n):
-        y = np.float64(target[i])
-        total = _add_in_lanes(total, _choose(((y == 1.0) | (y == -1.0)), 0.0, 1.0))
+        y = target[i]
+        total = _add_in_lanes(total, _choose(((y == own(1.0)) | (y == -own(1.0))), own(0.0), own(1.0)))
     return total

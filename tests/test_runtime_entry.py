@@ -53,24 +53,30 @@ def hinge() -> Loss:
     return Loss(make_plan(symloss.hinge.module))
 
 
-@pytest.mark.parametrize("method", sorted(WANTED))
-@pytest.mark.parametrize("name", QUICK)
-def test_entries_give_the_bits_and_types_of_the_usual_way(name: str, method: str) -> None:
-    loss = symloss.load(name)
-    for dtype in DTYPES:
-        inputs = _inputs(loss, N, dtype)
-        rest = tuple(np.repeat(x, 2)[::2] for x in inputs)  # strided: no entry takes them
-        found = _entered(loss, method, inputs)
-        assert isinstance(found, BuiltinFunctionType)
-        for reduction in ("mean", "sum"):
-            direct = found(inputs, None, reduction, None, None, {})
-            assert direct is not None
-            expected = getattr(loss, method)(*rest, reduction=reduction)
-            assert _bits(direct) == _bits(expected) == _bits(getattr(loss, method)(*inputs, reduction=reduction))
-            both = [r if isinstance(r, tuple) else (r,) for r in (direct, expected)]
-            assert [type(x) for x in both[0]] == [type(x) for x in both[1]]
-            assert {x.dtype for x in both[0]} == {np.dtype(dtype)}
-        assert found(rest, None, "mean", None, None, {}) is None
+CHEAP = ("hinge", "huber")
+"""Losses that are soon compiled: with a domain and a parameter, and without a domain."""
+CASES = [
+    *((name, "exact", "value_and_gradient", np.float32) for name in QUICK if name not in CHEAP),
+    *((n, accuracy, m, d) for n in CHEAP for accuracy in ("exact", "fast") for m in sorted(WANTED) for d in DTYPES),
+]
+
+
+@pytest.mark.parametrize(("name", "accuracy", "method", "dtype"), CASES)
+def test_entries_give_the_bits_and_types_of_the_usual_way(name: str, accuracy: str, method: str, dtype: type) -> None:
+    loss = symloss.load(name, accuracy=accuracy)
+    inputs = _inputs(loss, N, dtype)
+    rest = tuple(np.repeat(x, 2)[::2] for x in inputs)  # strided: no entry takes them
+    found = _entered(loss, method, inputs)
+    assert isinstance(found, BuiltinFunctionType)
+    for reduction in ("mean", "sum"):
+        direct = found(inputs, None, reduction, None, None, {})
+        assert direct is not None
+        expected = getattr(loss, method)(*rest, reduction=reduction)
+        assert _bits(direct) == _bits(expected) == _bits(getattr(loss, method)(*inputs, reduction=reduction))
+        both = [r if isinstance(r, tuple) else (r,) for r in (direct, expected)]
+        assert [type(x) for x in both[0]] == [type(x) for x in both[1]]
+        assert {x.dtype for x in both[0]} == {np.dtype(dtype)}
+    assert found(rest, None, "mean", None, None, {}) is None
 
 
 def test_either_dtype_is_taken_whichever_came_first(hinge: Loss) -> None:
@@ -212,7 +218,7 @@ def test_nothing_is_held_longer_than_its_result(method: str) -> None:
 
 
 def test_concurrent_callers_of_both_dtypes() -> None:
-    loss = symloss.focal
+    loss = symloss.hinge
     cases = [(_inputs(loss, n, dtype), None) for dtype in DTYPES for n in (5, 100, 3000)]
     expected = [_bits(loss.value_and_gradient(*(np.repeat(x, 2)[::2] for x in inputs))) for inputs, _ in cases]
 

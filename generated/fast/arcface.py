@@ -1057,11 +1057,11 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 term_6 = ratio_value_13 - norm_label_sensitivity_now * x_unit_4
                 ratio_value_14 = _quotient(x_unit_4 + ratio_value_12, over_factor_5_unit, over_factor_5)
                 term_7 = ratio_value_14 - norm_label_2_sensitivity_now * x_unit_4
-                theta_change_now = (f32(2.0) * term_6 * ratio_value_11 + (-f32(2.0)) * term_7 * ratio_value_10) * ratio_value_15
+                theta_change_now = f32(2.0) * (term_6 * ratio_value_11 - term_7 * ratio_value_10) * ratio_value_15
                 theta_change[row, d_239] = theta_change_now
                 target_change_now = theta_change_now * case
                 target_change[row, d_239] = target_change_now
-                theta_change_2_now = (f32(2.0) * ratio_value_11 * (norm_label_sensitivity_2_now * ratio_value_12 - ratio_value_13) + (-f32(2.0)) * (ratio_value_14 - norm_label_2_sensitivity_2_now * ratio_value_12) * ratio_value_10) * ratio_value_16
+                theta_change_2_now = f32(2.0) * (ratio_value_11 * (norm_label_sensitivity_2_now * ratio_value_12 - ratio_value_13) - (ratio_value_14 - norm_label_2_sensitivity_2_now * ratio_value_12) * ratio_value_10) * ratio_value_16
                 theta_change_2[row, d_239] = theta_change_2_now
                 target_change_2[row, d_239] = theta_change_2_now * case
         _multiply(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
@@ -1194,7 +1194,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                         sum_norm_weight_sensitivity_11[k_243, d_239] += factor_36 * term_18
                     if k_243 != y_2:
                         sum_w_unit_2_sensitivity_2_own[k_243, d_239] += factor_37 * x_unit_6 * term_18
-            x_unit_slope_now = scale * seed_2 * case_2 * case_3 * (f32(2.0) * ratio_value_25 * ratio_value_19 + (-f32(2.0)) * ratio_value_23 * ratio_value_21) / term_8
+            x_unit_slope_now = f32(2.0) * scale * seed_2 * case_2 * case_3 * (ratio_value_25 * ratio_value_19 - ratio_value_23 * ratio_value_21) / term_8
             x_unit_slope[row] = x_unit_slope_now
             w_unit_slope_now = -scale * seed_2 * case_2 * case_3 * ratio_value_25 * ratio_value_19 / term_8
             w_unit_slope[row] = w_unit_slope_now
@@ -1392,7 +1392,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 ratio_value_41 = _quotient(x_unit_9 + ratio_value_40, over_factor_73_unit, over_factor_73)
                 ratio_value_43 = _quotient(x_unit_9 - ratio_value_40, over_factor_71_unit, over_factor_71)
                 square_8 = (x_unit_9 * x_unit_9)
-                hessian_embedding[i, d_185] = term_32 + (factor_70 * (sum_x_unit_sensitivity_2_own + scale * sum_x_unit_sensitivity_own[row, d_185]) + factor_75 * theta_change[row, d_185] * (f32(2.0) * ratio_value_39 * ratio_value_41 + (-f32(2.0)) * ratio_value_42 * ratio_value_43) + factor_78 * (-logsumexp_target_sensitivity[row, d_185] + factor_76 * target_change_5) * (f32(2.0) * ratio_value_42 * ratio_value_43 + (-f32(2.0)) * ratio_value_39 * ratio_value_41) + factor_83 * (ratio_value_41 - norm_label_2_sensitivity_4 * x_unit_9) * (factor_79 * (-f32(2.0)) * ratio_value_43 + factor_80 * (-f32(2.0)) * ratio_value_41 + factor_81 * (-f32(4.0)) * ratio_value_41) + factor_83 * (ratio_value_43 - norm_label_sensitivity_4 * x_unit_9) * (factor_84 * f32(2.0) * ratio_value_41 + factor_85 * f32(2.0) * ratio_value_43 + factor_86 * f32(4.0) * ratio_value_43) + factor_87 * square_8) * ratio_value_46 + factor_88 * square_8 - x_unit_9 * square_9 * (adjoint_x_unit[row, d_185] - sum_norm_embedding_2 * x_unit_9) - sum_norm_embedding_change[row, d_185] * x_unit_9 * ratio_value_46
+                hessian_embedding[i, d_185] = term_32 + (factor_70 * (sum_x_unit_sensitivity_2_own + scale * sum_x_unit_sensitivity_own[row, d_185]) + factor_75 * f32(2.0) * theta_change[row, d_185] * (ratio_value_39 * ratio_value_41 - ratio_value_42 * ratio_value_43) + factor_78 * f32(2.0) * (-logsumexp_target_sensitivity[row, d_185] + factor_76 * target_change_5) * (ratio_value_42 * ratio_value_43 - ratio_value_39 * ratio_value_41) + factor_83 * (ratio_value_41 - norm_label_2_sensitivity_4 * x_unit_9) * (factor_79 * (-f32(2.0)) * ratio_value_43 + factor_80 * (-f32(2.0)) * ratio_value_41 + factor_81 * (-f32(4.0)) * ratio_value_41) + factor_83 * (ratio_value_43 - norm_label_sensitivity_4 * x_unit_9) * (factor_84 * f32(2.0) * ratio_value_41 + factor_85 * f32(2.0) * ratio_value_43 + factor_86 * f32(4.0) * ratio_value_43) + factor_87 * square_8) * ratio_value_46 + factor_88 * square_8 - x_unit_9 * square_9 * (adjoint_x_unit[row, d_185] - sum_norm_embedding_2 * x_unit_9) - sum_norm_embedding_change[row, d_185] * x_unit_9 * ratio_value_46
         _multiply(softmax_target_slope[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity[: stop - start], False)
         _multiply(sum_norm_weight_sensitivity_3_left[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_3[: stop - start], False)
         _multiply(sum_norm_weight_sensitivity_4_left[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_4[: stop - start], False)
@@ -1434,7 +1434,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             norm_label_2_sensitivity_2_3 = norm_label_2_sensitivity_2[row]
             ratio_value_52 = _ratio(f32(1.0), factor_96)
             term_38 = f32(2.0) * power_10 * positive_part_value_10 * ratio_value_51 + ratio_value_52
-            factor_97 = term_38 * case_13 * ratio_value_49 * ratio_value_50
+            factor_97 = -term_38 * case_13 * ratio_value_49 * ratio_value_50
             seed_5 = seed[row]
             rest_target_4 = rest_target[row]
             term_39 = f32(1.0) + rest_target_4
@@ -1453,7 +1453,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_102 = case_13 * ratio_value_49 * ratio_value_51 * term_40
             ratio_value_54 = _ratio(f32(1.0), factor_92)
             term_41 = f32(2.0) * power_9 * positive_part_value_9 * ratio_value_51 + ratio_value_54
-            factor_103 = term_41 * case_13 * ratio_value_49 * ratio_value_53
+            factor_103 = -term_41 * case_13 * ratio_value_49 * ratio_value_53
             factor_104 = scale * seed_5 * f32(sum_norm_weight_sensitivity_8[row, y_5]) * case_14 / term_39
             factor_105 = scale * f32(sum_norm_weight_sensitivity_6[row, y_5]) * case_14 * exp_difference_value_4 / (term_39 * term_39)
             over_factor_89_unit, over_factor_89 = _divisor(factor_89)
@@ -1467,11 +1467,11 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 x_unit_10 = f32(x_unit[row, d_187])
                 term_35 = norm_label_sensitivity_2_3 * ratio_value_48 - _quotient(x_unit_10 - ratio_value_48, over_factor_92_unit, over_factor_92)
                 term_37 = _quotient(x_unit_10 + ratio_value_48, over_factor_96_unit, over_factor_96) - norm_label_2_sensitivity_2_3 * ratio_value_48
-                sum_norm_weight_sensitivity_5_own_part2[y_5, d_187] += factor_98 * (factor_93 * f32(2.0) * theta_change_2_3 + factor_95 * f32(2.0) * term_35 + factor_97 * (-f32(2.0)) * term_37)
+                sum_norm_weight_sensitivity_5_own_part2[y_5, d_187] += factor_98 * f32(2.0) * (factor_93 * theta_change_2_3 + factor_95 * term_35 + factor_97 * term_37)
                 target_change_2_3 = target_change_2[row, d_187]
                 sum_norm_weight_sensitivity_5_own_part3[y_5, d_187] += factor_99 * (-f32(2.0)) * target_change_2_3
                 sum_norm_weight_sensitivity_9_own_part1[y_5, d_187] += factor_100 * f32(2.0) * ratio_value_48
-                sum_norm_weight_sensitivity_9_own_part2[y_5, d_187] += factor_104 * (factor_101 * f32(2.0) * theta_change_2_3 + factor_102 * f32(2.0) * term_37 + factor_103 * (-f32(2.0)) * term_35)
+                sum_norm_weight_sensitivity_9_own_part2[y_5, d_187] += factor_104 * f32(2.0) * (factor_101 * theta_change_2_3 + factor_102 * term_37 + factor_103 * term_35)
                 sum_norm_weight_sensitivity_9_own_part3[y_5, d_187] += factor_105 * (-f32(2.0)) * target_change_2_3
     for k_4 in range(c):
         sum_norm_weight_sum = 0.0
@@ -1883,7 +1883,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     term_7 = -sin_value - margin * cos_value_3
     term_19 = margin * sin_value + (-f32(2.0)) * cos_value_3
     factor_37 = -scale * f32(direction_parameters[1])
-    factor_68 = scale * f32(direction_parameters[1])
+    factor_67 = scale * f32(direction_parameters[1])
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -2009,7 +2009,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             term_6 = scaled_label_now * (positive_part_value * positive_part_value) + scaled_label_2_now * (positive_part_value_2 * positive_part_value_2)
             ratio_value_11 = _ratio(factor_7, term_6)
             ratio_value_12 = _ratio(factor_6, term_6)
-            theta_tangent_now = f32(2.0) * norm_label_tangent_now * ratio_value_11 + (-f32(2.0)) * norm_label_2_tangent_now * ratio_value_12
+            theta_tangent_now = f32(2.0) * (norm_label_tangent_now * ratio_value_11 - norm_label_2_tangent_now * ratio_value_12)
             theta_tangent[row] = theta_tangent_now
             factor_12 = -math.sin(term_3)
             case = ((((factor_12) if theta_now < factor_8 else f32(0.0) if theta_now >= factor_8 else f32(np.nan))) if easy_margin else (((factor_12) if theta_now <= term_4 else term_7 if theta_now > term_4 else f32(np.nan))))
@@ -2296,33 +2296,32 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             softmax_target_tangent_y_2 = softmax_target_tangent[row, y_5]
             factor_64 = scale * softmax_target_tangent_y_2 * case_15
             ratio_value_37 = _ratio(f32(1.0), factor_59)
-            factor_65 = f32(2.0) * ratio_value_37 * ratio_value_34
             ratio_value_38 = _ratio(f32(1.0), factor_61)
-            factor_66 = scale * case_14 * case_15 * (factor_65 + (-f32(2.0)) * ratio_value_38 * ratio_value_36) / term_24
+            factor_65 = f32(2.0) * scale * case_14 * case_15 * (ratio_value_37 * ratio_value_34 - ratio_value_38 * ratio_value_36) / term_24
             cos_value_6 = math.cos(term_26)
-            factor_67 = -cos_value_6
-            case_16 = ((((factor_67) if theta_5 < factor_8 else f32(0.0) if theta_5 >= factor_8 else f32(np.nan))) if easy_margin else (((factor_67) if theta_5 <= term_4 else f32(0.0) if theta_5 > term_4 else f32(np.nan))))
-            factor_69 = factor_68 * case_14 * case_16 / term_24
+            factor_66 = -cos_value_6
+            case_16 = ((((factor_66) if theta_5 < factor_8 else f32(0.0) if theta_5 >= factor_8 else f32(np.nan))) if easy_margin else (((factor_66) if theta_5 <= term_4 else f32(0.0) if theta_5 > term_4 else f32(np.nan))))
+            factor_68 = factor_67 * case_14 * case_16 / term_24
             theta_tangent_3 = theta_tangent[row]
             cos_value_7 = math.cos(theta_5)
-            case_17 = ((((factor_67) if theta_5 < factor_8 else (-cos_value_7) if theta_5 >= factor_8 else f32(np.nan))) if easy_margin else (((factor_67) if theta_5 <= term_4 else (-cos_value_7) if theta_5 > term_4 else f32(np.nan))))
-            factor_70 = scale * theta_tangent_3 * case_14 * case_17 / term_24
+            case_17 = ((((factor_66) if theta_5 < factor_8 else (-cos_value_7) if theta_5 >= factor_8 else f32(np.nan))) if easy_margin else (((factor_66) if theta_5 <= term_4 else (-cos_value_7) if theta_5 > term_4 else f32(np.nan))))
+            factor_69 = scale * theta_tangent_3 * case_14 * case_17 / term_24
             ratio_value_39 = _ratio(f32(1.0), term_27)
             term_31 = f32(1.0) + (-f32(2.0)) * power_9 * positive_part_value_9 * ratio_value_36
-            factor_71 = ratio_value_39 * term_31
-            factor_72 = ratio_value_37 * ratio_value_34
-            factor_73 = power_9 * positive_part_value_9 * ratio_value_39 * ratio_value_34
+            factor_70 = ratio_value_39 * term_31
+            factor_71 = ratio_value_37 * ratio_value_34
+            factor_72 = power_9 * positive_part_value_9 * ratio_value_39 * ratio_value_34
             norm_label_2_tangent_3 = norm_label_2_tangent[row]
-            factor_74 = scale * norm_label_2_tangent_3 * case_14 * case_15 / term_24
+            factor_73 = scale * norm_label_2_tangent_3 * case_14 * case_15 / term_24
             term_32 = f32(1.0) + (-f32(2.0)) * power_10 * positive_part_value_10 * ratio_value_34
-            factor_75 = ratio_value_39 * term_32
-            factor_76 = ratio_value_38 * ratio_value_36
-            factor_77 = power_10 * positive_part_value_10 * ratio_value_39 * ratio_value_36
+            factor_74 = ratio_value_39 * term_32
+            factor_75 = ratio_value_38 * ratio_value_36
+            factor_76 = power_10 * positive_part_value_10 * ratio_value_39 * ratio_value_36
             norm_label_tangent_3 = norm_label_tangent[row]
-            factor_78 = scale * norm_label_tangent_3 * case_14 * case_15 / term_24
+            factor_77 = scale * norm_label_tangent_3 * case_14 * case_15 / term_24
             norm_weight_tangent_y_3 = norm_weight_tangent[y_5]
             ratio_value_40 = _ratio(f32(1.0), factor_58)
-            factor_79 = scale * (f32(2.0) * ratio_value_38 * ratio_value_36 + factor_65) * case_14 * case_15 * ratio_value_40 / term_24
+            factor_78 = f32(2.0) * scale * (factor_75 + factor_71) * case_14 * case_15 * ratio_value_40 / term_24
             per_term_24_unit, per_term_24 = _inverse(term_24)
             over_factor_58_unit, over_factor_58 = _divisor(factor_58)
             over_factor_59_unit, over_factor_59 = _divisor(factor_59)
@@ -2342,9 +2341,9 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     ratio_value_35 = _quotient(term_28, over_factor_61_unit, over_factor_61)
                     term_29 = sum_x_unit[row, f_8] + factor_62 * f32(2.0) * ratio_value_33 + factor_63 * (-f32(2.0)) * ratio_value_35
                     x_unit_tangent_5 = f32(x_unit_tangent[row, f_8])
-                    term_30 = f32(2.0) * ratio_value_34 * ratio_value_33 + (-f32(2.0)) * ratio_value_36 * ratio_value_35
+                    term_30 = f32(2.0) * (ratio_value_34 * ratio_value_33 - ratio_value_36 * ratio_value_35)
                     v_W_y_3 = f32(direction_weight[y_5, f_8])
-                    adjoint_x_unit_tangent_now = seed_5 * (sum_x_unit_tangent * scale + f32(direction_parameters[0]) * term_29 + factor_64 * (f32(2.0) * ratio_value_36 * ratio_value_35 + (-f32(2.0)) * ratio_value_34 * ratio_value_33) + factor_66 * x_unit_tangent_5 + factor_69 * term_30 + factor_70 * term_30 + factor_74 * (factor_71 * (-f32(2.0)) * ratio_value_35 + factor_72 * (-f32(2.0)) * ratio_value_33 + factor_73 * (-f32(4.0)) * ratio_value_33) + factor_78 * (factor_75 * f32(2.0) * ratio_value_33 + factor_76 * f32(2.0) * ratio_value_35 + factor_77 * f32(4.0) * ratio_value_35) + factor_79 * (v_W_y_3 - norm_weight_tangent_y_3 * ratio_value_32))
+                    adjoint_x_unit_tangent_now = seed_5 * (sum_x_unit_tangent * scale + f32(direction_parameters[0]) * term_29 + factor_64 * f32(2.0) * (ratio_value_36 * ratio_value_35 - ratio_value_34 * ratio_value_33) + factor_65 * x_unit_tangent_5 + factor_68 * term_30 + factor_69 * term_30 + factor_73 * (factor_70 * (-f32(2.0)) * ratio_value_35 + factor_71 * (-f32(2.0)) * ratio_value_33 + factor_72 * (-f32(4.0)) * ratio_value_33) + factor_77 * (factor_74 * f32(2.0) * ratio_value_33 + factor_75 * f32(2.0) * ratio_value_35 + factor_76 * f32(4.0) * ratio_value_35) + factor_78 * (v_W_y_3 - norm_weight_tangent_y_3 * ratio_value_32))
                     adjoint_x_unit_tangent[f_8] = adjoint_x_unit_tangent_now
                     adjoint_x_unit_2 = adjoint_x_unit[row, f_8]
                     term_33 = adjoint_x_unit_tangent_now * x_unit_8 + adjoint_x_unit_2 * x_unit_tangent_5
@@ -2352,16 +2351,16 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 sum_norm_embedding_tangent_sum += _block_sum(strips[0], length)
             sum_norm_embedding_tangent = f32(sum_norm_embedding_tangent_sum)
             peak_embedding_2 = peak_embedding[row]
-            factor_80 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_2)
-            ratio_value_41 = _ratio(f32(1.0), factor_80)
-            factor_81 = -sum_norm_embedding_tangent * ratio_value_41
+            factor_79 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_2)
+            ratio_value_41 = _ratio(f32(1.0), factor_79)
+            factor_80 = -sum_norm_embedding_tangent * ratio_value_41
             sum_norm_embedding_2 = sum_norm_embedding[row]
             norm_embedding_tangent_2 = norm_embedding_tangent[row]
-            factor_82 = -norm_embedding_tangent_2 * (ratio_value_41 * ratio_value_41)
-            factor_83 = -sum_norm_embedding_2 * ratio_value_41
+            factor_81 = -norm_embedding_tangent_2 * (ratio_value_41 * ratio_value_41)
+            factor_82 = -sum_norm_embedding_2 * ratio_value_41
             for d_185 in range(d):
                 x_unit_9 = f32(x_unit[row, d_185])
-                product_embedding[i, d_185] = adjoint_x_unit_tangent[d_185] * ratio_value_41 + factor_81 * x_unit_9 + factor_82 * (adjoint_x_unit[row, d_185] - sum_norm_embedding_2 * x_unit_9) + factor_83 * f32(x_unit_tangent[row, d_185])
+                product_embedding[i, d_185] = adjoint_x_unit_tangent[d_185] * ratio_value_41 + factor_80 * x_unit_9 + factor_81 * (adjoint_x_unit[row, d_185] - sum_norm_embedding_2 * x_unit_9) + factor_82 * f32(x_unit_tangent[row, d_185])
     sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
     sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
     sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
@@ -2376,8 +2375,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 w_unit_3 = f32(w_unit[k_4, f_237])
                 sum_w_unit_2_2 = f32(sum_w_unit_2[k_4, f_237])
                 term_34 = scale * sum_w_unit_2_2 + (-f32(2.0)) * sum_w_unit_3[k_4, f_237] + (-f32(2.0)) * sum_w_unit_4[k_4, f_237]
-                factor_84 = w_unit_3 * term_34
-                strips[0, place] = factor_84
+                factor_83 = w_unit_3 * term_34
+                strips[0, place] = factor_83
                 term_35 = f32(w_unit_tangent[k_4, f_237]) * term_34 + scale * sum_w_unit_2_tangent[k_4, f_237] * w_unit_3 + f32(direction_parameters[0]) * sum_w_unit_2_2 * w_unit_3 + (-f32(2.0)) * sum_w_unit_3_tangent[k_4, f_237] * w_unit_3 + (-f32(2.0)) * sum_w_unit_4_tangent[k_4, f_237] * w_unit_3
                 strips[1, place] = term_35
             sum_norm_weight_sum += _block_sum(strips[0], length)
@@ -2385,17 +2384,17 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         sum_norm_weight = f32(sum_norm_weight_sum)
         sum_norm_weight_tangent = f32(sum_norm_weight_tangent_sum)
         peak_weight_2 = peak_weight[k_4]
-        factor_85 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
-        ratio_value_42 = _ratio(f32(1.0), factor_85)
-        factor_86 = scale * ratio_value_42
-        factor_87 = f32(direction_parameters[0]) * ratio_value_42
-        factor_88 = -sum_norm_weight * ratio_value_42
-        factor_89 = -sum_norm_weight_tangent * ratio_value_42
+        factor_84 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
+        ratio_value_42 = _ratio(f32(1.0), factor_84)
+        factor_85 = scale * ratio_value_42
+        factor_86 = f32(direction_parameters[0]) * ratio_value_42
+        factor_87 = -sum_norm_weight * ratio_value_42
+        factor_88 = -sum_norm_weight_tangent * ratio_value_42
         norm_weight_tangent_2 = norm_weight_tangent[k_4]
-        factor_90 = -norm_weight_tangent_2 * (ratio_value_42 * ratio_value_42)
+        factor_89 = -norm_weight_tangent_2 * (ratio_value_42 * ratio_value_42)
         for d_187 in range(d):
             sum_w_unit_2_3 = f32(sum_w_unit_2[k_4, d_187])
             w_unit_4 = f32(w_unit[k_4, d_187])
-            product_weight[k_4, d_187] = factor_86 * sum_w_unit_2_tangent[k_4, d_187] + factor_87 * sum_w_unit_2_3 + (-f32(2.0)) * sum_w_unit_3_tangent[k_4, d_187] * ratio_value_42 + (-f32(2.0)) * sum_w_unit_4_tangent[k_4, d_187] * ratio_value_42 + factor_88 * f32(w_unit_tangent[k_4, d_187]) + factor_89 * w_unit_4 + factor_90 * (scale * sum_w_unit_2_3 + (-f32(2.0)) * sum_w_unit_3[k_4, d_187] + (-f32(2.0)) * sum_w_unit_4[k_4, d_187] - sum_norm_weight * w_unit_4)
+            product_weight[k_4, d_187] = factor_85 * sum_w_unit_2_tangent[k_4, d_187] + factor_86 * sum_w_unit_2_3 + (-f32(2.0)) * sum_w_unit_3_tangent[k_4, d_187] * ratio_value_42 + (-f32(2.0)) * sum_w_unit_4_tangent[k_4, d_187] * ratio_value_42 + factor_87 * f32(w_unit_tangent[k_4, d_187]) + factor_88 * w_unit_4 + factor_89 * (scale * sum_w_unit_2_3 + (-f32(2.0)) * sum_w_unit_3[k_4, d_187] + (-f32(2.0)) * sum_w_unit_4[k_4, d_187] - sum_norm_weight * w_unit_4)
     parameter_product[0] += sum_scale_2_tangent + sum_scale_3_tangent - sum_scale_tangent
     parameter_product[1] += sum_margin_tangent

@@ -281,8 +281,8 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
             a_3 = f32(first[i, d_2])
             b_3 = f32(second[i, d_2])
             ratio_value_2 = _quotient(a_3 - b_3, over_factor_2_unit, over_factor_2)
-            gradient_first[i, d_2] = seed * ((f32(2.0) * a_3 + (-f32(2.0)) * b_3) * case + case_2 * ratio_value_2)
-            gradient_second[i, d_2] = seed * (case * (f32(2.0) * b_3 + (-f32(2.0)) * a_3) - case_2 * ratio_value_2)
+            gradient_first[i, d_2] = seed * (f32(2.0) * (a_3 - b_3) * case + case_2 * ratio_value_2)
+            gradient_second[i, d_2] = seed * (f32(2.0) * case * (b_3 - a_3) - case_2 * ratio_value_2)
     return total
 
 
@@ -337,8 +337,8 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
             a_3 = f32(first[i, d_2])
             b_3 = f32(second[i, d_2])
             ratio_value_2 = _quotient(a_3 - b_3, over_factor_unit, over_factor)
-            gradient_first[i, d_2] = seed * ((f32(2.0) * a_3 + (-f32(2.0)) * b_3) * case + case_2 * ratio_value_2)
-            gradient_second[i, d_2] = seed * (case * (f32(2.0) * b_3 + (-f32(2.0)) * a_3) - case_2 * ratio_value_2)
+            gradient_first[i, d_2] = seed * (f32(2.0) * (a_3 - b_3) * case + case_2 * ratio_value_2)
+            gradient_second[i, d_2] = seed * (f32(2.0) * case * (b_3 - a_3) - case_2 * ratio_value_2)
             square_2 = (ratio_value_2 * ratio_value_2)
             hessian_first[i, d_2] = seed * (term_3 + square_2 * term_2)
             hessian_second[i, d_2] = seed * (term_3 - square_2 * term_4)

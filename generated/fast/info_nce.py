@@ -1532,7 +1532,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
             i = strip + place
             max_sum_k_unit_3 = max_sum_k_unit[i]
             factor_4 = _quotient(sum_k_unit_entry_1[i], per_temperature_unit, per_temperature)
-            loss = f32(0.5) * (max_sum_k_unit_3 - factor_4) + f32(0.5) * (max_sum_k_unit_2[i] - factor_4) + f32(0.5) * _log1p(rest_sum_k_unit[i]) + f32(0.5) * _log1p(rest_sum_k_unit_2[i])
+            loss = f32(0.5) * ((max_sum_k_unit_3 - factor_4) + (max_sum_k_unit_2[i] - factor_4) + _log1p(rest_sum_k_unit[i]) + _log1p(rest_sum_k_unit_2[i]))
             factor_5 = loss * sample_weight[i]
             strips[0, place] = factor_5
             if wanted:
@@ -1682,13 +1682,13 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                 exp_sum_k_unit_2_now = _exp_difference(factor_4, max_sum_k_unit_2[i_in])
                 exp_sum_k_unit_2[i_in] = exp_sum_k_unit_2_now
                 exp_sum_k_unit_again = _exp_difference(factor_4, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                sum_k_unit_2_left[row, i_in] = ((factor_5 * f32(0.5) * exp_sum_k_unit_again + f32(0.5) * exp_sum_k_unit_2_now * seed[i_in] / (f32(1.0) + rest_sum_k_unit_2[i_in])) if i != i_in else f32(0.0))
+                sum_k_unit_2_left[row, i_in] = ((f32(0.5) * (factor_5 * exp_sum_k_unit_again + exp_sum_k_unit_2_now * seed[i_in] / (f32(1.0) + rest_sum_k_unit_2[i_in]))) if i != i_in else f32(0.0))
             _interleave(4)
             exp_sum_k_unit_2_own_now = exp_sum_k_unit_2[i]
             exp_sum_k_unit_2_own[i] = exp_sum_k_unit_2_own_now
             factor_6 = sum_k_unit_entry_1[i] / temperature
             rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i]
-            loss = f32(0.5) * (max_sum_k_unit_3 - factor_6) + f32(0.5) * (max_sum_k_unit_2[i] - factor_6) + f32(0.5) * _log1p(rest_sum_k_unit_3) + f32(0.5) * _log1p(rest_sum_k_unit_2_2)
+            loss = f32(0.5) * ((max_sum_k_unit_3 - factor_6) + (max_sum_k_unit_2[i] - factor_6) + _log1p(rest_sum_k_unit_3) + _log1p(rest_sum_k_unit_2_2))
             sample_weight_2 = sample_weight[i]
             factor_7 = loss * sample_weight_2
             total += factor_7
@@ -1703,7 +1703,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             rest_sum_k_unit_4 = rest_sum_k_unit[i]
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
             rest_sum_k_unit_2_3 = rest_sum_k_unit_2[i]
-            term = (-f32(0.5)) * ((rest_sum_k_unit_4) if i == argmax_sum_k_unit_3 else (f32(1.0) + rest_sum_k_unit_4 - exp_sum_k_unit_own[i])) / (f32(1.0) + rest_sum_k_unit_4) + (-f32(0.5)) * ((rest_sum_k_unit_2_3) if i == argmax_sum_k_unit_2[i] else (f32(1.0) + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i])) / (f32(1.0) + rest_sum_k_unit_2_3)
+            term = f32(0.5) * (-((rest_sum_k_unit_4) if i == argmax_sum_k_unit_3 else (f32(1.0) + rest_sum_k_unit_4 - exp_sum_k_unit_own[i])) / (f32(1.0) + rest_sum_k_unit_4) - ((rest_sum_k_unit_2_3) if i == argmax_sum_k_unit_2[i] else (f32(1.0) + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i])) / (f32(1.0) + rest_sum_k_unit_2_3))
             factor_8 = seed_3 * term / temperature
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -1726,7 +1726,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         seed_4 = seed[j_3]
         rest_sum_k_unit_5 = rest_sum_k_unit[j_3]
         rest_sum_k_unit_2_4 = rest_sum_k_unit_2[j_3]
-        term_2 = (-f32(0.5)) * ((rest_sum_k_unit_5) if j_3 == argmax_sum_k_unit[j_3] else (f32(1.0) + rest_sum_k_unit_5 - exp_sum_k_unit_own[j_3])) / (f32(1.0) + rest_sum_k_unit_5) + (-f32(0.5)) * ((rest_sum_k_unit_2_4) if j_3 == argmax_sum_k_unit_2[j_3] else (f32(1.0) + rest_sum_k_unit_2_4 - exp_sum_k_unit_2_own[j_3])) / (f32(1.0) + rest_sum_k_unit_2_4)
+        term_2 = f32(0.5) * (-((rest_sum_k_unit_5) if j_3 == argmax_sum_k_unit[j_3] else (f32(1.0) + rest_sum_k_unit_5 - exp_sum_k_unit_own[j_3])) / (f32(1.0) + rest_sum_k_unit_5) - ((rest_sum_k_unit_2_4) if j_3 == argmax_sum_k_unit_2[j_3] else (f32(1.0) + rest_sum_k_unit_2_4 - exp_sum_k_unit_2_own[j_3])) / (f32(1.0) + rest_sum_k_unit_2_4))
         factor_11 = seed_4 * term_2 / temperature
         per_temperature_unit, per_temperature = _inverse(temperature)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -1955,7 +1955,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_17 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_3)
             ratio_value_4 = _ratio(f32(1.0), factor_17)
             factor_18 = ratio_value_4 / (temperature * temperature)
-            factor_20 = seed_3 / (temperature * (f32(1.0) + rest_sum_k_unit_3))
+            factor_20 = -seed_3 / (temperature * (f32(1.0) + rest_sum_k_unit_3))
             for i_in in range(n):
                 sum_k_unit_again_3 = f32(sum_k_unit_again[row, i_in])
                 factor_15 = sum_k_unit_again_3 / temperature
@@ -1965,7 +1965,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 seed_4 = seed[i_in]
                 rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i_in]
                 term_2 = f32(1.0) + rest_sum_k_unit_2_2
-                sum_k_unit_2_left[row, i_in] = ((factor_16 * f32(0.5) * exp_sum_k_unit_again + f32(0.5) * exp_sum_k_unit_2_now * seed_4 / term_2) if i != i_in else f32(0.0))
+                sum_k_unit_2_left[row, i_in] = ((f32(0.5) * (factor_16 * exp_sum_k_unit_again + exp_sum_k_unit_2_now * seed_4 / term_2)) if i != i_in else f32(0.0))
                 argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
                 factor_19 = factor_18 * exp_sum_k_unit_2_now * seed_4 * ((rest_sum_k_unit_2_2) if i == argmax_sum_k_unit_2_2 else (f32(1.0) + rest_sum_k_unit_2_2 - exp_sum_k_unit_2_now)) / (term_2 * term_2)
                 factor_21 = factor_20 * exp_sum_k_unit_again
@@ -1978,7 +1978,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                     k_unit_4 = f32(k_unit[i_in, d_56])
                     q_unit_4 = f32(q_unit[i, d_56])
                     logsumexp_sum_k_unit_centred_2 = logsumexp_sum_k_unit_centred[i, d_56]
-                    term_3 = factor_19 * f32(0.5) * (k_unit_4 - q_unit_4 * sum_k_unit_again_3) + factor_21 * (-f32(0.5)) * logsumexp_sum_k_unit_centred_2
+                    term_3 = f32(0.5) * (factor_19 * (k_unit_4 - q_unit_4 * sum_k_unit_again_3) + factor_21 * logsumexp_sum_k_unit_centred_2)
                     if i != i_in:
                         sum_norm_query_sensitivity_3[i, d_56] += sum_k_unit_again_3 * term_3
                     if i != i_in:
@@ -2023,7 +2023,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             argmax_sum_k_unit_2_4 = argmax_sum_k_unit_2[i]
             exp_sum_k_unit_2_own_2 = exp_sum_k_unit_2_own[i]
             case = ((rest_sum_k_unit_2_4) if i == argmax_sum_k_unit_2_4 else (f32(1.0) + rest_sum_k_unit_2_4 - exp_sum_k_unit_2_own_2))
-            term_7 = (-f32(0.5)) * ((rest_sum_k_unit_4) if i == argmax_sum_k_unit_3 else (f32(1.0) + rest_sum_k_unit_4 - exp_sum_k_unit_own_2)) / (f32(1.0) + rest_sum_k_unit_4) + (-f32(0.5)) * case / term_6
+            term_7 = f32(0.5) * (-((rest_sum_k_unit_4) if i == argmax_sum_k_unit_3 else (f32(1.0) + rest_sum_k_unit_4 - exp_sum_k_unit_own_2)) / (f32(1.0) + rest_sum_k_unit_4) - case / term_6)
             factor_28 = seed_5 * term_7 / temperature
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -2082,7 +2082,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             argmax_sum_k_unit_2_5 = argmax_sum_k_unit_2[j_3]
             exp_sum_k_unit_2_own_3 = exp_sum_k_unit_2_own[j_3]
             case_3 = ((rest_sum_k_unit_2_5) if j_3 == argmax_sum_k_unit_2_5 else (f32(1.0) + rest_sum_k_unit_2_5 - exp_sum_k_unit_2_own_3))
-            term_10 = (-f32(0.5)) * case_2 / term_8 + (-f32(0.5)) * case_3 / term_9
+            term_10 = f32(0.5) * (-case_2 / term_8 - case_3 / term_9)
             factor_39 = seed_6 * term_10 / temperature
             case_4 = ((f32(sample_weights[argmax_sum_k_unit_4])) if weighted else f32(1.0))
             factor_43 = factor_42 * case_4
@@ -2102,7 +2102,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_50 = -sum_norm_query_2 * square_3
             rest_sum_k_unit_6 = rest_sum_k_unit[argmax_sum_k_unit_4]
             exp_difference_value_2 = _exp_difference(factor_47, max_sum_k_unit[argmax_sum_k_unit_4])
-            term_13 = (-f32(0.5)) * ((rest_sum_k_unit_6) if argmax_sum_k_unit_4 == argmax_sum_k_unit[argmax_sum_k_unit_4] else (f32(1.0) + rest_sum_k_unit_6 - exp_difference_value_2) if argmax_sum_k_unit_4 == argmax_sum_k_unit_4 else f32(np.nan)) / (f32(1.0) + rest_sum_k_unit_6) + (-f32(0.5)) * case_5 / term_12
+            term_13 = f32(0.5) * (-((rest_sum_k_unit_6) if argmax_sum_k_unit_4 == argmax_sum_k_unit[argmax_sum_k_unit_4] else (f32(1.0) + rest_sum_k_unit_6 - exp_difference_value_2) if argmax_sum_k_unit_4 == argmax_sum_k_unit_4 else f32(np.nan)) / (f32(1.0) + rest_sum_k_unit_6) - case_5 / term_12)
             factor_51 = factor_42 * case_4 * term_13
             factor_53 = case_5 * exp_difference_value * ratio_value_8 / ((temperature * temperature) * (term_12 * term_12))
             factor_54 = -ratio_value_8 * term_13 / temperature
@@ -2174,11 +2174,11 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 seed_8 = seed[i]
                 rest_sum_k_unit_2_7 = rest_sum_k_unit_2[i]
                 term_15 = f32(1.0) + rest_sum_k_unit_2_7
-                factor_70 = exp_sum_k_unit_2_again_2 * seed_8 / (temperature * term_15)
+                factor_70 = -exp_sum_k_unit_2_again_2 * seed_8 / (temperature * term_15)
                 for d_82 in range(d):
                     q_unit_8 = f32(q_unit[j_3, d_82])
                     k_unit_8 = f32(k_unit[i, d_82])
-                    term_16 = factor_69 * f32(0.5) * (q_unit_8 - k_unit_8 * sum_k_unit_again_2_2) + factor_70 * (-f32(0.5)) * logsumexp_sum_k_unit_2_centred[i, d_82]
+                    term_16 = f32(0.5) * (factor_69 * (q_unit_8 - k_unit_8 * sum_k_unit_again_2_2) + factor_70 * logsumexp_sum_k_unit_2_centred[i, d_82])
                     if j_3 != i:
                         sum_norm_key_sensitivity_2[i, d_82] += sum_k_unit_again_2_2 * term_16
                     if j_3 != i:
@@ -2195,7 +2195,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         argmax_sum_k_unit_2_6 = argmax_sum_k_unit_2[j_3]
         exp_sum_k_unit_2_own_4 = exp_sum_k_unit_2_own[j_3]
         case_7 = ((rest_sum_k_unit_2_8) if j_3 == argmax_sum_k_unit_2_6 else (f32(1.0) + rest_sum_k_unit_2_8 - exp_sum_k_unit_2_own_4))
-        term_19 = (-f32(0.5)) * case_6 / term_17 + (-f32(0.5)) * case_7 / term_18
+        term_19 = f32(0.5) * (-case_6 / term_17 - case_7 / term_18)
         factor_71 = seed_9 * term_19 / temperature
         ratio_value_14 = _ratio(f32(1.0), math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
         sum_k_unit_entry_1_5 = sum_k_unit_entry_1[j_3]
@@ -2223,7 +2223,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         factor_86 = -sum_norm_key_2 * square_5
         rest_sum_k_unit_2_9 = rest_sum_k_unit_2[argmax_sum_k_unit_2_6]
         exp_difference_value_4 = _exp_difference(factor_84, max_sum_k_unit_2[argmax_sum_k_unit_2_6])
-        term_23 = (-f32(0.5)) * case_9 / term_22 + (-f32(0.5)) * ((rest_sum_k_unit_2_9) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2[argmax_sum_k_unit_2_6] else (f32(1.0) + rest_sum_k_unit_2_9 - exp_difference_value_4) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2_6 else f32(np.nan)) / (f32(1.0) + rest_sum_k_unit_2_9)
+        term_23 = f32(0.5) * (-case_9 / term_22 - ((rest_sum_k_unit_2_9) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2[argmax_sum_k_unit_2_6] else (f32(1.0) + rest_sum_k_unit_2_9 - exp_difference_value_4) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2_6 else f32(np.nan)) / (f32(1.0) + rest_sum_k_unit_2_9))
         factor_87 = factor_42 * case_8 * term_23
         factor_89 = case_9 * exp_difference_value_3 * ratio_value_15 / ((temperature * temperature) * (term_22 * term_22))
         factor_90 = -ratio_value_15 * term_23 / temperature
@@ -2731,7 +2731,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 exp_sum_k_unit_2_now = _exp_difference(factor_14, max_sum_k_unit_2[i_in])
                 exp_sum_k_unit_2[i, i_in] = exp_sum_k_unit_2_now
                 exp_sum_k_unit_again = _exp_difference(factor_14, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                sum_k_unit_2_left[row, i_in] = ((factor_15 * f32(0.5) * exp_sum_k_unit_again + f32(0.5) * seed[i_in] * exp_sum_k_unit_2_now / (f32(1.0) + rest_sum_k_unit_2[i_in])) if i != i_in else f32(0.0))
+                sum_k_unit_2_left[row, i_in] = ((f32(0.5) * (factor_15 * exp_sum_k_unit_again + seed[i_in] * exp_sum_k_unit_2_now / (f32(1.0) + rest_sum_k_unit_2[i_in]))) if i != i_in else f32(0.0))
                 sum_k_unit_tangent_again = f32(sum_k_unit_tangent_part1[i, i_in]) + f32(sum_k_unit_tangent_part2[i, i_in])  # k_unit*q_unit_tangent + k_unit_tangent*q_unit
                 argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
                 logsumexp_sum_k_unit_2_tangent[i_in] += exp_sum_k_unit_2_now * (_quotient(sum_k_unit_tangent_again, per_temperature_unit, per_temperature) + factor_9 * sum_k_unit_again_3 - (_quotient(sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in], per_temperature_unit, per_temperature) + factor_9 * f32(sum_k_unit[argmax_sum_k_unit_2_2, i_in]))) / (f32(1.0) + rest_sum_k_unit_2[i_in])
@@ -2750,7 +2750,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             argmax_sum_k_unit_4 = argmax_sum_k_unit[i]
             rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i]
             argmax_sum_k_unit_2_3 = argmax_sum_k_unit_2[i]
-            factor_16 = seed_6 * ((-f32(0.5)) * ((rest_sum_k_unit_5) if i == argmax_sum_k_unit_4 else (f32(1.0) + rest_sum_k_unit_5 - exp_sum_k_unit_own[i])) / (f32(1.0) + rest_sum_k_unit_5) + (-f32(0.5)) * ((rest_sum_k_unit_2_2) if i == argmax_sum_k_unit_2_3 else (f32(1.0) + rest_sum_k_unit_2_2 - exp_sum_k_unit_2_own[i])) / (f32(1.0) + rest_sum_k_unit_2_2)) / temperature
+            factor_16 = f32(0.5) * seed_6 * (-((rest_sum_k_unit_5) if i == argmax_sum_k_unit_4 else (f32(1.0) + rest_sum_k_unit_5 - exp_sum_k_unit_own[i])) / (f32(1.0) + rest_sum_k_unit_5) - ((rest_sum_k_unit_2_2) if i == argmax_sum_k_unit_2_3 else (f32(1.0) + rest_sum_k_unit_2_2 - exp_sum_k_unit_2_own[i])) / (f32(1.0) + rest_sum_k_unit_2_2)) / temperature
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
@@ -2796,7 +2796,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(strips[0], length))
             sum_norm_key_now_sum = 0.0
             rest_sum_k_unit_6 = rest_sum_k_unit[i_21]
-            factor_20 = seed_7 * ((-f32(0.5)) * ((rest_sum_k_unit_6) if i_21 == argmax_sum_k_unit[i_21] else (f32(1.0) + rest_sum_k_unit_6 - exp_sum_k_unit_own[i_21])) / (f32(1.0) + rest_sum_k_unit_6) + (-f32(0.5)) * ((rest_sum_k_unit_2_3) if i_21 == argmax_sum_k_unit_2[i_21] else (f32(1.0) + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i_21])) / (f32(1.0) + rest_sum_k_unit_2_3)) / temperature
+            factor_20 = f32(0.5) * seed_7 * (-((rest_sum_k_unit_6) if i_21 == argmax_sum_k_unit[i_21] else (f32(1.0) + rest_sum_k_unit_6 - exp_sum_k_unit_own[i_21])) / (f32(1.0) + rest_sum_k_unit_6) - ((rest_sum_k_unit_2_3) if i_21 == argmax_sum_k_unit_2[i_21] else (f32(1.0) + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i_21])) / (f32(1.0) + rest_sum_k_unit_2_3)) / temperature
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
@@ -2844,7 +2844,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         sum_norm_key_tangent_sum = 0.0
         factor_23 = seed_8 / temperature
         rest_sum_k_unit_7 = rest_sum_k_unit[i_127]
-        term_4 = (-f32(0.5)) * ((rest_sum_k_unit_7) if i_127 == argmax_sum_k_unit[i_127] else (f32(1.0) + rest_sum_k_unit_7 - exp_sum_k_unit_own[i_127])) / (f32(1.0) + rest_sum_k_unit_7) + (-f32(0.5)) * ((rest_sum_k_unit_2_5) if i_127 == argmax_sum_k_unit_2[i_127] else (f32(1.0) + rest_sum_k_unit_2_5 - exp_sum_k_unit_2_own[i_127])) / term_3
+        term_4 = f32(0.5) * (-((rest_sum_k_unit_7) if i_127 == argmax_sum_k_unit[i_127] else (f32(1.0) + rest_sum_k_unit_7 - exp_sum_k_unit_own[i_127])) / (f32(1.0) + rest_sum_k_unit_7) - ((rest_sum_k_unit_2_5) if i_127 == argmax_sum_k_unit_2[i_127] else (f32(1.0) + rest_sum_k_unit_2_5 - exp_sum_k_unit_2_own[i_127])) / term_3)
         factor_24 = seed_8 * term_4 / temperature
         softmax_sum_k_unit_2_tangent_own_2 = softmax_sum_k_unit_2_tangent_own[i_127]
         factor_25 = seed_8 * softmax_sum_k_unit_2_tangent_own_2 / temperature
@@ -2890,7 +2890,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             seed_9 = seed[i_6]
             rest_sum_k_unit_8 = rest_sum_k_unit[i_6]
             rest_sum_k_unit_2_6 = rest_sum_k_unit_2[i_6]
-            term_6 = (-f32(0.5)) * ((rest_sum_k_unit_8) if i_6 == argmax_sum_k_unit[i_6] else (f32(1.0) + rest_sum_k_unit_8 - exp_sum_k_unit_own[i_6])) / (f32(1.0) + rest_sum_k_unit_8) + (-f32(0.5)) * ((rest_sum_k_unit_2_6) if i_6 == argmax_sum_k_unit_2[i_6] else (f32(1.0) + rest_sum_k_unit_2_6 - exp_sum_k_unit_2_own[i_6])) / (f32(1.0) + rest_sum_k_unit_2_6)
+            term_6 = f32(0.5) * (-((rest_sum_k_unit_8) if i_6 == argmax_sum_k_unit[i_6] else (f32(1.0) + rest_sum_k_unit_8 - exp_sum_k_unit_own[i_6])) / (f32(1.0) + rest_sum_k_unit_8) - ((rest_sum_k_unit_2_6) if i_6 == argmax_sum_k_unit_2[i_6] else (f32(1.0) + rest_sum_k_unit_2_6 - exp_sum_k_unit_2_own[i_6])) / (f32(1.0) + rest_sum_k_unit_2_6))
             factor_35 = seed_9 * term_6 / temperature
             softmax_sum_k_unit_2_tangent_own_3 = softmax_sum_k_unit_2_tangent_own[i_6]
             factor_36 = seed_9 * softmax_sum_k_unit_2_tangent_own_3 / temperature

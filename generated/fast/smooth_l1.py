@@ -211,7 +211,7 @@ def gradient(prediction, target, beta, sample_weights, loss_scale, gradient_pred
         x = f32(prediction[i])
         y = f32(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(beta >= abs(r), _quotient(f32(0.5) * (f32(2.0) * x + (-f32(2.0)) * y), per_beta_unit, per_beta), _signum(r))
+        gradient_prediction[i] = seed * _choose(beta >= abs(r), _quotient(r, per_beta_unit, per_beta), _signum(r))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -238,7 +238,7 @@ def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, val
             loss = _choose(beta >= magnitude_value, _quotient(f32(0.5) * (r * r), per_beta_unit, per_beta), magnitude_value + factor)
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
-            gradient_prediction[i] = seed * _choose(beta >= magnitude_value, _quotient(f32(0.5) * (f32(2.0) * x + (-f32(2.0)) * y), per_beta_unit, per_beta), _signum(r))
+            gradient_prediction[i] = seed * _choose(beta >= magnitude_value, _quotient(r, per_beta_unit, per_beta), _signum(r))
         _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
@@ -276,7 +276,7 @@ def gradient_and_hessian(prediction, target, beta, sample_weights, loss_scale, g
         x = f32(prediction[i])
         y = f32(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(beta >= abs(r), _quotient(f32(0.5) * (f32(2.0) * x + (-f32(2.0)) * y), per_beta_unit, per_beta), _signum(r))
+        gradient_prediction[i] = seed * _choose(beta >= abs(r), _quotient(r, per_beta_unit, per_beta), _signum(r))
         hessian_prediction[i] = seed * _choose(beta >= abs(r), (f32(1.0) / beta), _choose((beta < abs(r)), f32(0.0), f32(np.nan)))
 
 
@@ -352,7 +352,7 @@ def full_hessian_product(prediction, target, beta, sample_weights, loss_scale, d
             y = f32(target[i])
             r = x - y  # prediction - target
             v_x = f32(direction_prediction[i])
-            case = _choose(beta >= abs(r), (-f32(0.5)) * (f32(2.0) * x + (-f32(2.0)) * y) / (beta * beta), _choose((beta < abs(r)), f32(0.0), f32(np.nan)))
+            case = _choose(beta >= abs(r), -r / (beta * beta), _choose((beta < abs(r)), f32(0.0), f32(np.nan)))
             factor = seed * (f32(direction_parameters[0]) * _choose(beta >= abs(r), (r * r) / (beta * beta * beta), _choose((beta < abs(r)), f32(0.0), f32(np.nan))) + v_x * case)
             sum_beta_tangent_block[row] = factor
             product_prediction[i] = seed * (f32(direction_parameters[0]) * case + v_x * _choose(beta >= abs(r), (f32(1.0) / beta), _choose((beta < abs(r)), f32(0.0), f32(np.nan))))

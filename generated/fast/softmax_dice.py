@@ -540,7 +540,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             term_4 = f32(1.0) + rest_logits_2 - exp_difference_value
             case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else term_4 if argmax_logits_2 == argmax_logits_2 else f32(np.nan))
             ratio_value_4 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[y_3], term_3)
-            sum_logsumexp_logits_2_slope_2 = loss_scale * square * case * exp_difference_value * (f32(2.0) * case_2 / term_2 + (-f32(2.0)) * ratio_value_4) / term_2  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
+            sum_logsumexp_logits_2_slope_2 = f32(2.0) * loss_scale * square * case * exp_difference_value * (case_2 / term_2 - ratio_value_4) / term_2  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
             factor_6 = loss_scale * case * ratio_value_3 * ratio_value_4
             softmax_logits_slope = ((-sum_logsumexp_logits_3[m_5] + factor_6 + f32(4.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_2 + (-f32(2.0)) * loss_scale * case * ratio_value_3) if exp_difference_value / term_2 <= f32(0.5) else (-sum_logsumexp_logits_3[m_5] + f32(2.0) * loss_scale * case * ratio_value_3 + factor_6 + (-f32(4.0)) * loss_scale * case_2 * case * ratio_value_3 / term_2) if exp_difference_value / term_2 > f32(0.5) else f32(np.nan))  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
             factor_7 = f32(2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
@@ -828,7 +828,7 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             ratio_value_2 = _ratio(f32(1.0), term)
             factor_2 = seed_2 * (-f32(1.0) + ratio_value) * ratio_value_2
             sum_smooth, sum_smooth_lost = _plus(sum_smooth, sum_smooth_lost, factor_2)
-            factor_3 = seed_2 * (ratio_value_2 * ratio_value_2) * (f32(2.0) + (-f32(2.0)) * ratio_value)
+            factor_3 = f32(2.0) * seed_2 * (ratio_value_2 * ratio_value_2) * (f32(1.0) - ratio_value)
             sum_smooth_sensitivity, sum_smooth_sensitivity_lost = _plus(sum_smooth_sensitivity, sum_smooth_sensitivity_lost, factor_3)
     sum_smooth = _completed(sum_smooth, sum_smooth_lost)
     sum_smooth_sensitivity = _completed(sum_smooth_sensitivity, sum_smooth_sensitivity_lost)
@@ -1006,7 +1006,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
             ratio_value_6 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_4)
             factor_8 = (-f32(2.0)) * ratio_value_6
-            factor_9 = seed_3 * square_2 * (f32(2.0) * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent_now * (f32(1.0) + factor_8) + f32(direction_parameters[0]) * (f32(2.0) + factor_8))
+            factor_9 = seed_3 * square_2 * (f32(2.0) * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent_now * (f32(1.0) + factor_8) + f32(2.0) * f32(direction_parameters[0]) * (f32(1.0) - ratio_value_6))
             sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_9)
             sum_logsumexp_logits_3_tangent_5_weighed_now = seed_3 * sum_logsumexp_logits_2_tangent_now * square_2 * ratio_value_6
             sum_logsumexp_logits_3_tangent_5_weighed[k] = sum_logsumexp_logits_3_tangent_5_weighed_now

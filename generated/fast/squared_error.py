@@ -168,7 +168,8 @@ def gradient(prediction, target, sample_weights, loss_scale, gradient_prediction
         seed = sample_weight * loss_scale
         x = f32(prediction[i])
         y = f32(target[i])
-        gradient_prediction[i] = seed * (f32(2.0) * x + (-f32(2.0)) * y)
+        r = x - y  # prediction - target
+        gradient_prediction[i] = f32(2.0) * seed * r
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -191,7 +192,7 @@ def value_and_gradient(prediction, target, sample_weights, loss_scale, value_out
             loss = (r * r)
             factor = loss * sample_weight
             total_block[row] = factor
-            gradient_prediction[i] = seed * (f32(2.0) * x + (-f32(2.0)) * y)
+            gradient_prediction[i] = f32(2.0) * seed * r
         _interleave(2)
         total += _block_sum(total_block, stop - start)
         if value_out is not None:
@@ -222,7 +223,8 @@ def gradient_and_hessian(prediction, target, sample_weights, loss_scale, gradien
         seed = sample_weight * loss_scale
         x = f32(prediction[i])
         y = f32(target[i])
-        gradient_prediction[i] = seed * (f32(2.0) * x + (-f32(2.0)) * y)
+        r = x - y  # prediction - target
+        gradient_prediction[i] = f32(2.0) * seed * r
         hessian_prediction[i] = f32(2.0) * seed
 
 

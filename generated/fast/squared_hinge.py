@@ -355,7 +355,7 @@ def full_hessian_product(score, target, margin, sample_weights, loss_scale, dire
             v_s = f32(direction_score[i])
             factor = seed * square * (f32(direction_parameters[0]) - v_s * y)
             sum_margin_tangent_block[row] = factor
-            product_score[i] = seed * square * (f32(2.0) * v_s + (-f32(2.0)) * f32(direction_parameters[0]) * y)
+            product_score[i] = f32(2.0) * seed * square * (v_s - f32(direction_parameters[0]) * y)
         _interleave(2)
         sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, _block_sum(sum_margin_tangent_block, stop - start))
     sum_margin_tangent = _completed(sum_margin_tangent, sum_margin_tangent_lost)

@@ -473,8 +473,8 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
             a_3 = first[i, d_2]
             b_3 = second[i, d_2]
             ratio_value_2 = _pair_ratio(_pair_of_sum(a_3, -b_3), factor_2)
-            gradient_first[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_multiply_number(_pair_of_sum((a_3 * 2.0), -(b_3 * 2.0)), case), _pair_multiply(case_2, ratio_value_2))))
-            gradient_second[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_multiply_number(_pair_of_sum((b_3 * 2.0), -(a_3 * 2.0)), case), _pair_negative(_pair_multiply(case_2, ratio_value_2)))))
+            gradient_first[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_scaled(_pair_multiply_number(_pair_of_sum(a_3, -b_3), case), 2.0), _pair_multiply(case_2, ratio_value_2))))
+            gradient_second[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_scaled(_pair_multiply_number(_pair_of_sum(b_3, -a_3), case), 2.0), _pair_negative(_pair_multiply(case_2, ratio_value_2)))))
     return _pair_rounded(total)
 
 
@@ -524,8 +524,8 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
             a_3 = first[i, d_2]
             b_3 = second[i, d_2]
             ratio_value_2 = _pair_ratio(_pair_of_sum(a_3, -b_3), factor)
-            gradient_first[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_multiply_number(_pair_of_sum((a_3 * 2.0), -(b_3 * 2.0)), case), _pair_multiply(case_2, ratio_value_2))))
-            gradient_second[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_multiply_number(_pair_of_sum((b_3 * 2.0), -(a_3 * 2.0)), case), _pair_negative(_pair_multiply(case_2, ratio_value_2)))))
+            gradient_first[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_scaled(_pair_multiply_number(_pair_of_sum(a_3, -b_3), case), 2.0), _pair_multiply(case_2, ratio_value_2))))
+            gradient_second[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_scaled(_pair_multiply_number(_pair_of_sum(b_3, -a_3), case), 2.0), _pair_negative(_pair_multiply(case_2, ratio_value_2)))))
             square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
             hessian_first[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(term_3, _pair_multiply(square_2, term_2))))
             hessian_second[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(term_3, _pair_negative(_pair_multiply(square_2, term_4)))))

@@ -546,12 +546,12 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
             sum_probability_2_tangent = _pair_add(sum_probability_2_tangent, _pair_block_sum(strips[3], length))
         factor_3 = _pair_scaled(sum_probability_tangent, 2.0)
         term_2 = _pair_add_number(sum_probability_2, smooth)
-        factor_4 = _pair_negative(_pair_scaled(_pair_ratio(_pair_add_number(_pair_scaled(sum_probability, 2.0), smooth), term_2), 2.0))
+        factor_4 = _pair_negative(_pair_ratio(_pair_add_number(_pair_scaled(sum_probability, 2.0), smooth), term_2))
         ratio_value = _pair_ratio((1.0, 0.0), term_2)
         factor_5 = _pair_multiply(seed, _pair_multiply(ratio_value, ratio_value))
         for m_3 in range(m):
             t_2 = target[i, m_3]
-            product_probability[i, m_3] = _pair_rounded(_pair_multiply(factor_5, _pair_add(factor_3, _pair_multiply(sum_probability_2_tangent, _pair_add_number(factor_4, (t_2 * 2.0))))))
+            product_probability[i, m_3] = _pair_rounded(_pair_multiply(factor_5, _pair_add(factor_3, _pair_scaled(_pair_multiply(sum_probability_2_tangent, _pair_add_number(factor_4, t_2)), 2.0))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -585,7 +585,7 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
         ratio_value_2 = _pair_ratio((1.0, 0.0), term_2)
         factor_2 = _pair_multiply(_pair_multiply(seed, _pair_add_number(ratio_value, -1.0)), ratio_value_2)
         sum_smooth = _pair_add(sum_smooth, factor_2)
-        factor_3 = _pair_multiply(_pair_multiply(seed, _pair_multiply(ratio_value_2, ratio_value_2)), _pair_add_number(_pair_negative(_pair_scaled(ratio_value, 2.0)), 2.0))
+        factor_3 = _pair_scaled(_pair_multiply(_pair_multiply(seed, _pair_multiply(ratio_value_2, ratio_value_2)), _pair_add_number(_pair_negative(ratio_value), 1.0)), 2.0)
         sum_smooth_sensitivity = _pair_add(sum_smooth_sensitivity, factor_3)
     parameter_gradient[0] += _pair_rounded(sum_smooth)
     parameter_hessian[0] += _pair_rounded(sum_smooth_sensitivity)
@@ -629,13 +629,14 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
         square = _pair_multiply(ratio_value, ratio_value)
         factor_3 = _pair_scaled(sum_probability_tangent, 2.0)
         factor_4 = _pair_negative(_pair_scaled(_pair_ratio(_pair_add_number(_pair_scaled(sum_probability, 2.0), smooth), term_2), 2.0))
-        factor_5 = _pair_multiply(_pair_multiply(seed, square), _pair_add(_pair_add(factor_3, _pair_multiply(sum_probability_2_tangent, _pair_add_number(factor_4, 1.0))), _pair_multiply_number(_pair_add_number(factor_4, 2.0), direction_parameters[0])))
+        factor_5 = _pair_multiply(_pair_multiply(seed, square), _pair_add(_pair_add(factor_3, _pair_multiply(sum_probability_2_tangent, _pair_add_number(factor_4, 1.0))), _pair_scaled(_pair_multiply_number(_pair_add_number(_pair_negative(_pair_ratio(_pair_add_number(_pair_scaled(sum_probability, 2.0), smooth), term_2)), 1.0), direction_parameters[0]), 2.0)))
         sum_smooth_tangent = _pair_add(sum_smooth_tangent, factor_5)
-        factor_7 = _pair_multiply(seed, square)
+        factor_6 = _pair_negative(_pair_ratio(_pair_add_number(_pair_scaled(sum_probability, 2.0), smooth), term_2))
+        factor_8 = _pair_multiply(seed, square)
         for m_3 in range(m):
             t_2 = target[i, m_3]
-            factor_6 = (t_2 * 2.0)
-            product_probability[i, m_3] = _pair_rounded(_pair_multiply(factor_7, _pair_add(_pair_add(factor_3, _pair_multiply(sum_probability_2_tangent, _pair_add_number(factor_4, factor_6))), _pair_multiply_number(_pair_add(_pair_of_sum(1.0, factor_6), factor_4), direction_parameters[0]))))
+            factor_7 = (t_2 * 2.0)
+            product_probability[i, m_3] = _pair_rounded(_pair_multiply(factor_8, _pair_add(_pair_add(factor_3, _pair_scaled(_pair_multiply(sum_probability_2_tangent, _pair_add_number(factor_6, t_2)), 2.0)), _pair_multiply_number(_pair_add(_pair_of_sum(1.0, factor_7), factor_4), direction_parameters[0]))))
     parameter_product[0] += _pair_rounded(sum_smooth_tangent)
 
 
@@ -722,9 +723,9 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
         ratio_value = _pair_ratio(_pair_add_number(_pair_scaled(sum_probability, 2.0), smooth), term_2)
         factor_3 = _pair_multiply(seed, _pair_ratio((1.0, 0.0), term_2))
         for m_4 in range(m):
-            p_2 = probability[i, m_4]
             t_2 = target[i, m_4]
-            gradient_probability[i, m_4] = _pair_rounded(_pair_multiply(factor_3, _pair_add_number(_pair_scaled(_pair_multiply_number(ratio_value, p_2), 2.0), -(t_2 * 2.0))))
+            p_2 = probability[i, m_4]
+            gradient_probability[i, m_4] = _pair_rounded(_pair_scaled(_pair_multiply(factor_3, _pair_add_number(_pair_multiply_number(ratio_value, p_2), -t_2)), 2.0))
     return _pair_rounded(total)
 
 
@@ -763,9 +764,9 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
         factor_3 = _pair_scaled(_pair_multiply(ratio_value_2, ratio_value), 2.0)
         square_3 = _pair_multiply(ratio_value_2, ratio_value_2)
         for m_4 in range(m):
-            p_2 = probability[i, m_4]
             t_2 = target[i, m_4]
-            gradient_probability[i, m_4] = _pair_rounded(_pair_multiply(factor_2, _pair_add_number(_pair_scaled(_pair_multiply_number(ratio_value, p_2), 2.0), -(t_2 * 2.0))))
+            p_2 = probability[i, m_4]
+            gradient_probability[i, m_4] = _pair_rounded(_pair_scaled(_pair_multiply(factor_2, _pair_add_number(_pair_multiply_number(ratio_value, p_2), -t_2)), 2.0))
             hessian_probability[i, m_4] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_add(factor_3, _pair_scaled(_pair_multiply(_pair_multiply_number(square_3, p_2), _pair_add_number(_pair_negative(_pair_scaled(_pair_multiply_number(ratio_value, p_2), 4.0)), (t_2 * 2.0))), 2.0)), _pair_scaled(_pair_multiply(_pair_of_product(p_2, t_2), square_3), 4.0))))
 
 
@@ -855,7 +856,7 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
         ratio_value_2 = _pair_ratio((1.0, 0.0), term)
         factor_2 = _pair_multiply(_pair_multiply(seed, _pair_add_number(ratio_value, -1.0)), ratio_value_2)
         sum_smooth = _pair_add(sum_smooth, factor_2)
-        factor_3 = _pair_multiply(_pair_multiply(seed, _pair_multiply(ratio_value_2, ratio_value_2)), _pair_add_number(_pair_negative(_pair_scaled(ratio_value, 2.0)), 2.0))
+        factor_3 = _pair_scaled(_pair_multiply(_pair_multiply(seed, _pair_multiply(ratio_value_2, ratio_value_2)), _pair_add_number(_pair_negative(ratio_value), 1.0)), 2.0)
         sum_smooth_sensitivity = _pair_add(sum_smooth_sensitivity, factor_3)
     parameter_gradient[0] += _pair_rounded(sum_smooth)
     parameter_hessian[0] += _pair_rounded(sum_smooth_sensitivity)
@@ -904,17 +905,17 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
         square_3 = _pair_multiply(ratio_value, ratio_value)
         ratio_value_2 = _pair_ratio(_pair_add_number(_pair_scaled(sum_probability, 2.0), smooth), term)
         factor_4 = _pair_negative(_pair_scaled(ratio_value_2, 2.0))
-        factor_5 = _pair_multiply(_pair_multiply(seed, square_3), _pair_add(_pair_add(_pair_scaled(sum_probability_tangent, 2.0), _pair_multiply_number(_pair_add_number(factor_4, 2.0), direction_parameters[0])), _pair_scaled(_pair_multiply(sum_probability_2_tangent, _pair_add_number(factor_4, 1.0)), 2.0)))
+        factor_5 = _pair_multiply(_pair_multiply(seed, square_3), _pair_add(_pair_add(_pair_scaled(sum_probability_tangent, 2.0), _pair_scaled(_pair_multiply_number(_pair_add_number(_pair_negative(ratio_value_2), 1.0), direction_parameters[0]), 2.0)), _pair_scaled(_pair_multiply(sum_probability_2_tangent, _pair_add_number(factor_4, 1.0)), 2.0)))
         sum_smooth_tangent = _pair_add(sum_smooth_tangent, factor_5)
         term_2 = _pair_add_number(_pair_negative(ratio_value_2), 1.0)
-        factor_7 = _pair_multiply_number(square_3, direction_parameters[0])
+        factor_6 = _pair_multiply_number(square_3, direction_parameters[0])
         factor_8 = _pair_multiply(sum_probability_2_tangent, square_3)
         factor_9 = _pair_multiply(ratio_value, ratio_value_2)
         factor_10 = _pair_multiply(sum_probability_tangent, square_3)
         for m_4 in range(m):
             t_2 = target[i, m_4]
-            factor_6 = (t_2 * 2.0)
             p_2 = probability[i, m_4]
+            factor_7 = (t_2 * 2.0)
             v_p_2 = direction_probability[i, m_4]
-            product_probability[i, m_4] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_add(_pair_add(_pair_multiply(factor_7, _pair_add(_pair_add_number(_pair_scaled(_pair_multiply_number(term_2, p_2), 2.0), factor_6), _pair_negative(_pair_scaled(_pair_multiply_number(ratio_value_2, p_2), 2.0)))), _pair_scaled(_pair_multiply(factor_8, _pair_add_number(_pair_negative(_pair_scaled(_pair_multiply_number(ratio_value_2, p_2), 4.0)), factor_6)), 2.0)), _pair_scaled(_pair_multiply_number(factor_9, v_p_2), 2.0)), _pair_scaled(_pair_multiply_number(factor_10, p_2), 4.0))))
+            product_probability[i, m_4] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_add(_pair_add(_pair_scaled(_pair_multiply(factor_6, _pair_add(_pair_add_number(_pair_multiply_number(term_2, p_2), t_2), _pair_negative(_pair_multiply_number(ratio_value_2, p_2)))), 2.0), _pair_scaled(_pair_multiply(factor_8, _pair_add_number(_pair_negative(_pair_scaled(_pair_multiply_number(ratio_value_2, p_2), 4.0)), factor_7)), 2.0)), _pair_scaled(_pair_multiply_number(factor_9, v_p_2), 2.0)), _pair_scaled(_pair_multiply_number(factor_10, p_2), 4.0))))
     parameter_product[0] += _pair_rounded(sum_smooth_tangent)

@@ -1767,7 +1767,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
             i = strip + place
             max_sum_k_unit_3 = _pair_at(max_sum_k_unit, (i,))
             factor_4 = _pair_divide(_pair_at(sum_k_unit_entry_1, (i,)), (temperature, 0.0))
-            loss = _pair_add(_pair_add(_pair_add(_pair_scaled(_pair_add(max_sum_k_unit_3, _pair_negative(factor_4)), 0.5), _pair_scaled(_pair_add(_pair_at(max_sum_k_unit_2, (i,)), _pair_negative(factor_4)), 0.5)), _pair_scaled(_pair_log1p(_pair_at(rest_sum_k_unit, (i,))), 0.5)), _pair_scaled(_pair_log1p(_pair_at(rest_sum_k_unit_2, (i,))), 0.5))
+            loss = _pair_scaled(_pair_add(_pair_add(_pair_add(_pair_add(max_sum_k_unit_3, _pair_negative(factor_4)), _pair_add(_pair_at(max_sum_k_unit_2, (i,)), _pair_negative(factor_4))), _pair_log1p(_pair_at(rest_sum_k_unit, (i,)))), _pair_log1p(_pair_at(rest_sum_k_unit_2, (i,)))), 0.5)
             factor_5 = _pair_multiply(loss, _pair_at(sample_weight, (i,)))
             _pair_put(strips, (0, place), factor_5)
             if wanted:
@@ -1905,12 +1905,12 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                 exp_sum_k_unit_2_now = _pair_exp_difference(factor_4, _pair_at(max_sum_k_unit_2, (i_in,)))
                 _pair_put(exp_sum_k_unit_2, (i_in,), exp_sum_k_unit_2_now)
                 exp_sum_k_unit_again = _pair_exp_difference(factor_4, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                _pair_put(sum_k_unit_2_left, (row, i_in,), (_pair_add(_pair_scaled(_pair_multiply(factor_5, exp_sum_k_unit_again), 0.5), _pair_scaled(_pair_divide(_pair_multiply(exp_sum_k_unit_2_now, _pair_at(seed, (i_in,))), _pair_add_number(_pair_at(rest_sum_k_unit_2, (i_in,)), 1.0)), 0.5)) if i != i_in else (0.0, 0.0)))
+                _pair_put(sum_k_unit_2_left, (row, i_in,), (_pair_scaled(_pair_add(_pair_multiply(factor_5, exp_sum_k_unit_again), _pair_divide(_pair_multiply(exp_sum_k_unit_2_now, _pair_at(seed, (i_in,))), _pair_add_number(_pair_at(rest_sum_k_unit_2, (i_in,)), 1.0))), 0.5) if i != i_in else (0.0, 0.0)))
             exp_sum_k_unit_2_own_now = _pair_at(exp_sum_k_unit_2, (i,))
             _pair_put(exp_sum_k_unit_2_own, (i,), exp_sum_k_unit_2_own_now)
             factor_6 = _pair_divide(_pair_at(sum_k_unit_entry_1, (i,)), (temperature, 0.0))
             rest_sum_k_unit_2_2 = _pair_at(rest_sum_k_unit_2, (i,))
-            loss = _pair_add(_pair_add(_pair_add(_pair_scaled(_pair_add(max_sum_k_unit_3, _pair_negative(factor_6)), 0.5), _pair_scaled(_pair_add(_pair_at(max_sum_k_unit_2, (i,)), _pair_negative(factor_6)), 0.5)), _pair_scaled(_pair_log1p(rest_sum_k_unit_3), 0.5)), _pair_scaled(_pair_log1p(rest_sum_k_unit_2_2), 0.5))
+            loss = _pair_scaled(_pair_add(_pair_add(_pair_add(_pair_add(max_sum_k_unit_3, _pair_negative(factor_6)), _pair_add(_pair_at(max_sum_k_unit_2, (i,)), _pair_negative(factor_6))), _pair_log1p(rest_sum_k_unit_3)), _pair_log1p(rest_sum_k_unit_2_2)), 0.5)
             sample_weight_2 = _pair_at(sample_weight, (i,))
             factor_7 = _pair_multiply(loss, sample_weight_2)
             total = _pair_add(total, factor_7)
@@ -1925,7 +1925,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             rest_sum_k_unit_4 = _pair_at(rest_sum_k_unit, (i,))
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
             rest_sum_k_unit_2_3 = _pair_at(rest_sum_k_unit_2, (i,))
-            term = _pair_add(_pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_4 if i == argmax_sum_k_unit_3 else _pair_add(_pair_add_number(rest_sum_k_unit_4, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (i,))))), _pair_add_number(rest_sum_k_unit_4, 1.0)), 0.5)), _pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_2_3 if i == argmax_sum_k_unit_2[i] else _pair_add(_pair_add_number(rest_sum_k_unit_2_3, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (i,))))), _pair_add_number(rest_sum_k_unit_2_3, 1.0)), 0.5)))
+            term = _pair_scaled(_pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_4 if i == argmax_sum_k_unit_3 else _pair_add(_pair_add_number(rest_sum_k_unit_4, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (i,))))), _pair_add_number(rest_sum_k_unit_4, 1.0))), _pair_negative(_pair_divide((rest_sum_k_unit_2_3 if i == argmax_sum_k_unit_2[i] else _pair_add(_pair_add_number(rest_sum_k_unit_2_3, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (i,))))), _pair_add_number(rest_sum_k_unit_2_3, 1.0)))), 0.5)
             factor_8 = _pair_divide(_pair_multiply(seed_3, term), (temperature, 0.0))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
@@ -1946,7 +1946,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         seed_4 = _pair_at(seed, (j_3,))
         rest_sum_k_unit_5 = _pair_at(rest_sum_k_unit, (j_3,))
         rest_sum_k_unit_2_4 = _pair_at(rest_sum_k_unit_2, (j_3,))
-        term_2 = _pair_add(_pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_5 if j_3 == argmax_sum_k_unit[j_3] else _pair_add(_pair_add_number(rest_sum_k_unit_5, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (j_3,))))), _pair_add_number(rest_sum_k_unit_5, 1.0)), 0.5)), _pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_2_4 if j_3 == argmax_sum_k_unit_2[j_3] else _pair_add(_pair_add_number(rest_sum_k_unit_2_4, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (j_3,))))), _pair_add_number(rest_sum_k_unit_2_4, 1.0)), 0.5)))
+        term_2 = _pair_scaled(_pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_5 if j_3 == argmax_sum_k_unit[j_3] else _pair_add(_pair_add_number(rest_sum_k_unit_5, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (j_3,))))), _pair_add_number(rest_sum_k_unit_5, 1.0))), _pair_negative(_pair_divide((rest_sum_k_unit_2_4 if j_3 == argmax_sum_k_unit_2[j_3] else _pair_add(_pair_add_number(rest_sum_k_unit_2_4, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (j_3,))))), _pair_add_number(rest_sum_k_unit_2_4, 1.0)))), 0.5)
         factor_11 = _pair_divide(_pair_multiply(seed_4, term_2), (temperature, 0.0))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
@@ -2160,7 +2160,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_17 = _pair_multiply(_pair_root(_pair_at(scaled_query, (i,))), _pair_positive_part(peak_query_3))
             ratio_value_4 = _pair_ratio((1.0, 0.0), factor_17)
             factor_18 = _pair_divide(ratio_value_4, _pair_of_product(temperature, temperature))
-            factor_20 = _pair_divide(seed_3, _pair_multiply_number(_pair_add_number(rest_sum_k_unit_3, 1.0), temperature))
+            factor_20 = _pair_negative(_pair_divide(seed_3, _pair_multiply_number(_pair_add_number(rest_sum_k_unit_3, 1.0), temperature)))
             for i_in in range(n):
                 sum_k_unit_again_3 = _pair_at(sum_k_unit_again, (row, i_in,))
                 factor_15 = _pair_divide(sum_k_unit_again_3, (temperature, 0.0))
@@ -2170,7 +2170,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 seed_4 = _pair_at(seed, (i_in,))
                 rest_sum_k_unit_2_2 = _pair_at(rest_sum_k_unit_2, (i_in,))
                 term_2 = _pair_add_number(rest_sum_k_unit_2_2, 1.0)
-                _pair_put(sum_k_unit_2_left, (row, i_in,), (_pair_add(_pair_scaled(_pair_multiply(factor_16, exp_sum_k_unit_again), 0.5), _pair_scaled(_pair_divide(_pair_multiply(exp_sum_k_unit_2_now, seed_4), term_2), 0.5)) if i != i_in else (0.0, 0.0)))
+                _pair_put(sum_k_unit_2_left, (row, i_in,), (_pair_scaled(_pair_add(_pair_multiply(factor_16, exp_sum_k_unit_again), _pair_divide(_pair_multiply(exp_sum_k_unit_2_now, seed_4), term_2)), 0.5) if i != i_in else (0.0, 0.0)))
                 argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
                 factor_19 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_18, exp_sum_k_unit_2_now), seed_4), (rest_sum_k_unit_2_2 if i == argmax_sum_k_unit_2_2 else _pair_add(_pair_add_number(rest_sum_k_unit_2_2, 1.0), _pair_negative(exp_sum_k_unit_2_now)))), _pair_multiply(term_2, term_2))
                 factor_21 = _pair_multiply(factor_20, exp_sum_k_unit_again)
@@ -2182,7 +2182,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                     k_unit_4 = _pair_at(k_unit, (i_in, d_56,))
                     q_unit_4 = _pair_at(q_unit, (i, d_56,))
                     logsumexp_sum_k_unit_centred_2 = _pair_at(logsumexp_sum_k_unit_centred, (i, d_56,))
-                    term_3 = _pair_add(_pair_scaled(_pair_multiply(factor_19, _pair_add(k_unit_4, _pair_negative(_pair_multiply(q_unit_4, sum_k_unit_again_3)))), 0.5), _pair_negative(_pair_scaled(_pair_multiply(factor_21, logsumexp_sum_k_unit_centred_2), 0.5)))
+                    term_3 = _pair_scaled(_pair_add(_pair_multiply(factor_19, _pair_add(k_unit_4, _pair_negative(_pair_multiply(q_unit_4, sum_k_unit_again_3)))), _pair_multiply(factor_21, logsumexp_sum_k_unit_centred_2)), 0.5)
                     if i != i_in:
                         _pair_put(sum_norm_query_sensitivity_3, (i, d_56,), _pair_add(_pair_at(sum_norm_query_sensitivity_3, (i, d_56,)), _pair_multiply(sum_k_unit_again_3, term_3)))
                     if i != i_in:
@@ -2226,7 +2226,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             argmax_sum_k_unit_2_4 = argmax_sum_k_unit_2[i]
             exp_sum_k_unit_2_own_2 = _pair_at(exp_sum_k_unit_2_own, (i,))
             case = (rest_sum_k_unit_2_4 if i == argmax_sum_k_unit_2_4 else _pair_add(_pair_add_number(rest_sum_k_unit_2_4, 1.0), _pair_negative(exp_sum_k_unit_2_own_2)))
-            term_7 = _pair_add(_pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_4 if i == argmax_sum_k_unit_3 else _pair_add(_pair_add_number(rest_sum_k_unit_4, 1.0), _pair_negative(exp_sum_k_unit_own_2))), _pair_add_number(rest_sum_k_unit_4, 1.0)), 0.5)), _pair_negative(_pair_scaled(_pair_divide(case, term_6), 0.5)))
+            term_7 = _pair_scaled(_pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_4 if i == argmax_sum_k_unit_3 else _pair_add(_pair_add_number(rest_sum_k_unit_4, 1.0), _pair_negative(exp_sum_k_unit_own_2))), _pair_add_number(rest_sum_k_unit_4, 1.0))), _pair_negative(_pair_divide(case, term_6))), 0.5)
             factor_28 = _pair_divide(_pair_multiply(seed_5, term_7), (temperature, 0.0))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
@@ -2282,7 +2282,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             argmax_sum_k_unit_2_5 = argmax_sum_k_unit_2[j_3]
             exp_sum_k_unit_2_own_3 = _pair_at(exp_sum_k_unit_2_own, (j_3,))
             case_3 = (rest_sum_k_unit_2_5 if j_3 == argmax_sum_k_unit_2_5 else _pair_add(_pair_add_number(rest_sum_k_unit_2_5, 1.0), _pair_negative(exp_sum_k_unit_2_own_3)))
-            term_10 = _pair_add(_pair_negative(_pair_scaled(_pair_divide(case_2, term_8), 0.5)), _pair_negative(_pair_scaled(_pair_divide(case_3, term_9), 0.5)))
+            term_10 = _pair_scaled(_pair_add(_pair_negative(_pair_divide(case_2, term_8)), _pair_negative(_pair_divide(case_3, term_9))), 0.5)
             factor_39 = _pair_divide(_pair_multiply(seed_6, term_10), (temperature, 0.0))
             case_4 = (sample_weights[argmax_sum_k_unit_4] if weighted else 1.0)
             factor_43 = _pair_multiply_number(factor_42, case_4)
@@ -2302,7 +2302,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_50 = _pair_negative(_pair_multiply(sum_norm_query_2, square_3))
             rest_sum_k_unit_6 = (rest_sum_k_unit[argmax_sum_k_unit_4, 0], rest_sum_k_unit[argmax_sum_k_unit_4, 1])
             exp_difference_value_2 = _pair_exp_difference(factor_47, (max_sum_k_unit[argmax_sum_k_unit_4, 0], max_sum_k_unit[argmax_sum_k_unit_4, 1]))
-            term_13 = _pair_add(_pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_6 if argmax_sum_k_unit_4 == argmax_sum_k_unit[argmax_sum_k_unit_4] else _pair_add(_pair_add_number(rest_sum_k_unit_6, 1.0), _pair_negative(exp_difference_value_2))), _pair_add_number(rest_sum_k_unit_6, 1.0)), 0.5)), _pair_negative(_pair_scaled(_pair_divide(case_5, term_12), 0.5)))
+            term_13 = _pair_scaled(_pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_6 if argmax_sum_k_unit_4 == argmax_sum_k_unit[argmax_sum_k_unit_4] else _pair_add(_pair_add_number(rest_sum_k_unit_6, 1.0), _pair_negative(exp_difference_value_2))), _pair_add_number(rest_sum_k_unit_6, 1.0))), _pair_negative(_pair_divide(case_5, term_12))), 0.5)
             factor_51 = _pair_multiply(_pair_multiply_number(factor_42, case_4), term_13)
             factor_53 = _pair_divide(_pair_multiply(_pair_multiply(case_5, exp_difference_value), ratio_value_8), _pair_multiply(_pair_of_product(temperature, temperature), _pair_multiply(term_12, term_12)))
             factor_54 = _pair_negative(_pair_divide(_pair_multiply(ratio_value_8, term_13), (temperature, 0.0)))
@@ -2369,11 +2369,11 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 seed_8 = _pair_at(seed, (i,))
                 rest_sum_k_unit_2_7 = _pair_at(rest_sum_k_unit_2, (i,))
                 term_15 = _pair_add_number(rest_sum_k_unit_2_7, 1.0)
-                factor_70 = _pair_divide(_pair_multiply(exp_sum_k_unit_2_again_2, seed_8), _pair_multiply_number(term_15, temperature))
+                factor_70 = _pair_negative(_pair_divide(_pair_multiply(exp_sum_k_unit_2_again_2, seed_8), _pair_multiply_number(term_15, temperature)))
                 for d_82 in range(d):
                     q_unit_8 = _pair_at(q_unit, (j_3, d_82,))
                     k_unit_8 = _pair_at(k_unit, (i, d_82,))
-                    term_16 = _pair_add(_pair_scaled(_pair_multiply(factor_69, _pair_add(q_unit_8, _pair_negative(_pair_multiply(k_unit_8, sum_k_unit_again_2_2)))), 0.5), _pair_negative(_pair_scaled(_pair_multiply(factor_70, _pair_at(logsumexp_sum_k_unit_2_centred, (i, d_82,))), 0.5)))
+                    term_16 = _pair_scaled(_pair_add(_pair_multiply(factor_69, _pair_add(q_unit_8, _pair_negative(_pair_multiply(k_unit_8, sum_k_unit_again_2_2)))), _pair_multiply(factor_70, _pair_at(logsumexp_sum_k_unit_2_centred, (i, d_82,)))), 0.5)
                     if j_3 != i:
                         _pair_put(sum_norm_key_sensitivity_2, (i, d_82,), _pair_add(_pair_at(sum_norm_key_sensitivity_2, (i, d_82,)), _pair_multiply(sum_k_unit_again_2_2, term_16)))
                     if j_3 != i:
@@ -2390,7 +2390,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         argmax_sum_k_unit_2_6 = argmax_sum_k_unit_2[j_3]
         exp_sum_k_unit_2_own_4 = _pair_at(exp_sum_k_unit_2_own, (j_3,))
         case_7 = (rest_sum_k_unit_2_8 if j_3 == argmax_sum_k_unit_2_6 else _pair_add(_pair_add_number(rest_sum_k_unit_2_8, 1.0), _pair_negative(exp_sum_k_unit_2_own_4)))
-        term_19 = _pair_add(_pair_negative(_pair_scaled(_pair_divide(case_6, term_17), 0.5)), _pair_negative(_pair_scaled(_pair_divide(case_7, term_18), 0.5)))
+        term_19 = _pair_scaled(_pair_add(_pair_negative(_pair_divide(case_6, term_17)), _pair_negative(_pair_divide(case_7, term_18))), 0.5)
         factor_71 = _pair_divide(_pair_multiply(seed_9, term_19), (temperature, 0.0))
         ratio_value_14 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_key, (j_3,))), _pair_positive_part(_pair_at(peak_key, (j_3,)))))
         sum_k_unit_entry_1_5 = _pair_at(sum_k_unit_entry_1, (j_3,))
@@ -2418,7 +2418,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         factor_86 = _pair_negative(_pair_multiply(sum_norm_key_2, square_5))
         rest_sum_k_unit_2_9 = (rest_sum_k_unit_2[argmax_sum_k_unit_2_6, 0], rest_sum_k_unit_2[argmax_sum_k_unit_2_6, 1])
         exp_difference_value_4 = _pair_exp_difference(factor_84, (max_sum_k_unit_2[argmax_sum_k_unit_2_6, 0], max_sum_k_unit_2[argmax_sum_k_unit_2_6, 1]))
-        term_23 = _pair_add(_pair_negative(_pair_scaled(_pair_divide(case_9, term_22), 0.5)), _pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_2_9 if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2[argmax_sum_k_unit_2_6] else _pair_add(_pair_add_number(rest_sum_k_unit_2_9, 1.0), _pair_negative(exp_difference_value_4))), _pair_add_number(rest_sum_k_unit_2_9, 1.0)), 0.5)))
+        term_23 = _pair_scaled(_pair_add(_pair_negative(_pair_divide(case_9, term_22)), _pair_negative(_pair_divide((rest_sum_k_unit_2_9 if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2[argmax_sum_k_unit_2_6] else _pair_add(_pair_add_number(rest_sum_k_unit_2_9, 1.0), _pair_negative(exp_difference_value_4))), _pair_add_number(rest_sum_k_unit_2_9, 1.0)))), 0.5)
         factor_87 = _pair_multiply(_pair_multiply_number(factor_42, case_8), term_23)
         factor_89 = _pair_divide(_pair_multiply(_pair_multiply(case_9, exp_difference_value_3), ratio_value_15), _pair_multiply(_pair_of_product(temperature, temperature), _pair_multiply(term_22, term_22)))
         factor_90 = _pair_negative(_pair_divide(_pair_multiply(ratio_value_15, term_23), (temperature, 0.0)))
@@ -2874,7 +2874,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 exp_sum_k_unit_2_now = _pair_exp_difference(factor_14, _pair_at(max_sum_k_unit_2, (i_in,)))
                 _pair_put(exp_sum_k_unit_2, (i, i_in,), exp_sum_k_unit_2_now)
                 exp_sum_k_unit_again = _pair_exp_difference(factor_14, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                _pair_put(sum_k_unit_2_left, (row, i_in,), (_pair_add(_pair_scaled(_pair_multiply(factor_15, exp_sum_k_unit_again), 0.5), _pair_scaled(_pair_divide(_pair_multiply(_pair_at(seed, (i_in,)), exp_sum_k_unit_2_now), _pair_add_number(_pair_at(rest_sum_k_unit_2, (i_in,)), 1.0)), 0.5)) if i != i_in else (0.0, 0.0)))
+                _pair_put(sum_k_unit_2_left, (row, i_in,), (_pair_scaled(_pair_add(_pair_multiply(factor_15, exp_sum_k_unit_again), _pair_divide(_pair_multiply(_pair_at(seed, (i_in,)), exp_sum_k_unit_2_now), _pair_add_number(_pair_at(rest_sum_k_unit_2, (i_in,)), 1.0))), 0.5) if i != i_in else (0.0, 0.0)))
                 sum_k_unit_tangent_again = _pair_add(_pair_at(sum_k_unit_tangent_part1, (i, i_in,)), _pair_at(sum_k_unit_tangent_part2, (i, i_in,)))  # k_unit*q_unit_tangent + k_unit_tangent*q_unit
                 argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
                 _pair_put(logsumexp_sum_k_unit_2_tangent, (i_in,), _pair_add(_pair_at(logsumexp_sum_k_unit_2_tangent, (i_in,)), _pair_divide(_pair_multiply(exp_sum_k_unit_2_now, _pair_add(_pair_add(_pair_divide(sum_k_unit_tangent_again, (temperature, 0.0)), _pair_multiply(factor_9, sum_k_unit_again_3)), _pair_negative(_pair_add(_pair_divide((sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in, 0], sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in, 1]), (temperature, 0.0)), _pair_multiply(factor_9, (sum_k_unit[argmax_sum_k_unit_2_2, i_in, 0], sum_k_unit[argmax_sum_k_unit_2_2, i_in, 1])))))), _pair_add_number(_pair_at(rest_sum_k_unit_2, (i_in,)), 1.0))))
@@ -2892,7 +2892,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             argmax_sum_k_unit_4 = argmax_sum_k_unit[i]
             rest_sum_k_unit_2_2 = _pair_at(rest_sum_k_unit_2, (i,))
             argmax_sum_k_unit_2_3 = argmax_sum_k_unit_2[i]
-            factor_16 = _pair_divide(_pair_multiply(seed_6, _pair_add(_pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_5 if i == argmax_sum_k_unit_4 else _pair_add(_pair_add_number(rest_sum_k_unit_5, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (i,))))), _pair_add_number(rest_sum_k_unit_5, 1.0)), 0.5)), _pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_2_2 if i == argmax_sum_k_unit_2_3 else _pair_add(_pair_add_number(rest_sum_k_unit_2_2, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (i,))))), _pair_add_number(rest_sum_k_unit_2_2, 1.0)), 0.5)))), (temperature, 0.0))
+            factor_16 = _pair_scaled(_pair_divide(_pair_multiply(seed_6, _pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_5 if i == argmax_sum_k_unit_4 else _pair_add(_pair_add_number(rest_sum_k_unit_5, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (i,))))), _pair_add_number(rest_sum_k_unit_5, 1.0))), _pair_negative(_pair_divide((rest_sum_k_unit_2_2 if i == argmax_sum_k_unit_2_3 else _pair_add(_pair_add_number(rest_sum_k_unit_2_2, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (i,))))), _pair_add_number(rest_sum_k_unit_2_2, 1.0))))), (temperature, 0.0)), 0.5)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
@@ -2934,7 +2934,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 sum_temperature_2 = _pair_add(sum_temperature_2, _pair_block_sum(strips[0], length))
             sum_norm_key_now = (0.0, 0.0)
             rest_sum_k_unit_6 = _pair_at(rest_sum_k_unit, (i_21,))
-            factor_20 = _pair_divide(_pair_multiply(seed_7, _pair_add(_pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_6 if i_21 == argmax_sum_k_unit[i_21] else _pair_add(_pair_add_number(rest_sum_k_unit_6, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (i_21,))))), _pair_add_number(rest_sum_k_unit_6, 1.0)), 0.5)), _pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_2_3 if i_21 == argmax_sum_k_unit_2[i_21] else _pair_add(_pair_add_number(rest_sum_k_unit_2_3, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (i_21,))))), _pair_add_number(rest_sum_k_unit_2_3, 1.0)), 0.5)))), (temperature, 0.0))
+            factor_20 = _pair_scaled(_pair_divide(_pair_multiply(seed_7, _pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_6 if i_21 == argmax_sum_k_unit[i_21] else _pair_add(_pair_add_number(rest_sum_k_unit_6, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (i_21,))))), _pair_add_number(rest_sum_k_unit_6, 1.0))), _pair_negative(_pair_divide((rest_sum_k_unit_2_3 if i_21 == argmax_sum_k_unit_2[i_21] else _pair_add(_pair_add_number(rest_sum_k_unit_2_3, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (i_21,))))), _pair_add_number(rest_sum_k_unit_2_3, 1.0))))), (temperature, 0.0)), 0.5)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
@@ -2975,7 +2975,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         sum_norm_key_tangent = (0.0, 0.0)
         factor_23 = _pair_divide(seed_8, (temperature, 0.0))
         rest_sum_k_unit_7 = _pair_at(rest_sum_k_unit, (i_127,))
-        term_4 = _pair_add(_pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_7 if i_127 == argmax_sum_k_unit[i_127] else _pair_add(_pair_add_number(rest_sum_k_unit_7, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (i_127,))))), _pair_add_number(rest_sum_k_unit_7, 1.0)), 0.5)), _pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_2_5 if i_127 == argmax_sum_k_unit_2[i_127] else _pair_add(_pair_add_number(rest_sum_k_unit_2_5, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (i_127,))))), term_3), 0.5)))
+        term_4 = _pair_scaled(_pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_7 if i_127 == argmax_sum_k_unit[i_127] else _pair_add(_pair_add_number(rest_sum_k_unit_7, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (i_127,))))), _pair_add_number(rest_sum_k_unit_7, 1.0))), _pair_negative(_pair_divide((rest_sum_k_unit_2_5 if i_127 == argmax_sum_k_unit_2[i_127] else _pair_add(_pair_add_number(rest_sum_k_unit_2_5, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (i_127,))))), term_3))), 0.5)
         factor_24 = _pair_divide(_pair_multiply(seed_8, term_4), (temperature, 0.0))
         softmax_sum_k_unit_2_tangent_own_2 = _pair_at(softmax_sum_k_unit_2_tangent_own, (i_127,))
         factor_25 = _pair_divide(_pair_multiply(seed_8, softmax_sum_k_unit_2_tangent_own_2), (temperature, 0.0))
@@ -3019,7 +3019,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             seed_9 = _pair_at(seed, (i_6,))
             rest_sum_k_unit_8 = _pair_at(rest_sum_k_unit, (i_6,))
             rest_sum_k_unit_2_6 = _pair_at(rest_sum_k_unit_2, (i_6,))
-            term_6 = _pair_add(_pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_8 if i_6 == argmax_sum_k_unit[i_6] else _pair_add(_pair_add_number(rest_sum_k_unit_8, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (i_6,))))), _pair_add_number(rest_sum_k_unit_8, 1.0)), 0.5)), _pair_negative(_pair_scaled(_pair_divide((rest_sum_k_unit_2_6 if i_6 == argmax_sum_k_unit_2[i_6] else _pair_add(_pair_add_number(rest_sum_k_unit_2_6, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (i_6,))))), _pair_add_number(rest_sum_k_unit_2_6, 1.0)), 0.5)))
+            term_6 = _pair_scaled(_pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_8 if i_6 == argmax_sum_k_unit[i_6] else _pair_add(_pair_add_number(rest_sum_k_unit_8, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (i_6,))))), _pair_add_number(rest_sum_k_unit_8, 1.0))), _pair_negative(_pair_divide((rest_sum_k_unit_2_6 if i_6 == argmax_sum_k_unit_2[i_6] else _pair_add(_pair_add_number(rest_sum_k_unit_2_6, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (i_6,))))), _pair_add_number(rest_sum_k_unit_2_6, 1.0)))), 0.5)
             factor_35 = _pair_divide(_pair_multiply(seed_9, term_6), (temperature, 0.0))
             softmax_sum_k_unit_2_tangent_own_3 = _pair_at(softmax_sum_k_unit_2_tangent_own, (i_6,))
             factor_36 = _pair_divide(_pair_multiply(seed_9, softmax_sum_k_unit_2_tangent_own_3), (temperature, 0.0))

@@ -50,6 +50,7 @@ RESERVED = frozenset(
         "length",
         "apart",
         "ahead",
+        "own",
         "doubtful",
         "many",
         "near",
@@ -424,7 +425,14 @@ def _outside(definition: Definition, bounded: list[Argument]) -> Kernel:
     plan = Plan("outside", "how many elements have an input outside its domain, or NaN", (), derivative=False)
     naming = _naming(definition, Program((), ()), plan, items)
     nodes = in_lanes(name_scalars(schedule(tuple(items), sympy.true, per[0]), *naming))
-    return Kernel(plan.name, tuple(a.name for a in definition.inputs), nodes, "total", plan.summary)
+    comparing = all(_is_float32(float(end)) for end in inside.atoms(sympy.Number))
+    return Kernel(plan.name, tuple(a.name for a in definition.inputs), nodes, "total", plan.summary, comparing)
+
+
+def _is_float32(x: float) -> bool:
+    """Tell whether a number is one of float32's."""
+    part, exponent = math.frexp(x)
+    return x == 0 or math.isinf(x) or ((part * 2.0**24).is_integer() and -125 <= exponent <= 128)
 
 
 def _inside(x: sympy.Expr, domain: Domain) -> sympy.Basic:

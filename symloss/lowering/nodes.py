@@ -325,6 +325,8 @@ class Kernel:
         The local it returns, or an empty string.
     summary : str
         What it computes, for its docstring.
+    comparing : bool
+        Whether it does no arithmetic: its numbers are the same in either format, so that arrays need no conversion.
     """
 
     name: str
@@ -332,3 +334,4 @@ class Kernel:
     body: tuple[Node, ...]
     returns: str
     summary: str
+    comparing: bool = False

@@ -104,13 +104,31 @@ class _Namer:
         if isinstance(node, Access):
             return node.func(node.args[0], *(self.emit(s) for s in node.slots))
         if isinstance(node, sympy.Add | sympy.Mul):
-            return self._grouped(node)
+            return self._grouped(self._with_common_factors(node))
         if isinstance(node, sympy.Pow) and node.exp in (2, 3, 4) and not _is_signed_leaf(node.base):
             return sympy.Pow(self._once(node.base), node.exp, evaluate=False)  # written as a product of itself
         if isinstance(node, sympy.Piecewise):
             cases = [(self.emit(value), self.emit(condition)) for value, condition in node.args]
             return sympy.Piecewise(*cases, evaluate=False)
         return node.func(*(self.emit(a) for a in node.args), **({"evaluate": False} if node.is_Function else {}))
+
+    def _with_common_factors(self, node: sympy.Expr) -> sympy.Expr:
+        """Return a sum or product in which the number that all terms of a sum have is a factor of the sum.
+
+        A difference is then taken before anything is rounded, and takes a multiplication less. A sum that gets a name,
+        since it is used elsewhere too or can be computed further out, stays as it is.
+        """
+        if isinstance(node, sympy.Add):
+            factor, rest = _common_factor(node)
+            return node if factor == 1 else sympy.Mul(factor, rest, evaluate=False)
+        here = len(self.scopes) - 1
+        inside = [a for a in node.args if not self._deserves_name(a, min(self.level(a), here), here)]
+        parts = [_common_factor(a) if a in inside else (sympy.S.One, a) for a in node.args]
+        if all(factor == 1 for factor, _ in parts):
+            return node
+        number = sympy.Mul(*(factor for factor, _ in parts), *(a for a in node.args if a.is_Number))
+        others = [rest for _, rest in parts if not rest.is_Number]
+        return sympy.Mul(*((number,) if number != 1 else ()), *others, evaluate=False)
 
     def _once(self, node: sympy.Expr) -> sympy.Basic:
         """Return an expression under a name."""
@@ -203,6 +221,16 @@ class _Namer:
                 case Skip():
                     scope.nodes.append(replace(node, condition=self.emit(node.condition)))
         return tuple(self.scopes.pop().nodes)
+
+
+def _common_factor(node: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
+    """Return the number by which all terms of a sum are multiplied, signs apart, and the sum without it."""
+    terms = [a.as_coeff_Mul() for a in node.args] if isinstance(node, sympy.Add) else []
+    sizes = {abs(number) for number, _ in terms}
+    if len(sizes) != 1 or sizes == {sympy.S.One} or not all(size.is_Rational for size in sizes):
+        return sympy.S.One, node
+    (size,) = sizes
+    return size, sympy.Add(*(number / size * rest for number, rest in terms))
 
 
 @lru_cache(maxsize=1 << 16)

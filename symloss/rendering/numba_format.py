@@ -100,6 +100,11 @@ def format_kernel(
     flat : bool
         Whether it has no loop but those over elements.
     """
+    if kernel.comparing and real is FLOAT64:  # numbers that say their format take the array's
+        plain = replace(kernel, comparing=False)
+        lines, used, recipes = format_kernel(plain, frozenset(), extents, like, FLOAT32, scalars, flat=flat)
+        own = [f"own = {like}.dtype.type", *(line.replace("f32(", "own(") for line in lines)]
+        return own, used, recipes
     narrow = {node.name for node in kernel.body if isinstance(node, Buffer) and node.dtype == "like"}
     printer = NumbaPrinter(loads | narrow, real, flat=flat)
     nodes = kernel.body if flat and real is FLOAT64 else with_inverses(kernel.body)  # to the last place there

@@ -16,7 +16,8 @@ from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
-from symloss.runtime.entry_code import Request, Writer, symbol_of
+from symloss.runtime.entry_code import Request, Writer
+from symloss.runtime.entry_objects import symbol_of
 from symloss.runtime.layout import addresses
 from symloss.runtime.quick import Entry
 

@@ -12,36 +12,12 @@ from llvmlite import ir
 from numba import types
 from numba.core.registry import cpu_target
 
-from symloss.runtime.layout import (
-    ARRAY_AXES,
-    ARRAY_DATA,
-    ARRAY_DTYPE,
-    ARRAY_FLAGS,
-    ARRAY_SHAPE,
-    DICT_SIZE,
-    TUPLE_ITEMS,
-    TUPLE_SIZE,
-    TYPE,
-)  # fmt: skip
+from symloss.runtime.entry_objects import DOUBLE, INT, LONG, NONE, NULL, POINTER, TRUE, Objects, address, symbol_of
+from symloss.runtime.layout import DICT_SIZE, TUPLE_SIZE
 
-BYTE, INT, LONG, DOUBLE = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.DoubleType()
-POINTER = BYTE.as_pointer()
-NOTHING = ir.VoidType()
 TAKES = 6
 """Arguments of an entry: inputs, wrt, reduction, sample_weight, out, parameters."""
 MEAN, SUM = sys.intern("mean"), sys.intern("sum")
-
-_SIGNATURES = {
-    "Py_IncRef": (NOTHING, POINTER),
-    "Py_DecRef": (NOTHING, POINTER),
-    "PyTuple_New": (POINTER, LONG),
-    "PyTuple_SetItem": (INT, POINTER, LONG, POINTER),
-    "PyFloat_AsDouble": (DOUBLE, POINTER),
-    "PyEval_SaveThread": (POINTER,),
-    "PyEval_RestoreThread": (NOTHING, POINTER),
-    "PyArray_Empty": (POINTER, INT, LONG.as_pointer(), POINTER, INT),
-    "PyArray_Scalar": (POINTER, POINTER, POINTER, POINTER),
-}
 
 
 @dataclass(frozen=True)
@@ -89,20 +65,7 @@ class Request:
         return len(self.kernel.fndesc.argtypes) - self.count - self.wanted - len(self.fixed)
 
 
-def _address(at: int) -> Any:
-    return ir.Constant(LONG, at).inttoptr(POINTER)
-
-
-NONE, TRUE, NULL = _address(id(None)), _address(id(True)), _address(0)
-"""None and True are never freed, nor are the types and dtypes that entries compare with."""
-
-
-def symbol_of(function: str) -> str:
-    """Return the name that entries know a function by, which is taken for nothing else in the process."""
-    return f"symloss_entry.{function}"
-
-
-class Writer:
+class Writer(Objects):
     """Writes one entry into a module.
 
     Parameters
@@ -118,15 +81,11 @@ class Writer:
     """
 
     def __init__(self, request: Request, module: Any, name: str, otherwise: str | None) -> None:
+        super().__init__(module, name)
         self.request, self.otherwise = request, otherwise
         self.context = cpu_target.target_context
-        signature = ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), LONG])
-        self.function = ir.Function(module, signature, name)
-        self.builder = ir.IRBuilder(self.function.append_basic_block("start"))
-        self.leave = self.function.append_basic_block("leave")
-        """Where it goes with nothing done: to the next entry, or back with None."""
         self.real = ir.FloatType() if request.dtype.itemsize == 4 else DOUBLE
-        self.dtype = _address(id(request.dtype))
+        self.dtype = address(id(request.dtype))
 
     def write(self) -> None:
         """Write it."""
@@ -138,17 +97,17 @@ class Writer:
         )  # fmt: skip
         self.require(self.same(wrt, NONE))
         self.require(self.same(weight, NONE))
-        mean = self.same(reduction, _address(id(MEAN)))
-        self.require(builder.or_(mean, self.same(reduction, _address(id(SUM)))))
+        mean = self.same(reduction, address(id(MEAN)))
+        self.require(builder.or_(mean, self.same(reduction, address(id(SUM)))))
         self.require(self.is_a(inputs, tuple))
         self.require(self.same(self.field(inputs, TUPLE_SIZE, LONG), LONG(request.count)))
         arrays = [self.item(inputs, k) for k in range(request.count)]
-        self.array(arrays[0])
+        self.taken(arrays[0])
         self.size = self.length(arrays[0])
         # one comparison: of what is not negative, a size of 0 less 1 is the largest
         self.require(builder.icmp_unsigned("<", builder.sub(self.size, LONG(1)), LONG(request.most)))
         for x in arrays[1:]:
-            self.array(x)
+            self.taken(x)
             self.require(self.same(self.length(x), self.size))
         settings = self.settings(parameters)
         outputs = self.outputs(out, arrays)
@@ -161,62 +120,9 @@ class Writer:
         self.call("Py_IncRef", NONE)
         builder.ret(NONE)
 
-    # what is looked at
-
-    def require(self, condition: Any) -> None:
-        """Leave where a condition does not hold."""
-        after = self.function.append_basic_block()
-        self.builder.cbranch(condition, after, self.leave)
-        self.builder.position_at_end(after)
-
-    def same(self, x: Any, y: Any) -> Any:
-        """Return whether two integers or addresses are equal."""
-        return self.builder.icmp_unsigned("==", x, y)
-
-    def field(self, thing: Any, offset: int, kind: Any) -> Any:
-        """Return what is so many bytes into an object."""
-        place = self.builder.gep(thing, [LONG(offset)])
-        return self.builder.load(self.builder.bitcast(place, kind.as_pointer()))
-
-    def item(self, several: Any, k: int) -> Any:
-        """Return an entry of a tuple."""
-        return self.field(several, TUPLE_ITEMS + 8 * k, POINTER)
-
-    def length(self, x: Any) -> Any:
-        """Return how long an array of one axis is."""
-        return self.builder.load(self.field(x, ARRAY_SHAPE, LONG.as_pointer()))
-
-    def data(self, x: Any) -> Any:
-        """Return where the elements of an array are."""
-        return self.field(x, ARRAY_DATA, POINTER)
-
-    def is_a(self, thing: Any, kind: type) -> Any:
-        """Return whether an object is of a type, not of one derived from it."""
-        return self.same(self.field(thing, TYPE, POINTER), _address(id(kind)))
-
-    def array(self, x: Any) -> None:
-        """Leave where something is no array of one axis that kernels can read and write as it is."""
-        self.require(self.is_a(x, np.ndarray))
-        self.require(self.same(self.field(x, ARRAY_AXES, INT), INT(1)))
-        self.require(self.same(self.field(x, ARRAY_DTYPE, POINTER), self.dtype))
-        flags = self.field(x, ARRAY_FLAGS, INT)
-        fit = [self.same(flags, INT(each)) for each in self.request.flags]
-        self.require(self.any(fit))
-
-    def any(self, conditions: Sequence[Any]) -> Any:
-        """Return whether one of several conditions holds."""
-        found, *others = conditions
-        for condition in others:
-            found = self.builder.or_(found, condition)
-        return found
-
-    def apart(self, x: Any, y: Any) -> None:
-        """Leave where two arrays of this size share memory."""
-        width = self.builder.mul(self.size, LONG(self.request.dtype.itemsize))
-        one, other = (self.builder.ptrtoint(self.data(z), LONG) for z in (x, y))
-        before = self.builder.icmp_unsigned("<=", self.builder.add(one, width), other)
-        after = self.builder.icmp_unsigned("<=", self.builder.add(other, width), one)
-        self.require(self.any((before, after)))
+    def taken(self, x: Any) -> None:
+        """Leave where something is no array that kernels can read and write as it is."""
+        self.array(x, self.dtype, self.request.flags)
 
     def settings(self, parameters: Any) -> list[Any]:
         """Return the parameters as numbers, those of a tuple, or where a dictionary is empty the usual ones.
@@ -225,9 +131,11 @@ class Writer:
         """
         request, builder = self.request, self.builder
         given = self.is_a(parameters, tuple)
-        none = builder.and_(self.is_a(parameters, dict), self.same(self.field(parameters, DICT_SIZE, LONG), LONG(0)))
-        self.require(builder.or_(given, none))
-        parameters = builder.select(given, parameters, _address(id(request.defaults)))
+        self.require(builder.or_(given, self.is_a(parameters, dict)))
+        empty = self.same(self.field(parameters, DICT_SIZE, LONG), LONG(0))  # of a tuple, something else
+        self.require(builder.or_(given, empty))
+        parameters = builder.select(given, parameters, address(id(request.defaults)))
+        self.require(self.same(self.field(parameters, TUPLE_SIZE, LONG), LONG(request.settings)))
         kinds = request.kernel.fndesc.argtypes[request.count :]
         found: list[Any] = []
         for k, kind in enumerate(kinds[: request.settings]):
@@ -239,16 +147,6 @@ class Writer:
                 self.require(self.is_a(x, bool))
                 found.append(self.same(x, TRUE))
         return found
-
-    # what is done
-
-    def call(self, name: str, *arguments: Any) -> Any:
-        """Return what a function of Python or NumPy returns."""
-        known = self.function.module.globals.get(symbol_of(name))
-        if known is None:
-            result, *takes = _SIGNATURES[name]
-            known = ir.Function(self.function.module, ir.FunctionType(result, takes), symbol_of(name))
-        return self.builder.call(known, arguments)
 
     def outputs(self, out: Any, arrays: Sequence[Any]) -> list[Any]:
         """Return the arrays to write, each held once more: those given, or new ones."""
@@ -270,11 +168,12 @@ class Writer:
             self.require(self.is_a(out, tuple))
             self.require(self.same(self.field(out, TUPLE_SIZE, LONG), LONG(request.wanted)))
             found = [self.item(out, k) for k in range(request.wanted)]
+        width = builder.mul(self.size, LONG(request.dtype.itemsize))
         for k, x in enumerate(found):
-            self.array(x)
+            self.taken(x)
             self.require(self.same(self.length(x), self.size))
             for other in (*arrays, *found[:k]):
-                self.apart(x, other)
+                self.apart(x, other, width)
         for x in found:
             self.call("Py_IncRef", x)
         given = builder.block
@@ -300,13 +199,6 @@ class Writer:
             made.append(x)
         return made
 
-    def proceed_with(self, x: Any, held: Sequence[Any]) -> None:
-        """Let what is held go and return the error that is set, where a function gave no object."""
-        with self.builder.if_then(self.same(x, NULL), likely=False):
-            for other in held:
-                self.call("Py_DecRef", other)
-            self.builder.ret(NULL)
-
     def compute(self, arrays: Sequence[Any], settings: Sequence[Any], mean: Any, outputs: Sequence[Any]) -> None:
         """Run the kernels without the lock of the interpreter, and return what they give."""
         request, builder = self.request, self.builder
@@ -317,7 +209,7 @@ class Writer:
         thread = self.call("PyEval_SaveThread")
         if request.outside is not None:
             wrong, strangers = self.run(request.outside, inputs)
-            stop = builder.or_(wrong, builder.fcmp_ordered(">", strangers, DOUBLE(0.0)))
+            stop = builder.or_(wrong, builder.fcmp_ordered(">", strangers, strangers.type(0.0)))
             after = self.function.append_basic_block()
             builder.cbranch(stop, undo, after)
             builder.position_at_end(after)
