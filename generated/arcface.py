@@ -543,8 +543,6 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     sum_w_unit_2_right = np.empty((block, d,))
     sum_w_unit_2 = np.empty((c, d,))
     sum_x_unit_product = np.empty((block, d,))
-    sum_w_unit_3 = np.empty((c, d,))
-    sum_w_unit_4 = np.empty((c, d,))
     adjoint_x_unit = np.empty((d,))
     for k_4 in range(c):
         peak_weight_now = 1.0 if wide is None else -np.inf
@@ -574,8 +572,6 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             W_3 = np.float64(weight[k_4, f_5])
             w_unit[k_4, f_5] = _quotient(W_3, over_factor_unit, over_factor)
     sum_w_unit_2[:, :] = 0.0
-    sum_w_unit_3[:, :] = 0.0
-    sum_w_unit_4[:, :] = 0.0
     total = 0.0
     factor_6 = 0.5 * 3.141592653589793
     term_4 = 3.141592653589793 - margin
@@ -720,14 +716,15 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             factor_16 = -scale * seed_2 * case * case_2 * ratio_value_9 / (1.0 + rest_target_now)
             over_factor_10_unit, over_factor_10 = _divisor(factor_10)
             over_factor_11_unit, over_factor_11 = _divisor(factor_11)
+            per_scale_unit, per_scale = _inverse(scale)
             over_factor_14_unit, over_factor_14 = _divisor(factor_14)
             for f_5 in range(d):
                 x_unit_3 = x_unit[row, f_5]
                 sum_w_unit_2_right[row, f_5] = factor_9 * x_unit_3
                 W_y_3 = np.float64(weight[y_2, f_5])
                 ratio_value_7 = _quotient(W_y_3, over_factor_10_unit, over_factor_10)
-                sum_w_unit_3[y_2, f_5] += factor_15 * _quotient(x_unit_3 + ratio_value_7, over_factor_11_unit, over_factor_11)
-                sum_w_unit_4[y_2, f_5] += factor_16 * _quotient(x_unit_3 - ratio_value_7, over_factor_14_unit, over_factor_14)
+                sum_w_unit_2[y_2, f_5] += _quotient((-2.0) * factor_15 * _quotient(x_unit_3 + ratio_value_7, over_factor_11_unit, over_factor_11), per_scale_unit, per_scale)
+                sum_w_unit_2[y_2, f_5] += _quotient((-2.0) * factor_16 * _quotient(x_unit_3 - ratio_value_7, over_factor_14_unit, over_factor_14), per_scale_unit, per_scale)
             loss = (max_target_now - factor_12) + _log1p(rest_target_now)
             sample_weight_2 = sample_weight[row]
             factor_17 = loss * sample_weight_2
@@ -800,7 +797,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_237 = strip + place
-                factor_28 = w_unit[k_4, f_237] * (scale * sum_w_unit_2[k_4, f_237] + (-2.0) * sum_w_unit_3[k_4, f_237] + (-2.0) * sum_w_unit_4[k_4, f_237])
+                factor_28 = w_unit[k_4, f_237] * scale * sum_w_unit_2[k_4, f_237]
                 strips[0, place] = factor_28
             sum_norm_weight_sum, sum_norm_weight_lost = _plus(sum_norm_weight_sum, sum_norm_weight_lost, _block_sum(strips[0], length))
         sum_norm_weight = _completed(sum_norm_weight_sum, sum_norm_weight_lost)
@@ -808,7 +805,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
         factor_29 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
         ratio_value_14 = _ratio(1.0, factor_29)
         for d_187 in range(d):
-            gradient_weight[k_4, d_187] = ratio_value_14 * (scale * sum_w_unit_2[k_4, d_187] + (-2.0) * sum_w_unit_3[k_4, d_187] + (-2.0) * sum_w_unit_4[k_4, d_187] - sum_norm_weight * w_unit[k_4, d_187])
+            gradient_weight[k_4, d_187] = ratio_value_14 * (scale * sum_w_unit_2[k_4, d_187] - sum_norm_weight * w_unit[k_4, d_187])
     return total
 
 

@@ -506,10 +506,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     rest_target = np.empty((block,), f32)
     sum_w_unit_2_left = np.empty((block, c,), embedding.dtype)
     sum_w_unit_2_right = np.empty((block, d,), embedding.dtype)
-    sum_w_unit_2 = np.empty((c, d,), embedding.dtype)
     sum_x_unit_product = np.empty((block, d,), embedding.dtype)
-    sum_w_unit_3 = np.empty((c, d,), f32)
-    sum_w_unit_4 = np.empty((c, d,), f32)
     adjoint_x_unit = np.empty((d,), f32)
     for k_4 in range(c):
         peak_weight_now = f32(-np.inf)
@@ -536,9 +533,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
         for f_5 in range(d):
             W_3 = f32(weight[k_4, f_5])
             w_unit[k_4, f_5] = _quotient(W_3, over_factor_unit, over_factor)
-    sum_w_unit_2[:, :] = f32(0.0)
-    sum_w_unit_3[:, :] = f32(0.0)
-    sum_w_unit_4[:, :] = f32(0.0)
+    gradient_weight[:, :] = f32(0.0)
     total = 0.0
     factor_6 = f32(0.5) * f32(3.141592653589793)
     term_4 = f32(3.141592653589793) - margin
@@ -676,21 +671,22 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             factor_16 = -scale * seed_2 * case * case_2 * ratio_value_9 / (f32(1.0) + rest_target_now)
             over_factor_10_unit, over_factor_10 = _divisor(factor_10)
             over_factor_11_unit, over_factor_11 = _divisor(factor_11)
+            per_scale_unit, per_scale = _inverse(scale)
             over_factor_14_unit, over_factor_14 = _divisor(factor_14)
             for f_5 in range(d):
                 x_unit_3 = f32(x_unit[row, f_5])
                 sum_w_unit_2_right[row, f_5] = factor_9 * x_unit_3
                 W_y_3 = f32(weight[y_2, f_5])
                 ratio_value_7 = _quotient(W_y_3, over_factor_10_unit, over_factor_10)
-                sum_w_unit_3[y_2, f_5] += factor_15 * _quotient(x_unit_3 + ratio_value_7, over_factor_11_unit, over_factor_11)
-                sum_w_unit_4[y_2, f_5] += factor_16 * _quotient(x_unit_3 - ratio_value_7, over_factor_14_unit, over_factor_14)
+                gradient_weight[y_2, f_5] += _quotient((-f32(2.0)) * factor_15 * _quotient(x_unit_3 + ratio_value_7, over_factor_11_unit, over_factor_11), per_scale_unit, per_scale)
+                gradient_weight[y_2, f_5] += _quotient((-f32(2.0)) * factor_16 * _quotient(x_unit_3 - ratio_value_7, over_factor_14_unit, over_factor_14), per_scale_unit, per_scale)
             loss = (max_target_now - factor_12) + _log1p(rest_target_now)
             sample_weight_2 = sample_weight[row]
             factor_17 = loss * sample_weight_2
             total += factor_17
             if wanted:
                 value_out[i] = factor_17
-        _multiply(sum_w_unit_2_left[: stop - start], True, sum_w_unit_2_right[: stop - start], False, sum_w_unit_2, True)
+        _multiply(sum_w_unit_2_left[: stop - start], True, sum_w_unit_2_right[: stop - start], False, gradient_weight, True)
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -754,7 +750,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_237 = strip + place
-                factor_28 = f32(w_unit[k_4, f_237]) * (scale * f32(sum_w_unit_2[k_4, f_237]) + (-f32(2.0)) * sum_w_unit_3[k_4, f_237] + (-f32(2.0)) * sum_w_unit_4[k_4, f_237])
+                factor_28 = f32(w_unit[k_4, f_237]) * scale * gradient_weight[k_4, f_237]
                 strips[0, place] = factor_28
             sum_norm_weight_sum += _block_sum(strips[0], length)
         sum_norm_weight = f32(sum_norm_weight_sum)
@@ -762,7 +758,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
         factor_29 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
         ratio_value_14 = _ratio(f32(1.0), factor_29)
         for d_187 in range(d):
-            gradient_weight[k_4, d_187] = ratio_value_14 * (scale * f32(sum_w_unit_2[k_4, d_187]) + (-f32(2.0)) * sum_w_unit_3[k_4, d_187] + (-f32(2.0)) * sum_w_unit_4[k_4, d_187] - sum_norm_weight * f32(w_unit[k_4, d_187]))
+            gradient_weight[k_4, d_187] = ratio_value_14 * (scale * gradient_weight[k_4, d_187] - sum_norm_weight * f32(w_unit[k_4, d_187]))
     return total
 
 
@@ -1796,7 +1792,6 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     rest_target = np.empty((block,), f32)
     sum_w_unit_2_left = np.empty((block, c,), embedding.dtype)
     sum_w_unit_2_right = np.empty((block, d,), embedding.dtype)
-    sum_w_unit_2 = np.empty((c, d,), embedding.dtype)
     sum_x_unit_product = np.empty((block, d,), embedding.dtype)
     sum_x_unit = np.empty((block, d,), f32)
     sum_w_unit_3 = np.empty((c, d,), f32)
@@ -1861,7 +1856,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             v_W_2 = f32(direction_weight[k_4, f_5])
             w_unit_2 = f32(w_unit[k_4, f_5])
             w_unit_tangent[k_4, f_5] = ratio_value_2 * (v_W_2 - norm_weight_tangent_now * w_unit_2)
-    sum_w_unit_2[:, :] = f32(0.0)
+    product_weight[:, :] = f32(0.0)
     sum_w_unit_3[:, :] = f32(0.0)
     sum_w_unit_4[:, :] = f32(0.0)
     sum_scale_tangent = 0.0
@@ -2084,7 +2079,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 sum_w_unit_3[y_2, f_5] += factor_20 * ratio_value_14
                 ratio_value_16 = _quotient(x_unit_4 - ratio_value_13, over_factor_19_unit, over_factor_19)
                 sum_w_unit_4[y_2, f_5] += factor_21 * ratio_value_16
-        _multiply(sum_w_unit_2_left[: stop - start], True, sum_w_unit_2_right[: stop - start], False, sum_w_unit_2, True)
+        _multiply(sum_w_unit_2_left[: stop - start], True, sum_w_unit_2_right[: stop - start], False, product_weight, True)
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -2373,7 +2368,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             for place in range(length):
                 f_237 = strip + place
                 w_unit_3 = f32(w_unit[k_4, f_237])
-                sum_w_unit_2_2 = f32(sum_w_unit_2[k_4, f_237])
+                sum_w_unit_2_2 = product_weight[k_4, f_237]
                 term_34 = scale * sum_w_unit_2_2 + (-f32(2.0)) * sum_w_unit_3[k_4, f_237] + (-f32(2.0)) * sum_w_unit_4[k_4, f_237]
                 factor_83 = w_unit_3 * term_34
                 strips[0, place] = factor_83
@@ -2393,7 +2388,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         norm_weight_tangent_2 = norm_weight_tangent[k_4]
         factor_89 = -norm_weight_tangent_2 * (ratio_value_42 * ratio_value_42)
         for d_187 in range(d):
-            sum_w_unit_2_3 = f32(sum_w_unit_2[k_4, d_187])
+            sum_w_unit_2_3 = product_weight[k_4, d_187]
             w_unit_4 = f32(w_unit[k_4, d_187])
             product_weight[k_4, d_187] = factor_85 * sum_w_unit_2_tangent[k_4, d_187] + factor_86 * sum_w_unit_2_3 + (-f32(2.0)) * sum_w_unit_3_tangent[k_4, d_187] * ratio_value_42 + (-f32(2.0)) * sum_w_unit_4_tangent[k_4, d_187] * ratio_value_42 + factor_87 * f32(w_unit_tangent[k_4, d_187]) + factor_88 * w_unit_4 + factor_89 * (scale * sum_w_unit_2_3 + (-f32(2.0)) * sum_w_unit_3[k_4, d_187] + (-f32(2.0)) * sum_w_unit_4[k_4, d_187] - sum_norm_weight * w_unit_4)
     parameter_product[0] += sum_scale_2_tangent + sum_scale_3_tangent - sum_scale_tangent

@@ -499,7 +499,6 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     rest_sum_k_unit = np.empty((n,), f32)
     sum_k_unit_2_left = np.empty((block, n,), query.dtype)
     sum_k_unit_2_right = np.empty((block, d,), query.dtype)
-    sum_k_unit_2 = np.empty((n, d,), query.dtype)
     sum_q_unit_product = np.empty((block, d,), query.dtype)
     sum_q_unit = np.empty((d,), f32)
     for i in range(n):
@@ -550,7 +549,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             q_3 = f32(query[i, f_3])
             q_unit_now = _quotient(q_3, over_factor_2_unit, over_factor_2)
             q_unit[i, f_3] = q_unit_now
-    sum_k_unit_2[:, :] = f32(0.0)
+    gradient_key[:, :] = f32(0.0)
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -592,7 +591,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             factor_5 = seed_2 / (f32(1.0) + rest_sum_k_unit_now)
             for f_3 in range(d):
                 sum_k_unit_2_right[row, f_3] = factor_5 * f32(q_unit[i, f_3])
-        _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
+        _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, gradient_key, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -631,13 +630,13 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_46 = strip + place
-                factor_11 = _quotient(f32(k_unit[j_2, f_46]) * (f32(sum_k_unit_2[j_2, f_46]) + factor_10 * f32(q_unit[j_2, f_46])), per_temperature_unit, per_temperature)
+                factor_11 = _quotient(f32(k_unit[j_2, f_46]) * (gradient_key[j_2, f_46] + factor_10 * f32(q_unit[j_2, f_46])), per_temperature_unit, per_temperature)
                 strips[0, place] = factor_11
             sum_norm_key_sum += _block_sum(strips[0], length)
         sum_norm_key = f32(sum_norm_key_sum)
         ratio_value_4 = _ratio(f32(1.0), math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
         for d_10 in range(d):
-            gradient_key[j_2, d_10] = ratio_value_4 * (_quotient(f32(sum_k_unit_2[j_2, d_10]) + factor_10 * f32(q_unit[j_2, d_10]), per_temperature_unit, per_temperature) - sum_norm_key * f32(k_unit[j_2, d_10]))
+            gradient_key[j_2, d_10] = ratio_value_4 * (_quotient(gradient_key[j_2, d_10] + factor_10 * f32(q_unit[j_2, d_10]), per_temperature_unit, per_temperature) - sum_norm_key * f32(k_unit[j_2, d_10]))
     return total
 
 
@@ -1118,7 +1117,6 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     rest_sum_k_unit = np.empty((n,), f32)
     sum_k_unit_2_left = np.empty((block, n,), query.dtype)
     sum_k_unit_2_right = np.empty((block, d,), query.dtype)
-    sum_k_unit_2 = np.empty((n, d,), query.dtype)
     sum_q_unit_product = np.empty((block, d,), query.dtype)
     sum_q_unit = np.empty((block, d,), f32)
     sum_norm_query = np.empty((block,), f32)
@@ -1215,7 +1213,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     sum_temperature_lost = 0.0
     sum_temperature_2 = 0.0
     sum_temperature_2_lost = 0.0
-    sum_k_unit_2[:, :] = f32(0.0)
+    product_key[:, :] = f32(0.0)
     sum_temperature_tangent = 0.0
     sum_temperature_tangent_lost = 0.0
     sum_temperature_2_tangent = 0.0
@@ -1267,7 +1265,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             for f_3 in range(d):
                 q_unit_3 = f32(q_unit[i, f_3])
                 sum_k_unit_2_right[row, f_3] = factor_7 * q_unit_3
-        _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
+        _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, product_key, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -1403,7 +1401,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 f_46 = strip + place
                 k_unit_6 = f32(k_unit[j_2, f_46])
                 q_unit_8 = f32(q_unit[j_2, f_46])
-                term_8 = f32(sum_k_unit_2[j_2, f_46]) + factor_30 * q_unit_8
+                term_8 = product_key[j_2, f_46] + factor_30 * q_unit_8
                 factor_31 = _quotient(k_unit_6 * term_8, per_temperature_unit, per_temperature)
                 strips[0, place] = factor_31
                 term_9 = _quotient(f32(k_unit_tangent[j_2, f_46]) * term_8, per_temperature_unit, per_temperature) + _quotient(k_unit_6 * sum_k_unit_2_tangent[j_2, f_46], per_temperature_unit, per_temperature) + factor_32 * k_unit_6 * q_unit_8 + factor_12 * k_unit_6 * term_8 + factor_33 * k_unit_6 * f32(q_unit_tangent[j_2, f_46])
@@ -1423,7 +1421,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         for d_10 in range(d):
             q_unit_9 = f32(q_unit[j_2, d_10])
             k_unit_7 = f32(k_unit[j_2, d_10])
-            term_10 = f32(sum_k_unit_2[j_2, d_10]) + factor_30 * q_unit_9
+            term_10 = product_key[j_2, d_10] + factor_30 * q_unit_9
             product_key[j_2, d_10] = factor_34 * sum_k_unit_2_tangent[j_2, d_10] + factor_35 * q_unit_9 + factor_36 * f32(k_unit_tangent[j_2, d_10]) + factor_37 * k_unit_7 + factor_38 * (_quotient(term_10, per_temperature_unit, per_temperature) - sum_norm_key * k_unit_7) + factor_39 * term_10 + factor_40 * f32(q_unit_tangent[j_2, d_10])
     parameter_product[0] += sum_temperature_tangent / (temperature * temperature) - sum_temperature_2_tangent / (temperature * temperature) + (-f32(2.0)) * f32(direction_parameters[0]) * (sum_temperature - sum_temperature_2) / (temperature * temperature * temperature)
 

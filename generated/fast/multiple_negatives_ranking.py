@@ -633,7 +633,6 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     sum_a_unit_2_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_2 = np.empty((d,), f32)
     sum_p_unit_right = np.empty((block, d,), anchor.dtype)
-    sum_p_unit = np.empty((n, d,), anchor.dtype)
     for i in range(n):
         sample_weight_now = ((f32(sample_weights[i])) if weighted else f32(1.0))
         sample_weight[i] = sample_weight_now
@@ -683,7 +682,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             p_3 = f32(positive[i, f_3])
             p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
             p_unit[i, f_3] = p_unit_now
-    sum_p_unit[:, :] = f32(0.0)
+    gradient_positive[:, :] = f32(0.0)
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -751,7 +750,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             ratio_value_3 = _ratio(f32(1.0), factor_9)
             for d_9 in range(d):
                 gradient_anchor[i, d_9] = (factor_7 * (sum_a_unit_2[d_9] + factor_6 * f32(p_unit[i, d_9])) - sum_norm_anchor * f32(a_unit[i, d_9])) * ratio_value_3
-        _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+        _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, gradient_positive, True)
     for j_5 in range(n):
         sum_norm_positive_sum = 0.0
         seed_4 = seed[j_5]
@@ -762,13 +761,13 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_39 = strip + place
-                factor_11 = scale * f32(p_unit[j_5, f_39]) * (f32(sum_p_unit[j_5, f_39]) + factor_10 * f32(a_unit[j_5, f_39]))
+                factor_11 = scale * f32(p_unit[j_5, f_39]) * (gradient_positive[j_5, f_39] + factor_10 * f32(a_unit[j_5, f_39]))
                 strips[0, place] = factor_11
             sum_norm_positive_sum += _block_sum(strips[0], length)
         sum_norm_positive = f32(sum_norm_positive_sum)
         ratio_value_4 = _ratio(f32(1.0), math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
         for d_10 in range(d):
-            gradient_positive[j_5, d_10] = (scale * (f32(sum_p_unit[j_5, d_10]) + factor_10 * f32(a_unit[j_5, d_10])) - sum_norm_positive * f32(p_unit[j_5, d_10])) * ratio_value_4
+            gradient_positive[j_5, d_10] = (scale * (gradient_positive[j_5, d_10] + factor_10 * f32(a_unit[j_5, d_10])) - sum_norm_positive * f32(p_unit[j_5, d_10])) * ratio_value_4
     return total
 
 
@@ -1248,7 +1247,6 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     sum_a_unit_2_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_2 = np.empty((block, d,), f32)
     sum_p_unit_right = np.empty((block, d,), anchor.dtype)
-    sum_p_unit = np.empty((n, d,), anchor.dtype)
     sum_norm_anchor = np.empty((block,), f32)
     norm_anchor_tangent = np.empty((n,), f32)
     a_unit_tangent = np.empty((n, d,), anchor.dtype)
@@ -1340,7 +1338,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             p_unit_2 = f32(p_unit[i, f_3])
             p_unit_tangent_now = ratio_value_4 * (v_p_2 - norm_positive_tangent_now * p_unit_2)
             p_unit_tangent[i, f_3] = p_unit_tangent_now
-    sum_p_unit[:, :] = f32(0.0)
+    product_positive[:, :] = f32(0.0)
     sum_scale_tangent = 0.0
     sum_scale_tangent_lost = 0.0
     sum_scale_2_tangent = 0.0
@@ -1407,7 +1405,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 sum_norm_anchor_now_sum += _block_sum(strips[0], length)
             sum_norm_anchor_now = f32(sum_norm_anchor_now_sum)
             sum_norm_anchor[row] = sum_norm_anchor_now
-        _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+        _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, product_positive, True)
         _multiply(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
         _multiply(a_unit_tangent[start:stop], False, p_unit, True, sum_a_unit_tangent_part2[: stop - start], False)
         for i in range(start, stop):
@@ -1512,7 +1510,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 f_39 = strip + place
                 p_unit_6 = f32(p_unit[j_5, f_39])
                 a_unit_8 = f32(a_unit[j_5, f_39])
-                term_8 = f32(sum_p_unit[j_5, f_39]) + factor_27 * a_unit_8
+                term_8 = product_positive[j_5, f_39] + factor_27 * a_unit_8
                 factor_28 = scale * p_unit_6 * term_8
                 strips[0, place] = factor_28
                 term_9 = scale * f32(p_unit_tangent[j_5, f_39]) * term_8 + scale * p_unit_6 * sum_p_unit_tangent[j_5, f_39] + f32(direction_parameters[0]) * p_unit_6 * term_8 + factor_29 * a_unit_8 * p_unit_6 + factor_30 * f32(a_unit_tangent[j_5, f_39]) * p_unit_6
@@ -1531,7 +1529,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         factor_37 = -scale * seed_6 * case_3 * ratio_value_6 / (f32(1.0) + rest_sum_a_unit_5)
         for d_10 in range(d):
             a_unit_9 = f32(a_unit[j_5, d_10])
-            term_10 = f32(sum_p_unit[j_5, d_10]) + factor_27 * a_unit_9
+            term_10 = product_positive[j_5, d_10] + factor_27 * a_unit_9
             p_unit_7 = f32(p_unit[j_5, d_10])
             product_positive[j_5, d_10] = factor_31 * sum_p_unit_tangent[j_5, d_10] + factor_32 * term_10 + factor_33 * a_unit_9 + factor_34 * f32(p_unit_tangent[j_5, d_10]) + factor_35 * p_unit_7 + factor_36 * (scale * term_10 - sum_norm_positive * p_unit_7) + factor_37 * f32(a_unit_tangent[j_5, d_10])
     parameter_product[0] += sum_scale_2_tangent - sum_scale_tangent
@@ -1608,8 +1606,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
     sum_anchor_2_left = np.empty((block, n,), anchor.dtype)
     sum_anchor_2_product = np.empty((block, d,), anchor.dtype)
     sum_positive_right = np.empty((block, d,), anchor.dtype)
-    sum_positive = np.empty((n, d,), anchor.dtype)
-    sum_positive[:, :] = f32(0.0)
+    gradient_positive[:, :] = f32(0.0)
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -1673,7 +1670,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
                 sum_anchor_2 = _quotient(f32(sum_anchor_2_product[row, d_3]), per_term_unit, per_term)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
                 p = f32(positive[i, d_3])
                 gradient_anchor[i, d_3] = factor_5 * (sum_anchor_2 + factor_4 * p)
-        _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
+        _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, gradient_positive, True)
     for i in range(n):
         seed_4 = seed[i]
         rest_sum_anchor_3 = rest_sum_anchor[i]
@@ -1682,7 +1679,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
         factor_6 = -seed_4 * case_2 / (f32(1.0) + rest_sum_anchor_3)
         for d_4 in range(d):
             a_2 = f32(anchor[i, d_4])
-            gradient_positive[i, d_4] = scale * (f32(sum_positive[i, d_4]) + factor_6 * a_2)
+            gradient_positive[i, d_4] = scale * (gradient_positive[i, d_4] + factor_6 * a_2)
     return total
 
 
@@ -1939,7 +1936,6 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     sum_anchor_2_product = np.empty((block, d,), anchor.dtype)
     sum_anchor_2 = np.empty((block, d,), f32)
     sum_positive_right = np.empty((block, d,), anchor.dtype)
-    sum_positive = np.empty((n, d,), anchor.dtype)
     sum_anchor_tangent_part1 = np.empty((block, n,), anchor.dtype)
     sum_anchor_tangent_part2 = np.empty((block, n,), anchor.dtype)
     sum_anchor_tangent = np.empty((n,), f32)
@@ -1949,7 +1945,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     sum_anchor_2_tangent_part1 = np.empty((block, d,), anchor.dtype)
     sum_anchor_2_tangent_part2_product = np.empty((block, d,), anchor.dtype)
     sum_positive_tangent = np.empty((n, d,), f32)
-    sum_positive[:, :] = f32(0.0)
+    product_positive[:, :] = f32(0.0)
     sum_scale_tangent = 0.0
     sum_scale_tangent_lost = 0.0
     sum_scale_2_tangent = 0.0
@@ -2004,7 +2000,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             for d_3 in range(d):
                 sum_anchor_2_now = _quotient(f32(sum_anchor_2_product[row, d_3]), per_term_unit, per_term)
                 sum_anchor_2[row, d_3] = sum_anchor_2_now
-        _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
+        _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, product_positive, True)
         _multiply(anchor[start:stop], False, direction_positive, True, sum_anchor_tangent_part1[: stop - start], False)
         _multiply(direction_anchor[start:stop], False, positive, True, sum_anchor_tangent_part2[: stop - start], False)
         for i in range(start, stop):
@@ -2079,7 +2075,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
         for d_4 in range(d):
             a_3 = f32(anchor[i, d_4])
             v_a_2 = f32(direction_anchor[i, d_4])
-            product_positive[i, d_4] = scale * sum_positive_tangent[i, d_4] + f32(direction_parameters[0]) * (f32(sum_positive[i, d_4]) + factor_10 * a_3) + factor_11 * a_3 + factor_12 * v_a_2
+            product_positive[i, d_4] = scale * sum_positive_tangent[i, d_4] + f32(direction_parameters[0]) * (product_positive[i, d_4] + factor_10 * a_3) + factor_11 * a_3 + factor_12 * v_a_2
     parameter_product[0] += sum_scale_2_tangent - sum_scale_tangent
 
 

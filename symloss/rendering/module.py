@@ -13,6 +13,7 @@ from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.elementary.functions import TEXTS
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition, axes_of
+from symloss.language.domains import Interval
 from symloss.language.nodes import given_flag
 from symloss.lowering.nodes import Kernel
 from symloss.rendering.careful_format import format_closer, format_recipe
@@ -100,6 +101,8 @@ def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format)
         + [f"direction_{a.name}" for a in definition.differentiable]
     )
     scalars = frozenset(a.name for a in definition.parameters if a.kind == "real" and not a.axes) | {"loss_scale"}
+    domains = {a.name: a.domain for a in definition.parameters if a.kind == "real" and not a.axes}
+    positive = frozenset(n for n, d in domains.items() if isinstance(d, Interval) and (d.low, d.low_open) >= (0, True))
     if real is not FLOAT64:
         loads |= {"sample_weights", "direction_parameters"}
         loads |= {a.name for a in definition.parameters if a.kind == "real" and a.axes}
@@ -110,7 +113,7 @@ def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format)
     for kernel in kernels:
         lines, primitives, careful = format_kernel(
             kernel, loads, extents_of(definition), definition.differentiable[0].name, real, scalars,
-            flat=definition.elementwise,
+            flat=definition.elementwise, positive=positive,
         )  # fmt: skip
         used |= primitives
         recipes |= careful

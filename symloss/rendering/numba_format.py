@@ -14,6 +14,7 @@ import sympy
 
 from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.lowering.invariants import with_inverses
+from symloss.lowering.joined import joined
 from symloss.lowering.nodes import (
     ROW,
     Assign,
@@ -44,7 +45,7 @@ from symloss.lowering.nodes import (
     Update,
     When,
 )
-from symloss.lowering.outputs import kept_in_outputs
+from symloss.lowering.outputs import kept_in_outputs, products_in_outputs
 from symloss.rendering.expression_format import NumbaPrinter
 from symloss.rendering.look_format import look_lines
 from symloss.rendering.primitives import interleaving
@@ -79,7 +80,7 @@ CHUNK = 1024
 
 def format_kernel(
     kernel: Kernel, loads: frozenset[str], extents: dict[str, str], like: str, real: Format, scalars: frozenset[str],
-    *, flat: bool = False,
+    *, flat: bool = False, positive: frozenset[str] = frozenset(),
 ) -> tuple[list[str], set[str], set[Recipe]]:  # fmt: skip
     """Return the body of a kernel as source lines, and the primitives and recipes it calls.
 
@@ -99,6 +100,8 @@ def format_kernel(
         Arguments that are numbers.
     flat : bool
         Whether it has no loop but those over elements.
+    positive : frozenset of str
+        Parameters that are above 0.
     """
     if kernel.comparing and real is FLOAT64:  # numbers that say their format take the array's
         plain = replace(kernel, comparing=False)
@@ -107,16 +110,17 @@ def format_kernel(
         return own, used, recipes
     narrow = {node.name for node in kernel.body if isinstance(node, Buffer) and node.dtype == "like"}
     printer = NumbaPrinter(loads | narrow, real, flat=flat)
-    nodes = kernel.body if flat and real is FLOAT64 else with_inverses(kernel.body)  # to the last place there
+    body = joined(kernel.body, positive, alike=real is not FLOAT64)
+    nodes = body if flat and real is FLOAT64 else with_inverses(body)  # to the last place there
     if real is not FLOAT64:  # and neither are the arrays
-        nodes = kept_in_outputs(nodes)
-    body = [line.replace("LIKE", f"{like}.dtype") for line in _lines(nodes, printer, 0)]
-    body = [*block_size(kernel), *body]
+        nodes = products_in_outputs(kept_in_outputs(nodes))
+    lines = [line.replace("LIKE", f"{like}.dtype") for line in _lines(nodes, printer, 0)]
+    lines = [*block_size(kernel), *lines]
     if flat:  # no sign, so that no index could count from the end
         extents = {axis: f"np.uint64({source})" for axis, source in extents.items()}
     if any(isinstance(node, Chunks) for node in kernel.body):
-        body.insert(0, f"block = np.uint64({CHUNK})")
-    text = "\n".join(body)
+        lines.insert(0, f"block = np.uint64({CHUNK})")
+    text = "\n".join(lines)
     head = [f"{axis} = {source}" for axis, source in extents.items() if mentions(text, axis)]
     if "if weighted" in text:
         head.append("weighted = sample_weights.size > 0")
@@ -132,7 +136,7 @@ def format_kernel(
     if "if wanted" in text:
         head.append("wanted = value_out.size > 0")
     tail = [f"return {kernel.returns}"] if kernel.returns else []
-    return head + body + tail, printer.used, printer.recipes
+    return head + lines + tail, printer.used, printer.recipes
 
 
 def block_size(kernel: Kernel) -> list[str]:
