@@ -11,8 +11,10 @@ import pytest
 import sympy
 
 import symloss
+from symloss.language.axes import Axis, Index
+from symloss.lowering.cost import cost
 from symloss.lowering.kernels import _is_float32
-from symloss.lowering.nodes import Assign
+from symloss.lowering.nodes import Assign, Kernel, Loop, Store, When
 from symloss.lowering.scalars import _common_factor
 from symloss.lowering.squares import squares
 from symloss.lowering.unordered import either
@@ -56,6 +58,14 @@ def _focal(z: Any, y: Any, gamma: float) -> Any:
     alpha = np.where(y == 1, 0.25, 0.75).astype(np.longdouble)
     slope = -alpha * (2 * y - 1) * minus**gamma * (minus + gamma * plus * (1 - minus))
     return alpha * minus**gamma * plus, slope
+
+
+def test_of_two_ways_the_first_is_counted() -> None:
+    """A second look, which few elements have, is not."""
+    i = Index("i", Axis("n", "samples"))
+    first, second = (Loop(i, (Store("out", (i,), e),)) for e in (sympy.exp(X) + 1, X * Y * LOST * GAMMA))
+    for nodes, count in (((When("a", (first,), (second,)),), 2), ((When("a", (first,)),), 0), ((first,), 2)):
+        assert cost(Kernel("value", (), nodes, "", "")) == count * i.axis.size
 
 
 @pytest.mark.parametrize("accuracy", ["exact", "fast"])

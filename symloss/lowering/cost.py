@@ -20,6 +20,7 @@ from symloss.lowering.nodes import (
     Strips,
     Total,
     Update,
+    When,
 )
 
 
@@ -35,6 +36,8 @@ def _cost(nodes: tuple[Node, ...]) -> sympy.Expr:
             case Loop() | Strips():
                 total += node.index.axis.size * _cost(node.body)
             case Blocks() | Chunks():
+                total += _cost(node.body)
+            case When() if node.otherwise:  # the first of two ways to the same numbers
                 total += _cost(node.body)
             case Total():
                 total += Size(node.axis)

@@ -61,7 +61,7 @@ def make_entry(request: Request, otherwise: Entry) -> Entry | None:
         code = library.get_pointer_to_function(name)
         llvm.add_symbol(name, code)
     method = _Method(name.encode(), code, _FAST_CALL, None)
-    new = ctypes.PyDLL(None).PyCFunction_NewEx
+    new = ctypes.pythonapi["PyCFunction_NewEx"]  # an object of its own: its types are nobody else's
     new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
     # what it needs as long as it lives hangs on its own object
     keep = (method, library, request, otherwise)

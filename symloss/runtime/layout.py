@@ -41,7 +41,7 @@ def addresses() -> Mapping[str, int] | None:
     capsule = getattr(sys.modules.get("numpy._core._multiarray_umath"), "_ARRAY_API", None)
     if capsule is None:
         return None
-    take = ctypes.pythonapi.PyCapsule_GetPointer
+    take = ctypes.pythonapi["PyCapsule_GetPointer"]
     take.restype, take.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     table = ctypes.cast(take(capsule, None), ctypes.POINTER(ctypes.c_void_p))
     functions = {"PyArray_Empty": table[_EMPTY], "PyArray_Scalar": table[_SCALAR]}
