@@ -68,8 +68,7 @@ def test_of_two_ways_the_first_is_counted() -> None:
         assert cost(Kernel("value", (), nodes, "", "")) == count * i.axis.size
 
 
-@pytest.mark.parametrize("accuracy", ["exact", "fast"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("dtype", "accuracy"), [(np.float32, "exact"), (np.float32, "fast"), (np.float64, "exact")])
 def test_the_exponent_decides_which_loop_runs(dtype: Any, accuracy: str) -> None:
     """Beside 2, and between calls with other exponents, each gets its own numbers."""
     rng = np.random.default_rng(4)
