@@ -59,7 +59,7 @@ class _Cut:
         return Buffer(name, (self.index.axis.name,), blocked=True, dtype=dtype)
 
 
-def by_chunks(nodes: tuple[Node, ...], taken: set[str], squared: frozenset[str] = frozenset()) -> tuple[Node, ...]:
+def by_chunks(nodes: tuple[Node, ...], taken: set[str], squared: frozenset[str]) -> tuple[Node, ...]:
     """Return a kernel's nodes with its loop cut into chunks, or as they are where there is more in the loop.
 
     Parameters

@@ -17,7 +17,7 @@ from symloss.lowering.expressions import rebuilt
 from symloss.lowering.nodes import Assign, Blocks, Buffer, Loop, Multiply, Node, Skip, Store, Strips
 
 _Place: TypeAlias = tuple[str, tuple[sympy.Expr, ...]]
-"""An array, and a row of it."""
+"""An array, and a row of it, or nothing for all of it."""
 
 
 def kept_in_outputs(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
@@ -82,7 +82,7 @@ def products_in_outputs(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
             output = _made_of(buffer, loop) if any(_accessed(loop, buffer.name)) else None
             if output is None or any(mentions(n, output) for n in others) or any(_accessed(others, buffer.name)):
                 continue
-            found = tuple(_renamed(n, buffer.name, output) for n in nodes if n is not buffer)
+            found = tuple(_moved(n, buffer.name, (output, ())) for n in nodes if n is not buffer)
             if not any(mentions(n, buffer.name) for n in found):  # as an operand of a product it would be
                 return products_in_outputs(found)
     return nodes
@@ -102,28 +102,6 @@ def _made_of(buffer: Buffer, loop: Loop) -> str | None:
     elsewhere = [n for n in (*loop.body, *last.body) if n is not last and n is not target]
     written = any(mentions(n, target.array) for n in elsewhere)
     return target.array if rows and own and not written and last.body[-1] is target else None
-
-
-def _renamed(node: Any, name: str, new: str) -> Any:
-    """Return a node that reads, writes and adds to another array; operands of products stay as they are."""
-
-    def other(expression: Any) -> Any:
-        if isinstance(expression, Access) and expression.name == name:
-            return Access(new, *expression.slots)
-        return rebuilt(expression, tuple(map(other, expression.args))) if expression.args else expression
-
-    match node:
-        case Loop() | Strips() | Blocks():
-            return replace(node, body=tuple(_renamed(n, name, new) for n in node.body))
-        case Store():
-            array = new if node.array == name else node.array
-            return replace(node, array=array, expression=other(node.expression))
-        case Assign():
-            return replace(node, expression=other(node.expression))
-        case Multiply() if node.target.name == name and not node.target.part:
-            return replace(node, target=replace(node.target, name=new))
-        case _:
-            return node
 
 
 def _is_plain(node: Any) -> bool:
@@ -161,7 +139,10 @@ def _accessed(node: Any, name: str) -> Iterator[tuple[sympy.Expr, ...]]:
 
 
 def _moved(node: Node, name: str, place: _Place) -> Node:
-    """Return a node that reads and writes entries of a row of a matrix in the place of those of a buffer."""
+    """Return a node that reads and writes entries of an array, or a row of it, in the place of those of a buffer.
+
+    Operands of matrix products stay as they are.
+    """
     array, row = place
 
     def entry(expression: sympy.Basic) -> sympy.Basic:
@@ -170,11 +151,13 @@ def _moved(node: Node, name: str, place: _Place) -> Node:
         return rebuilt(expression, tuple(map(entry, expression.args)))
 
     match node:
-        case Loop() | Strips():
+        case Loop() | Strips() | Blocks():
             return replace(node, body=tuple(_moved(n, name, place) for n in node.body))
         case Store(array=stored) if stored == name:
-            return replace(node, array=array, slots=(*row, *node.slots))
+            return replace(node, array=array, slots=(*row, *node.slots), expression=entry(node.expression))
         case Store() | Assign():
             return replace(node, expression=entry(node.expression))
+        case Multiply() if node.target.name == name and not node.target.part:
+            return replace(node, target=replace(node.target, name=array))
         case _:
             return node
