@@ -61,6 +61,45 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -222,7 +261,7 @@ _CONSTANTS = np.array((
 ))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _raised_decay(x, wide):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
@@ -257,11 +296,11 @@ def _raised_decay(x, wide):
         p = _fma(p, r, 0.16666666666666413)
         p = _fma(p, r, 0.5000000000000011)
         p = _fma(p * r, r, lost) + r + 1.0
-    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    power = _of_bits(_bits_of(shifted) << 52)
     return p * power * 2.938735877055719e-39
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p_unit(x, wide):
     """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
     upper = x > 0.5625
@@ -294,7 +333,7 @@ def _log1p_unit(x, wide):
     return y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_add(x, y):
     """Return the sum of two pairs."""
     s = x[0] + y[0]
@@ -302,20 +341,20 @@ def _loose_add(x, y):
     return s, (x[0] - (s - back)) + (y[0] - back) + (x[1] + y[1])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_multiply(x, y):
     """Return the product of two pairs."""
     p = x[0] * y[0]
     return p, _exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], x[1] * y[0])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_scaled(c: float, x):
     """Return c x, where c is a power of 2 or its negative."""
     return c * x[0], c * x[1]
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_step(c, x, y):
     """Return c + x y, where c is the larger: a step of a polynomial."""
     p = x[0] * y[0]
@@ -323,20 +362,20 @@ def _loose_step(c, x, y):
     return s, (p - (s - c[0])) + (_exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], _exact_fma(x[1], y[0], c[1])))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_divide(x, y):
     """Return the quotient of two pairs."""
     q = x[0] / y[0]
     return q, (_exact_fma(-q, y[0], x[0]) + _exact_fma(-q, y[1], x[1])) / y[0]
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_where(condition: bool, x, y):
     """Return the first pair where the condition holds, else the second."""
     return _choose(condition, x[0], y[0]), _choose(condition, x[1], y[1])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_expm1(x):
     """Return exp(x) - 1 for abs(x) up to log 2, with as many bits where x is small."""
     h = x[0]
@@ -369,7 +408,7 @@ def _loose_expm1(x):
     return _loose_multiply(x, found)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_exp(x):
     """Return exp(x); 0 where it underflows."""
     h = _choose(x[0] < -746.0, -746.0, _choose(x[0] > 710.0, 710.0, x[0]))
@@ -384,32 +423,32 @@ def _loose_exp(x):
     return y[0] * up * last, y[1] * up * last
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_decay(x):
     """Return exp(-|x|)."""
     return _loose_exp(_loose_where(x[0] < 0.0, x, _loose_scaled(-1.0, x)))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_sigmoid(x, e):
     """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
     return _loose_divide(_loose_where(x[0] < 0.0, e, (1.0, 0.0)), _loose_add((1.0, 0.0), e))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_half_tanh(x):
     """Return tanh(x / 2) / 2, which is sigmoid(x) - 1/2, for abs(x) up to 1/2."""
     m = _loose_expm1(x)
     return _loose_divide(m, _loose_add((4.0, 0.0), _loose_scaled(2.0, m)))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_magnitude(x):
     """Return abs(x)."""
     return _loose_where(x[0] < 0.0, _loose_scaled(-1.0, x), x)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _dd_sum(a: float, b: float):
     """Return a + b and what rounding took from it."""
     s = a + b
@@ -417,7 +456,7 @@ def _dd_sum(a: float, b: float):
     return s, (a - (s - back)) + (b - back)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _dd_product(a: float, b: float):
     """Return a b and what rounding took from it; for factors below 1e290."""
     p = a * b
@@ -430,7 +469,7 @@ def _dd_product(a: float, b: float):
     return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _closely(tape, leaves) -> float:
     """Return what the last row of a tape computes from its leaves, in triple-double.
 
@@ -475,7 +514,7 @@ def _closely(tape, leaves) -> float:
     return float(t[result, 0])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -483,13 +522,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -503,25 +542,25 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _magnified(p: float, x: float, raised: float) -> float:
     """Return 2**64 p, which is `raised` where p is too small to have all its bits: p tends to exp(x)."""
     return raised if x < -690.0 else p * 18446744073709551616.0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _cancels(value: float, size: float, near: float) -> bool:
     """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
     return (abs(value) < near * size) & (size <= 1e290)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _closer_23f83d(label_smoothing, target, logit, pos_weight):
     """Return a sum with some more digits, without a branch."""
     t1 = _loose_scaled(0.5, (label_smoothing, 0.0))
@@ -672,7 +711,7 @@ _TAPE_23F83D = np.array((
 ))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _careful_23f83d(value, size, near, label_smoothing, target, logit, pos_weight):
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
@@ -688,7 +727,7 @@ def _careful_23f83d(value, size, near, label_smoothing, target, logit, pos_weigh
     return _closely(_TAPE_23F83D, leaves)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _closer_bb6be1(target, logit, pos_weight):
     """Return a sum with some more digits, without a branch."""
     t1 = _loose_add((-0.5, 0.0), (target, 0.0))
@@ -797,7 +836,7 @@ _TAPE_BB6BE1 = np.array((
 ))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _careful_bb6be1(value, size, near, target, logit, pos_weight):
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
@@ -817,14 +856,14 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
     n = np.uint64(logit.shape[0])
     wide = _wide(logit)
     block = np.uint64(1024)
-    total_block = np.empty((block,))
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
+    total_block = _scratch(np.float64)
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
     total = 0.0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -865,14 +904,14 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    raised_decay_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -902,10 +941,10 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -936,17 +975,17 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    total_block = np.empty((block,))
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    total_block = _scratch(np.float64)
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     total = 0.0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -988,10 +1027,10 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1026,11 +1065,11 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
     n = np.uint64(logit.shape[0])
     wide = _wide(logit)
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,))
+    raised_decay_value_block = _scratch(np.float64)
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1060,14 +1099,14 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    raised_decay_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1099,10 +1138,10 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1131,11 +1170,11 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
     n = np.uint64(logit.shape[0])
     wide = _wide(logit)
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,))
+    raised_decay_value_block = _scratch(np.float64)
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1164,10 +1203,10 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
     n = np.uint64(logit.shape[0])
     wide = _wide(logit)
     block = np.uint64(1024)
-    sum_label_smoothing_block = np.empty((block,))
-    sum_pos_weight_block = np.empty((block,))
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
+    sum_label_smoothing_block = _scratch(np.float64)
+    sum_pos_weight_block = _scratch(np.float64)
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
     sum_label_smoothing = 0.0
     sum_label_smoothing_lost = 0.0
     sum_pos_weight = 0.0
@@ -1175,7 +1214,7 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
     factor_2 = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1219,13 +1258,13 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    sum_label_smoothing_tangent_block = np.empty((block,))
-    sum_pos_weight_tangent_block = np.empty((block,))
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    sum_label_smoothing_tangent_block = _scratch(np.float64)
+    sum_pos_weight_tangent_block = _scratch(np.float64)
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     sum_label_smoothing_tangent = 0.0
     sum_label_smoothing_tangent_lost = 0.0
     sum_pos_weight_tangent = 0.0
@@ -1233,7 +1272,7 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     factor_3 = 0.5 * label_smoothing
     term_3 = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1277,10 +1316,10 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start

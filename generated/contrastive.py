@@ -55,6 +55,26 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
 @intrinsic
 def _wide(typing_context, array):
     """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
@@ -108,12 +128,12 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -121,13 +141,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -141,25 +161,25 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _step(x: float) -> float:
     """1 where x > 0, else 0; NaN stays NaN."""
     return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else math.nan
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -167,14 +187,14 @@ def _inverse(b: float):
     return unit, 1.0 / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _divisor(b: float):
     """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
     unit, inverse = _inverse(b)
     return unit, 0.0 if b == 0.0 else inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
@@ -188,7 +208,7 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wide = _wide(first)
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -196,7 +216,7 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
         squares_second_sum = 0.0
         squares_second_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a = np.float64(first[i, f_1])
@@ -213,7 +233,7 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
         scaled_second_lost = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
@@ -241,7 +261,7 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
     weighted = sample_weights.size > 0
     wide = _wide(first)
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -250,7 +270,7 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
         squares_second_sum = 0.0
         squares_second_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a = np.float64(first[i, f_1])
@@ -267,7 +287,7 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
         scaled_second_lost = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
@@ -307,7 +327,7 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(first)
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -322,7 +342,7 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
         scaled_second_lost = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
@@ -366,7 +386,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(first)
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -381,7 +401,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
         scaled_second_lost = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
@@ -398,7 +418,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
         factor = power * positive_part_value
         over_factor_unit, over_factor = _divisor(factor)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_13 = strip + place
                 v_a = np.float64(direction_first[i, f_13])
@@ -439,7 +459,7 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(first)
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_margin_sensitivity = 0.0
@@ -458,7 +478,7 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
         scaled_second_lost = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
@@ -488,7 +508,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(first)
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     sum_margin_tangent = 0.0
     sum_margin_tangent_lost = 0.0
     for i in range(n):
@@ -505,7 +525,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
         scaled_second_lost = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
@@ -522,7 +542,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
         factor = power * positive_part_value
         over_factor_unit, over_factor = _divisor(factor)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_13 = strip + place
                 v_a = np.float64(direction_first[i, f_13])

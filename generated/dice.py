@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -112,6 +112,26 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -147,7 +167,7 @@ def _sum_of_16(typing_context, block, start):
     return block.dtype(block, start), _sum_of(16)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -155,13 +175,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -175,7 +195,7 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
@@ -188,7 +208,7 @@ def value(probability, target, smooth, sample_weights, value_out):
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -197,7 +217,7 @@ def value(probability, target, smooth, sample_weights, value_out):
         lack_probability_sum = 0.0
         lack_probability_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_2 = strip + place
                 p = np.float64(probability[i, q_2])
@@ -226,7 +246,7 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -238,7 +258,7 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
         lack_probability_sum = 0.0
         lack_probability_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
@@ -275,7 +295,7 @@ def gradient_and_hessian(probability, target, smooth, sample_weights, loss_scale
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -284,7 +304,7 @@ def gradient_and_hessian(probability, target, smooth, sample_weights, loss_scale
         sum_probability_2_sum = 0.0
         sum_probability_2_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
@@ -315,7 +335,7 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((4, 512,))
+    strips = _strips(4, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -328,7 +348,7 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
         sum_probability_2_tangent_sum = 0.0
         sum_probability_2_tangent_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
@@ -365,7 +385,7 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     sum_smooth = 0.0
     sum_smooth_lost = 0.0
     sum_smooth_sensitivity = 0.0
@@ -378,7 +398,7 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
         sum_probability_2_sum = 0.0
         sum_probability_2_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
@@ -410,7 +430,7 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((4, 512,))
+    strips = _strips(4, np.float64)
     sum_smooth_tangent = 0.0
     sum_smooth_tangent_lost = 0.0
     for i in range(n):
@@ -425,7 +445,7 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
         sum_probability_2_tangent_sum = 0.0
         sum_probability_2_tangent_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
@@ -470,7 +490,7 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -481,7 +501,7 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
         lack_probability_sum = 0.0
         lack_probability_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_2 = strip + place
                 p = np.float64(probability[i, q_2])
@@ -515,7 +535,7 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((4, 512,))
+    strips = _strips(4, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -529,7 +549,7 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
         lack_probability_sum = 0.0
         lack_probability_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
@@ -572,7 +592,7 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -583,7 +603,7 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
         sum_target_sum = 0.0
         sum_target_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
@@ -619,7 +639,7 @@ def hessian_product_squared_true(probability, target, smooth, sample_weights, lo
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((5, 512,))
+    strips = _strips(5, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -634,7 +654,7 @@ def hessian_product_squared_true(probability, target, smooth, sample_weights, lo
         sum_probability_2_tangent_sum = 0.0
         sum_probability_2_tangent_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
@@ -680,7 +700,7 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     sum_smooth = 0.0
     sum_smooth_lost = 0.0
     sum_smooth_sensitivity = 0.0
@@ -695,7 +715,7 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
         sum_target_sum = 0.0
         sum_target_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
@@ -731,7 +751,7 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((5, 512,))
+    strips = _strips(5, np.float64)
     sum_smooth_tangent = 0.0
     sum_smooth_tangent_lost = 0.0
     for i in range(n):
@@ -748,7 +768,7 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
         sum_probability_2_tangent_sum = 0.0
         sum_probability_2_tangent_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])

@@ -65,6 +65,45 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -226,7 +265,7 @@ _CONSTANTS = np.array((
 ))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp(x, wide):
     """Return exp(x)."""
     x = 710.0 if x > 710.0 else x
@@ -261,11 +300,11 @@ def _exp(x, wide):
         p = _fma(p, r, 0.16666666666666413)
         p = _fma(p, r, 0.5000000000000011)
         p = _fma(p * r, r, lost) + r + 1.0
-    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    power = _of_bits(_bits_of(shifted) << 52)
     return p * power * (2.938735877055719e-39 if x < 0.0 else 3.402823669209385e+38)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _raised_decay(x, wide):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
@@ -300,11 +339,11 @@ def _raised_decay(x, wide):
         p = _fma(p, r, 0.16666666666666413)
         p = _fma(p, r, 0.5000000000000011)
         p = _fma(p * r, r, lost) + r + 1.0
-    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    power = _of_bits(_bits_of(shifted) << 52)
     return p * power * 2.938735877055719e-39
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p_unit(x, wide):
     """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
     upper = x > 0.5625
@@ -337,7 +376,7 @@ def _log1p_unit(x, wide):
     return y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_add(x, y):
     """Return the sum of two pairs."""
     s = x[0] + y[0]
@@ -345,20 +384,20 @@ def _loose_add(x, y):
     return s, (x[0] - (s - back)) + (y[0] - back) + (x[1] + y[1])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_multiply(x, y):
     """Return the product of two pairs."""
     p = x[0] * y[0]
     return p, _exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], x[1] * y[0])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_scaled(c: float, x):
     """Return c x, where c is a power of 2 or its negative."""
     return c * x[0], c * x[1]
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_step(c, x, y):
     """Return c + x y, where c is the larger: a step of a polynomial."""
     p = x[0] * y[0]
@@ -366,20 +405,20 @@ def _loose_step(c, x, y):
     return s, (p - (s - c[0])) + (_exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], _exact_fma(x[1], y[0], c[1])))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_divide(x, y):
     """Return the quotient of two pairs."""
     q = x[0] / y[0]
     return q, (_exact_fma(-q, y[0], x[0]) + _exact_fma(-q, y[1], x[1])) / y[0]
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_where(condition: bool, x, y):
     """Return the first pair where the condition holds, else the second."""
     return _choose(condition, x[0], y[0]), _choose(condition, x[1], y[1])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_expm1(x):
     """Return exp(x) - 1 for abs(x) up to log 2, with as many bits where x is small."""
     h = x[0]
@@ -412,7 +451,7 @@ def _loose_expm1(x):
     return _loose_multiply(x, found)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_exp(x):
     """Return exp(x); 0 where it underflows."""
     h = _choose(x[0] < -746.0, -746.0, _choose(x[0] > 710.0, 710.0, x[0]))
@@ -427,7 +466,7 @@ def _loose_exp(x):
     return y[0] * up * last, y[1] * up * last
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_log1p(x):
     """Return log(1 + x) for x in [0, 1], with as many bits where x is small."""
     y = _log1p_unit(x[0], 0)
@@ -435,31 +474,31 @@ def _loose_log1p(x):
     return y, ((x[0] - m[0]) + (x[1] - m[1])) / (1.0 + x[0])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_decay(x):
     """Return exp(-|x|)."""
     return _loose_exp(_loose_where(x[0] < 0.0, x, _loose_scaled(-1.0, x)))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_sigmoid(x, e):
     """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
     return _loose_divide(_loose_where(x[0] < 0.0, e, (1.0, 0.0)), _loose_add((1.0, 0.0), e))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_softplus(x, e):
     """Return log(1 + exp(x)), from e = exp(-|x|)."""
     return _loose_add(_loose_positive_part(x), _loose_log1p(e))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_positive_part(x):
     """Return max(0, x)."""
     return _loose_where(x[0] > 0.0, x, (0.0, 0.0))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _dd_sum(a: float, b: float):
     """Return a + b and what rounding took from it."""
     s = a + b
@@ -467,7 +506,7 @@ def _dd_sum(a: float, b: float):
     return s, (a - (s - back)) + (b - back)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _dd_product(a: float, b: float):
     """Return a b and what rounding took from it; for factors below 1e290."""
     p = a * b
@@ -480,7 +519,7 @@ def _dd_product(a: float, b: float):
     return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _closely(tape, leaves) -> float:
     """Return what the last row of a tape computes from its leaves, in triple-double.
 
@@ -525,7 +564,7 @@ def _closely(tape, leaves) -> float:
     return float(t[result, 0])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -533,13 +572,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -553,18 +592,18 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _sigmoid_power(x: float, lost: float, exponent: float, wide) -> float:
     """Return sigmoid(x) to a power as an exponential; `lost` is log(1 + exp(-|x|)), the product x exponent is exact."""
     if wide is None:  # float32 does not see what rounding takes
         e = _exp(((x if x < 0.0 else 0.0) - lost) * exponent, wide)
-        return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
+        return 1.7976931348623157e308 if (exponent < 0.0) & (e > 1.7976931348623157e308) else e
     p, rest = _dd_product(x if x < 0.0 else 0.0, exponent)
     q = exponent * lost
     total = p - q
@@ -572,22 +611,22 @@ def _sigmoid_power(x: float, lost: float, exponent: float, wide) -> float:
     rest += (p - (total - back)) - (q + back)
     e = _exp(total, wide)
     e = e + e * rest if (e > 0.0) & (e <= 1.7976931348623157e308) else e
-    return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
+    return 1.7976931348623157e308 if (exponent < 0.0) & (e > 1.7976931348623157e308) else e
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _magnified(p: float, x: float, raised: float) -> float:
     """Return 2**64 p, which is `raised` where p is too small to have all its bits: p tends to exp(x)."""
     return raised if x < -690.0 else p * 18446744073709551616.0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _cancels(value: float, size: float, near: float) -> bool:
     """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
     return (abs(value) < near * size) & (size <= 1e290)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _closer_733a24(target, logit, gamma):
     """Return a sum with some more digits, without a branch."""
     t1 = _loose_scaled(2.0, (target, 0.0))
@@ -691,7 +730,7 @@ _TAPE_733A24 = np.array((
 ))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _careful_733a24(value, size, near, target, logit, gamma):
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
@@ -703,7 +742,7 @@ def _careful_733a24(value, size, near, target, logit, gamma):
     return _closely(_TAPE_733A24, leaves)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _closer_d2fc49(gamma, target, logit):
     """Return a sum with some more digits, without a branch."""
     t1 = _loose_scaled(2.0, (target, 0.0))
@@ -796,7 +835,7 @@ _TAPE_D2FC49 = np.array((
 ))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _careful_d2fc49(value, size, near, gamma, target, logit):
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
@@ -814,14 +853,14 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
     n = np.uint64(logit.shape[0])
     wide = _wide(logit)
     block = np.uint64(1024)
-    total_block = np.empty((block,))
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
+    total_block = _scratch(np.float64)
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
     total = 0.0
     term_2 = 1.0 - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -884,12 +923,12 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
     n = np.uint64(logit.shape[0])
     wide = _wide(logit)
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
     term_2 = 1.0 - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -954,14 +993,14 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
     n = np.uint64(logit.shape[0])
     wide = _wide(logit)
     block = np.uint64(1024)
-    total_block = np.empty((block,))
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
+    total_block = _scratch(np.float64)
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
     total = 0.0
     term_2 = 1.0 - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1037,15 +1076,15 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     term = 1.0 - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -1111,10 +1150,10 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1155,15 +1194,15 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     term_2 = 1.0 - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -1231,10 +1270,10 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1276,15 +1315,15 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     term_2 = 1.0 - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1351,10 +1390,10 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1394,12 +1433,12 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
     n = np.uint64(logit.shape[0])
     wide = _wide(logit)
     block = np.uint64(1024)
-    sum_alpha_block = np.empty((block,))
-    sum_gamma_block = np.empty((block,))
-    sum_gamma_sensitivity_block = np.empty((block,))
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
+    sum_alpha_block = _scratch(np.float64)
+    sum_gamma_block = _scratch(np.float64)
+    sum_gamma_sensitivity_block = _scratch(np.float64)
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
     sum_alpha = 0.0
     sum_alpha_lost = 0.0
     sum_gamma = 0.0
@@ -1408,7 +1447,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
     sum_gamma_sensitivity_lost = 0.0
     term_2 = 1.0 - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1484,24 +1523,24 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    sum_alpha_tangent_block = np.empty((block,))
-    sum_gamma_tangent_block = np.empty((block,))
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
-    doubt_block_2 = np.empty((block,), np.int64)
-    plain_sum_2_block = np.empty((block,))
-    size_2_block = np.empty((block,))
+    sum_alpha_tangent_block = _scratch(np.float64)
+    sum_gamma_tangent_block = _scratch(np.float64)
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
+    doubt_block_2 = _scratch(np.int64)
+    plain_sum_2_block = _scratch(np.float64)
+    size_2_block = _scratch(np.float64)
     sum_alpha_tangent = 0.0
     sum_alpha_tangent_lost = 0.0
     sum_gamma_tangent = 0.0
     sum_gamma_tangent_lost = 0.0
     term_3 = 1.0 - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -1584,10 +1623,10 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             doubtful += doubt_block_2[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start

@@ -60,6 +60,65 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -125,12 +184,12 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _raised_decay(x, wide):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
@@ -165,11 +224,11 @@ def _raised_decay(x, wide):
         p = _fma(p, r, 0.16666666666666413)
         p = _fma(p, r, 0.5000000000000011)
         p = _fma(p * r, r, lost) + r + 1.0
-    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    power = _of_bits(_bits_of(shifted) << 52)
     return p * power * 2.938735877055719e-39
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -177,13 +236,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -197,19 +256,19 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -217,20 +276,20 @@ def _inverse(b: float):
     return unit, 1.0 / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _divisor(b: float):
     """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
     unit, inverse = _inverse(b)
     return unit, 0.0 if b == 0.0 else inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -241,11 +300,13 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
         if not add:
             out[:] = 0.0
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, 1.0 if add else 0.0, out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = 1.0, 1.0 if add else 0.0
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
@@ -259,7 +320,7 @@ def value(embedding, w, b, sample_weights, value_out):
     wide = _wide(embedding)
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     sample_weight = np.empty((s, u,))
     e = np.empty((s, u, d,))
     sum_embedding = np.empty((d,))
@@ -285,7 +346,7 @@ def value(embedding, w, b, sample_weights, value_out):
             scaled_embedding_lost = 0.0
             over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = np.float64(embedding[j, i, f_207])
@@ -315,7 +376,7 @@ def value(embedding, w, b, sample_weights, value_out):
             scaled_sum_embedding_lost = 0.0
             over_peak_sum_embedding_unit, over_peak_sum_embedding = _divisor(peak_sum_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_208 = strip + place
                     ratio_value_2 = _quotient(_quotient(sum_embedding[f_208], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
@@ -328,7 +389,7 @@ def value(embedding, w, b, sample_weights, value_out):
             factor_2 = math.sqrt(scaled_sum_embedding) * _positive_part(peak_sum_embedding)
             over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_1 = strip + place
                     factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
@@ -348,7 +409,7 @@ def value(embedding, w, b, sample_weights, value_out):
         scaled_c_lost = 0.0
         over_peak_c_unit, over_peak_c = _divisor(peak_c)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_209 = strip + place
                 ratio_value_3 = _quotient(c[f_209], over_peak_c_unit, over_peak_c)
@@ -367,7 +428,7 @@ def value(embedding, w, b, sample_weights, value_out):
     factor_5 = decay_3 / (1.0 + decay_3)
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[: stop - start].reshape(((stop - start) * u, s)), False)
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -406,7 +467,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     wide = _wide(embedding)
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     sample_weight = np.empty((s, u,))
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
@@ -458,7 +519,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             scaled_embedding_now_lost = 0.0
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = np.float64(embedding[j, i, f_207])
@@ -490,7 +551,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             scaled_sum_embedding_now_lost = 0.0
             over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_208 = strip + place
                     ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
@@ -504,7 +565,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
             over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_1 = strip + place
                     factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
@@ -540,7 +601,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         scaled_c_now_lost = 0.0
         over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_209 = strip + place
                 ratio_value_5 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
@@ -567,7 +628,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     term_4 = 1.0 + decay_3
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             for i in range(u):
                 largest_now = -np.inf
@@ -605,7 +666,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 per_u_unit, per_u = _inverse(u)
                 over_factor_14_unit, over_factor_14 = _divisor(factor_14)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         d_24 = strip + place
                         e_3 = e[j, i, d_24]
@@ -663,7 +724,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         sum_norm_c_sum = 0.0
         sum_norm_c_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_63 = strip + place
                 factor_23 = c_unit[k_10, f_63] * sum_c_unit_2[k_10, f_63]
@@ -722,7 +783,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     weighted = sample_weights.size > 0
     wide = _wide(embedding)
     block = max(1, min(512, s))
-    strips = np.empty((5, 512,))
+    strips = _strips(5, np.float64)
     sum_embedding_3_sensitivity_2_own_right = np.empty((u, u,))
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
@@ -821,7 +882,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 scaled_embedding_now_lost = 0.0
                 over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         f_207 = strip + place
                         x_2 = np.float64(embedding[j, i, f_207])
@@ -853,7 +914,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 scaled_sum_embedding_now_lost = 0.0
                 over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         f_208 = strip + place
                         ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
@@ -867,7 +928,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
                 over_factor_2_unit, over_factor_2 = _divisor(factor_2)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         f_1 = strip + place
                         factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
@@ -932,7 +993,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             scaled_c_now_lost = 0.0
             over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_209 = strip + place
                     ratio_value_6 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
@@ -960,7 +1021,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_101, d_24]
                         if i != i_101:
                             sum_embedding_3_sensitivity_own[j, i, d_24] += sum_embedding_3_sensitivity_own_term[i_101, d_24]
-        _multiply(sum_embedding_3_sensitivity_2_own_term[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_3_sensitivity_2_own[start:stop], False)
+        _multiply(sum_embedding_3_sensitivity_2_own_term[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_3_sensitivity_2_own[start:stop], np.bool_(False))
     sum_b = _completed(sum_b, sum_b_lost)
     sum_w = _completed(sum_w, sum_w_lost)
     sum_w_sensitivity = _completed(sum_w_sensitivity, sum_w_sensitivity_lost)
@@ -972,7 +1033,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     factor_39 = -w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -1040,7 +1101,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 per_u_unit, per_u = _inverse(u)
                 over_factor_35_unit, over_factor_35 = _divisor(factor_35)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         d_24 = strip + place
                         e_3 = e[j, i, d_24]
@@ -1118,7 +1179,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             sum_norm_c_sensitivity_3_own[j, i, d_24] += sum_norm_c_sensitivity_3_own_term[i_106, d_24]
                         if (i != i_106 and arglargest[j, i_106] >= 0):
                             sum_embedding_4_sensitivity_own[j, i, d_24] += sum_embedding_4_sensitivity_own_term[i_106, d_24]
-        _multiply(sum_embedding_4_sensitivity_2_own_left[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_4_sensitivity_2_own[start:stop], False)
+        _multiply(sum_embedding_4_sensitivity_2_own_left[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_4_sensitivity_2_own[start:stop], np.bool_(False))
     sum_w_2 = 0.0
     sum_w_2_lost = 0.0
     sum_b_2 = 0.0
@@ -1184,7 +1245,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             sum_norm_c_now_sum = 0.0
             sum_norm_c_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_63 = strip + place
                     factor_62 = c_unit[k_10, f_63] * sum_c_unit_2[k_10, f_63]
@@ -1238,7 +1299,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     factor_74 = factor_73 * e_6
                     factor_77 = factor_76 * ratio_value_14
                     gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_71 * (case_5 * _quotient(_quotient(sum_embedding_2[arglargest_3, d_24], per_u_unit, per_u), over_factor_68_unit, over_factor_68) + case_6 * ratio_value_14) + factor_74 + factor_75 * e_6 + factor_77) if arglargest_3 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_74 + factor_77) if arglargest_3 < 0.0 else np.nan)
-        _multiply(c_unit[start:stop], False, largest_slope.reshape((s * u, d)), True, sum_norm_c_sensitivity[start:stop].reshape(((stop - start), s * u)), False)
+        _multiply(c_unit[start:stop], np.bool_(False), largest_slope.reshape((s * u, d)), np.bool_(True), sum_norm_c_sensitivity[start:stop].reshape(((stop - start), s * u)), np.bool_(False))
     sum_norm_c_sensitivity_2_own[:, :] = 0.0
     for i_164 in range(u):
         for j_165 in range(s):
@@ -1337,7 +1398,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     weighted = sample_weights.size > 0
     wide = _wide(embedding)
     block = max(1, min(max(1, 512 // max(1, u)), s))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
     scaled_embedding = np.empty((s, u,))
@@ -1415,7 +1476,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             scaled_embedding_now_lost = 0.0
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = np.float64(embedding[j, i, f_207])
@@ -1430,7 +1491,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             over_factor_unit, over_factor = _divisor(factor)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_4 = strip + place
                     x_3 = np.float64(embedding[j, i, f_4])
@@ -1466,7 +1527,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             scaled_sum_embedding_now_lost = 0.0
             over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_208 = strip + place
                     ratio_value_3 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
@@ -1482,7 +1543,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_3 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
             over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_1 = strip + place
                     ratio_value_4 = _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
@@ -1502,7 +1563,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_6 = ratio_value_6 / term
             factor_7 = -norm_sum_embedding_tangent_now * ratio_value_6 / term
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_189 = strip + place
                     ratio_value_5 = _quotient(_quotient(sum_embedding[j, i, f_189], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
@@ -1557,7 +1618,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         scaled_c_now_lost = 0.0
         over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_209 = strip + place
                 ratio_value_8 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
@@ -1571,7 +1632,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         factor_25 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
         over_factor_25_unit, over_factor_25 = _divisor(factor_25)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_11 = strip + place
                 c_unit_now = _quotient(c[f_11], over_factor_25_unit, over_factor_25)
@@ -1604,7 +1665,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     factor_52 = w_2 / u
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             for i in range(u):
                 largest_now = -np.inf
@@ -1643,7 +1704,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 per_term_unit, per_term = _inverse(term)
                 over_factor_29_unit, over_factor_29 = _divisor(factor_29)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         f_113 = strip + place
                         factor_33 = factor_32 * e[j, i, f_113] * (case_3 * _quotient(_quotient(sum_embedding_2[arglargest_now, f_113], per_u_unit, per_u), over_factor_28_unit, over_factor_28) + case_4 * _quotient(_quotient(sum_embedding[j, i, f_113], per_term_unit, per_term), over_factor_29_unit, over_factor_29))
@@ -1651,8 +1712,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
-        _multiply(e_tangent[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s)), False)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit_tangent, True, sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s)), False)
+        _multiply(e_tangent[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False))
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit_tangent, np.bool_(True), sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -1702,7 +1763,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 per_u_unit, per_u = _inverse(u)
                 over_factor_47_unit, over_factor_47 = _divisor(factor_47)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         d_24 = strip + place
                         e_4 = e[j, i, d_24]
@@ -1777,7 +1838,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         ratio_value_12 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         factor_65 = factor_52 * ratio_value_12
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_63 = strip + place
                 c_unit_3 = c_unit[k_10, f_63]

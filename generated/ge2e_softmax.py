@@ -60,6 +60,65 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -125,9 +184,41 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
+
+
+@intrinsic
+def _largest_of_128(typing_context, row, start):
+    """Return the largest of 128 numbers of a row without gaps, NaN where one is NaN."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        number = context.get_value_type(signature.return_type)
+
+        def larger(a, b):
+            name = f"llvm.maximum.v{a.type.count}{number.intrinsic_name}"
+            signature = cgutils.ir.FunctionType(a.type, [a.type] * 2)
+            function = cgutils.get_or_insert_function(builder.module, signature, name)
+            return builder.call(function, (a, b), fastmath=("nsz",))
+
+        kind = cgutils.ir.VectorType(number, 16)
+        parts = []
+        for k in range(0, 128, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [larger(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = larger(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+
+    return row.dtype(row, start), build
 
 
 @intrinsic(prefer_literal=True)
@@ -153,7 +244,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_down(x, wide):
     """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
@@ -187,21 +278,21 @@ def _exp_down(x, wide):
         p = _fma(p, r, 0.16666666666666413)
         p = _fma(p, r, 0.5000000000000011)
         p = _fma(p * r, r, lost) + r + 1.0
-    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    power = _of_bits(_bits_of(shifted) << 52)
     return p * power * 2.938735877055719e-39
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p(x):
     """Return log(1 + x) for x from -1 up."""
     u = x + 1.0
     lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
     small = u < 2.2250738585072014e-308
     scaled = u * 1.8014398509481984e+16 if small else u
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -219,7 +310,7 @@ def _log1p(x):
     return np.float64(-math.inf) if u == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -227,13 +318,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -247,49 +338,55 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most: float = row.dtype.type(-math.inf)
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _first_largest(row, count: int):
+    """Return the largest of the first numbers of a row and the first place of it; NaN and 0 where one is NaN."""
+    most: float = row.dtype.type(-math.inf)
+    whole = count - 128
+    if whole < 0:
+        for k in range(count):
+            most = _larger(most, row[k])
+        return most, _place_of(most, row, count)
+    place = np.uint64(0)
+    for start in range(0, count, 128):
+        from_here = np.uint64(start if start < whole else whole)  # of the last 128 some are known: a tie comes too late
+        here = _largest_of_128(row, from_here)
+        if here > most or here != here:
+            most, place = here, from_here
+    after = np.int32(128)
+    for k in range(np.uint64(128)):
+        after = min(after, np.int32(k) if row[place + k] == most else np.int32(128))
+    return most, np.int64(place) + after if after < 128 else 0
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_difference(a: float, b: float, wide) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
     return _exp_down(a - b, wide)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -297,20 +394,20 @@ def _inverse(b: float):
     return unit, 1.0 / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _divisor(b: float):
     """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
     unit, inverse = _inverse(b)
     return unit, 0.0 if b == 0.0 else inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -321,11 +418,13 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
         if not add:
             out[:] = 0.0
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, 1.0 if add else 0.0, out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = 1.0, 1.0 if add else 0.0
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
@@ -340,7 +439,7 @@ def value(embedding, w, b, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s,))
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     sample_weight = np.empty((s, u,))
     e = np.empty((s, u, d,))
     sum_embedding = np.empty((d,))
@@ -366,7 +465,7 @@ def value(embedding, w, b, sample_weights, value_out):
             scaled_embedding_lost = 0.0
             over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = np.float64(embedding[j, i, f_209])
@@ -396,7 +495,7 @@ def value(embedding, w, b, sample_weights, value_out):
             scaled_sum_embedding_lost = 0.0
             over_peak_sum_embedding_unit, over_peak_sum_embedding = _divisor(peak_sum_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_210 = strip + place
                     ratio_value_2 = _quotient(_quotient(sum_embedding[f_210], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
@@ -409,7 +508,7 @@ def value(embedding, w, b, sample_weights, value_out):
             factor_2 = math.sqrt(scaled_sum_embedding) * _positive_part(peak_sum_embedding)
             over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_1 = strip + place
                     factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
@@ -429,7 +528,7 @@ def value(embedding, w, b, sample_weights, value_out):
         scaled_c_lost = 0.0
         over_peak_c_unit, over_peak_c = _divisor(peak_c)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_211 = strip + place
                 ratio_value_3 = _quotient(c[f_211], over_peak_c_unit, over_peak_c)
@@ -446,7 +545,7 @@ def value(embedding, w, b, sample_weights, value_out):
     w_2 = np.float64(w[()])
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[: stop - start].reshape(((stop - start) * u, s)), False)
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -454,12 +553,11 @@ def value(embedding, w, b, sample_weights, value_out):
                 for k_23 in range(s):
                     term_2 = b_2 + w_2 * ((sum_e_2) if j == k_23 else sum_c_unit[row, i, k_23])
                     max_w_row[k_23] = term_2
-                max_w = _largest(max_w_row, s)
-                argmax_w = _place_of(max_w, max_w_row, s)
+                max_w, argmax_w = _first_largest(max_w_row, s)
                 rest_w_sum = 0.0
                 rest_w_lost = 0.0
                 for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(s) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(s) else np.uint64(s) - strip
                     for place in range(length):
                         k_212 = strip + place
                         exp_w = _exp_difference(b_2 + w_2 * ((sum_e_2) if j == k_212 else sum_c_unit[row, i, k_212]), max_w, wide)  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_212)), (sum_c_unit, True)), max_w)
@@ -489,7 +587,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s,))
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     sample_weight = np.empty((s, u,))
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
@@ -540,7 +638,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             scaled_embedding_now_lost = 0.0
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = np.float64(embedding[j, i, f_209])
@@ -572,7 +670,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             scaled_sum_embedding_now_lost = 0.0
             over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_210 = strip + place
                     ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_210], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
@@ -586,7 +684,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
             over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_1 = strip + place
                     factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
@@ -609,7 +707,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         scaled_c_now_lost = 0.0
         over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_211 = strip + place
                 ratio_value_3 = _quotient(c[f_211], over_peak_c_now_unit, over_peak_c_now)
@@ -630,7 +728,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     factor_9 = w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -638,13 +736,12 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 for k_23 in range(s):
                     term_2 = b_2 + w_2 * ((sum_e_3) if j == k_23 else sum_c_unit[j, i, k_23])
                     max_w_row[k_23] = term_2
-                max_w = _largest(max_w_row, s)
-                argmax_w_now = _place_of(max_w, max_w_row, s)
+                max_w, argmax_w_now = _first_largest(max_w_row, s)
                 argmax_w[j, i] = argmax_w_now
                 rest_w_now_sum = 0.0
                 rest_w_now_lost = 0.0
                 for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(s) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(s) else np.uint64(s) - strip
                     for place in range(length):
                         k_212 = strip + place
                         exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else sum_c_unit[j, i, k_212]), max_w, wide)
@@ -683,8 +780,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     for d_24 in range(d):
                         if i != i_99:
                             sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_99, d_24]
-        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), False, sum_c_unit_2, True)
-        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), False)
+        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(True), sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False), sum_c_unit_2, np.bool_(True))
+        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
@@ -699,7 +796,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 per_term_unit, per_term = _inverse(term)
                 over_factor_11_unit, over_factor_11 = _divisor(factor_11)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         f_4 = strip + place
                         sum_e_2_now = _quotient(sum_e_2_product[row, i_3, f_4], per_term_3_unit, per_term_3)
@@ -720,7 +817,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_15)
             factor_16 = seed_3 / (1.0 + rest_w[k_41, i_40])
             for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(s) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(s) else np.uint64(s) - strip
                 for place in range(length):
                     k_47 = strip + place
                     factor_17 = factor_16 * exp_w[k_41, i_40, k_47] * sum_c_unit[k_41, i_40, k_47]
@@ -736,7 +833,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         sum_norm_c_sum = 0.0
         sum_norm_c_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_74 = strip + place
                 factor_18 = c_unit[k_10, f_74] * sum_c_unit_2[k_10, f_74]
@@ -773,7 +870,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     wide = _wide(embedding)
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     sum_embedding_3_sensitivity_3_own_right = np.empty((u, u,))
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
@@ -849,7 +946,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             scaled_embedding_now_lost = 0.0
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = np.float64(embedding[j, i, f_209])
@@ -881,7 +978,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             scaled_sum_embedding_now_lost = 0.0
             over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_210 = strip + place
                     ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_210], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
@@ -895,7 +992,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
             over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_1 = strip + place
                     factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
@@ -924,7 +1021,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         scaled_c_now_lost = 0.0
         over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_211 = strip + place
                 ratio_value_5 = _quotient(c[f_211], over_peak_c_now_unit, over_peak_c_now)
@@ -946,7 +1043,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     factor_10 = w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -954,13 +1051,12 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 for k_23 in range(s):
                     term_2 = b_2 + w_2 * ((sum_e_3) if j == k_23 else sum_c_unit[j, i, k_23])
                     max_w_row[k_23] = term_2
-                max_w = _largest(max_w_row, s)
-                argmax_w_now = _place_of(max_w, max_w_row, s)
+                max_w, argmax_w_now = _first_largest(max_w_row, s)
                 argmax_w[j, i] = argmax_w_now
                 rest_w_now_sum = 0.0
                 rest_w_now_lost = 0.0
                 for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(s) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(s) else np.uint64(s) - strip
                     for place in range(length):
                         k_212 = strip + place
                         exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else sum_c_unit[j, i, k_212]), max_w, wide)
@@ -1060,8 +1156,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_99, d_24]
                         if i != i_99:
                             sum_embedding_3_sensitivity_2_own[j, i, d_24] += sum_embedding_3_sensitivity_2_own_term[i_99, d_24]
-        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), False, sum_c_unit_2, True)
-        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), False)
+        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(True), sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False), sum_c_unit_2, np.bool_(True))
+        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
@@ -1078,7 +1174,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 per_term_unit, per_term = _inverse(term)
                 over_factor_28_unit, over_factor_28 = _divisor(factor_28)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         f_4 = strip + place
                         sum_e_2_now = _quotient(sum_e_2_product[row, i_3, f_4], per_term_7_unit, per_term_7)
@@ -1094,8 +1190,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_norm_embedding_sensitivity_3_now = _completed(sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
                 sum_norm_embedding_sensitivity_3[j, i_3] = sum_norm_embedding_sensitivity_3_now
-        _multiply(sum_embedding_3_sensitivity_3_own_term[: stop - start], False, sum_embedding_3_sensitivity_3_own_right, True, sum_embedding_3_sensitivity_3_own[start:stop], False)
-        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_sensitivity_2_own_product[: stop - start].reshape(((stop - start) * u, d)), False)
+        _multiply(sum_embedding_3_sensitivity_3_own_term[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_3_own_right, np.bool_(True), sum_embedding_3_sensitivity_3_own[start:stop], np.bool_(False))
+        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_sensitivity_2_own_product[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -1137,7 +1233,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_39 = seed_3 / (1.0 + rest_w_4)
             term_9 = -logsumexp_w_sensitivity_2[k_41, i_40] - sum_e_5 * exp_w_5 / (1.0 + rest_w_4)
             for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(s) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(s) else np.uint64(s) - strip
                 for place in range(length):
                     k_47 = strip + place
                     exp_w_6 = exp_w[k_41, i_40, k_47]
@@ -1171,7 +1267,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         ratio_value_12 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         factor_44 = factor_43 * ratio_value_12
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_74 = strip + place
                 c_unit_3 = c_unit[k_10, f_74]
@@ -1249,7 +1345,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     wide = _wide(embedding)
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
     scaled_embedding = np.empty((s, u,))
@@ -1324,7 +1420,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             scaled_embedding_now_lost = 0.0
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = np.float64(embedding[j, i, f_209])
@@ -1339,7 +1435,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             over_factor_unit, over_factor = _divisor(factor)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_4 = strip + place
                     x_3 = np.float64(embedding[j, i, f_4])
@@ -1375,7 +1471,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             scaled_sum_embedding_now_lost = 0.0
             over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_210 = strip + place
                     ratio_value_3 = _quotient(_quotient(sum_embedding[j, i, f_210], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
@@ -1391,7 +1487,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_3 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
             over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_1 = strip + place
                     ratio_value_4 = _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
@@ -1411,7 +1507,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_6 = ratio_value_6 / term
             factor_7 = -norm_sum_embedding_tangent_now * ratio_value_6 / term
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_191 = strip + place
                     ratio_value_5 = _quotient(_quotient(sum_embedding[j, i, f_191], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
@@ -1436,7 +1532,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         scaled_c_now_lost = 0.0
         over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_211 = strip + place
                 ratio_value_7 = _quotient(c[f_211], over_peak_c_now_unit, over_peak_c_now)
@@ -1450,7 +1546,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         factor_9 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
         over_factor_9_unit, over_factor_9 = _divisor(factor_9)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_11 = strip + place
                 c_unit_now = _quotient(c[f_11], over_factor_9_unit, over_factor_9)
@@ -1479,7 +1575,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     factor_28 = -w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -1488,13 +1584,12 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     case = ((sum_e_3) if j == k_23 else sum_c_unit[j, i, k_23])
                     term_3 = b_2 + w_2 * case
                     max_w_row[k_23] = term_3
-                max_w = _largest(max_w_row, s)
-                argmax_w_now = _place_of(max_w, max_w_row, s)
+                max_w, argmax_w_now = _first_largest(max_w_row, s)
                 argmax_w[j, i] = argmax_w_now
                 rest_w_now_sum = 0.0
                 rest_w_now_lost = 0.0
                 for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(s) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(s) else np.uint64(s) - strip
                     for place in range(length):
                         k_212 = strip + place
                         exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else sum_c_unit[j, i, k_212]), max_w, wide)
@@ -1515,8 +1610,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 for f_11 in range(d):
                     e_3 = e[j, i, f_11]
                     sum_c_unit_2_right[row, i, f_11] = factor_12 * e_3
-        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), False, sum_c_unit_2, True)
-        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), False)
+        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(True), sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False), sum_c_unit_2, np.bool_(True))
+        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
@@ -1533,7 +1628,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 per_term_unit, per_term = _inverse(term)
                 over_factor_13_unit, over_factor_13 = _divisor(factor_13)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         f_4 = strip + place
                         sum_e_2_now = _quotient(sum_e_2_product[row, i_3, f_4], per_term_4_unit, per_term_4)
@@ -1546,8 +1641,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
-        _multiply(e_tangent[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s)), False)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit_tangent, True, sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s)), False)
+        _multiply(e_tangent[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False))
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit_tangent, np.bool_(True), sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -1564,7 +1659,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 term_7 = v_b + v_w * ((sum_e_4) if j == argmax_w_2 else sum_c_unit[j, i, argmax_w_2]) + w_2 * sum_e_tangent_2 * ((1.0) if j == argmax_w_2 else 0.0) + w_2 * sum_c_unit_tangent[j, i, argmax_w_2] * ((0.0) if j == argmax_w_2 else 1.0)
                 per_term_6_unit, per_term_6 = _inverse(term_6)
                 for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(s) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(s) else np.uint64(s) - strip
                     for place in range(length):
                         k_195 = strip + place
                         factor_18 = _quotient(exp_w[j, i, k_195] * (v_b + v_w * ((sum_e_4) if j == k_195 else sum_c_unit[j, i, k_195]) + factor_17 * ((1.0) if j == k_195 else 0.0) + w_2 * sum_c_unit_tangent[j, i, k_195] * ((0.0) if j == k_195 else 1.0) - term_7), per_term_6_unit, per_term_6)
@@ -1611,8 +1706,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     for d_24 in range(d):
                         if i != i_207:
                             sum_embedding_3_tangent[j, i, d_24] += sum_embedding_3_tangent_term[i_207, d_24]
-        _multiply(sum_e_2_tangent_part1_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_tangent_part1[: stop - start].reshape(((stop - start) * u, d)), False)
-        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit_tangent, False, sum_e_2_tangent_part2_product[: stop - start].reshape(((stop - start) * u, d)), False)
+        _multiply(sum_e_2_tangent_part1_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_tangent_part1[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False))
+        _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False), c_unit_tangent, np.bool_(False), sum_e_2_tangent_part2_product[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
@@ -1632,7 +1727,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 per_term_unit, per_term = _inverse(term)
                 over_factor_31_unit, over_factor_31 = _divisor(factor_31)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         f_4 = strip + place
                         sum_e_2_tangent_part2 = _quotient(sum_e_2_tangent_part2_product[row, i_3, f_4], per_term_9_unit, per_term_9)  # c_unit*softmax_w_tangent + c_unit_tangent*exp_w/(rest_w + 1)
@@ -1657,7 +1752,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         ratio_value_13 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         factor_39 = factor_38 * ratio_value_13
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_74 = strip + place
                 c_unit_3 = c_unit[k_10, f_74]
@@ -1724,7 +1819,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             term_14 = 1.0 + rest_w[k_199, i_198]
             per_term_14_unit, per_term_14 = _inverse(term_14)
             for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(s) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(s) else np.uint64(s) - strip
                 for place in range(length):
                     k_202 = strip + place
                     factor_58 = seed_7 * (softmax_w_tangent[k_199, i_198, k_202] * sum_c_unit[k_199, i_198, k_202] + _quotient(exp_w[k_199, i_198, k_202] * sum_c_unit_tangent[k_199, i_198, k_202], per_term_14_unit, per_term_14))

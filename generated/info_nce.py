@@ -119,6 +119,65 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -184,9 +243,41 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
+
+
+@intrinsic
+def _largest_of_128(typing_context, row, start):
+    """Return the largest of 128 numbers of a row without gaps, NaN where one is NaN."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        number = context.get_value_type(signature.return_type)
+
+        def larger(a, b):
+            name = f"llvm.maximum.v{a.type.count}{number.intrinsic_name}"
+            signature = cgutils.ir.FunctionType(a.type, [a.type] * 2)
+            function = cgutils.get_or_insert_function(builder.module, signature, name)
+            return builder.call(function, (a, b), fastmath=("nsz",))
+
+        kind = cgutils.ir.VectorType(number, 16)
+        parts = []
+        for k in range(0, 128, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [larger(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = larger(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+
+    return row.dtype(row, start), build
 
 
 @intrinsic(prefer_literal=True)
@@ -212,7 +303,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_down(x, wide):
     """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
@@ -246,21 +337,21 @@ def _exp_down(x, wide):
         p = _fma(p, r, 0.16666666666666413)
         p = _fma(p, r, 0.5000000000000011)
         p = _fma(p * r, r, lost) + r + 1.0
-    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    power = _of_bits(_bits_of(shifted) << 52)
     return p * power * 2.938735877055719e-39
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p(x):
     """Return log(1 + x) for x from -1 up."""
     u = x + 1.0
     lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
     small = u < 2.2250738585072014e-308
     scaled = u * 1.8014398509481984e+16 if small else u
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -278,7 +369,7 @@ def _log1p(x):
     return np.float64(-math.inf) if u == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -286,13 +377,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -306,49 +397,55 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most: float = row.dtype.type(-math.inf)
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _first_largest(row, count: int):
+    """Return the largest of the first numbers of a row and the first place of it; NaN and 0 where one is NaN."""
+    most: float = row.dtype.type(-math.inf)
+    whole = count - 128
+    if whole < 0:
+        for k in range(count):
+            most = _larger(most, row[k])
+        return most, _place_of(most, row, count)
+    place = np.uint64(0)
+    for start in range(0, count, 128):
+        from_here = np.uint64(start if start < whole else whole)  # of the last 128 some are known: a tie comes too late
+        here = _largest_of_128(row, from_here)
+        if here > most or here != here:
+            most, place = here, from_here
+    after = np.int32(128)
+    for k in range(np.uint64(128)):
+        after = min(after, np.int32(k) if row[place + k] == most else np.int32(128))
+    return most, np.int64(place) + after if after < 128 else 0
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_difference(a: float, b: float, wide) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
     return _exp_down(a - b, wide)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -356,20 +453,20 @@ def _inverse(b: float):
     return unit, 1.0 / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _divisor(b: float):
     """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
     unit, inverse = _inverse(b)
     return unit, 0.0 if b == 0.0 else inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -380,15 +477,17 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
         if not add:
             out[:] = 0.0
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, 1.0 if add else 0.0, out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = 1.0, 1.0 if add else 0.0
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _update_columns(block, start: int, peak, winner, rest, wide) -> None:
     """Take rows into the largest entry of every column, its row, and the sum of the exponentials of the others."""
     rows, columns = block.shape
@@ -422,7 +521,7 @@ def value(query, key, temperature, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     sample_weight = np.empty((n,))
     k_unit = np.empty((n, d,))
     q_unit = np.empty((n, d,))
@@ -448,7 +547,7 @@ def value(query, key, temperature, sample_weights, value_out):
         over_peak_key_unit, over_peak_key = _divisor(peak_key)
         over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
@@ -475,19 +574,18 @@ def value(query, key, temperature, sample_weights, value_out):
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
             for j_8 in range(n):
                 factor_3 = _quotient(sum_k_unit[row, j_8], per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_8] = factor_3
-            max_sum_k_unit = _largest(max_sum_k_unit_row, n)
-            argmax_sum_k_unit = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
+            max_sum_k_unit, argmax_sum_k_unit = _first_largest(max_sum_k_unit_row, n)
             rest_sum_k_unit_sum = 0.0
             rest_sum_k_unit_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_k_unit = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit, wide)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
@@ -516,7 +614,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     sample_weight = np.empty((n,))
     seed = np.empty((n,))
     peak_key = np.empty((n,))
@@ -560,7 +658,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
@@ -591,20 +689,19 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
             for j_8 in range(n):
                 factor_3 = _quotient(sum_k_unit[row, j_8], per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_8] = factor_3
-            max_sum_k_unit = _largest(max_sum_k_unit_row, n)
-            argmax_sum_k_unit_now = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
+            max_sum_k_unit, argmax_sum_k_unit_now = _first_largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
             rest_sum_k_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit, wide)
@@ -630,8 +727,8 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             factor_5 = seed_2 / (1.0 + rest_sum_k_unit_now)
             for f_3 in range(d):
                 sum_k_unit_2_right[row, f_3] = factor_5 * q_unit[i, f_3]
-        _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), sum_k_unit_2_right[: stop - start], np.bool_(False), sum_k_unit_2, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_sum = 0.0
@@ -645,7 +742,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             factor_7 = seed_3 / temperature
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_6 = strip + place
                     sum_q_unit_now = _quotient(sum_q_unit_product[row, f_6], per_term_unit, per_term)
@@ -668,7 +765,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         factor_10 = -seed_4 * case_2 / (1.0 + rest_sum_k_unit_3)
         per_temperature_unit, per_temperature = _inverse(temperature)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_46 = strip + place
                 factor_11 = _quotient(k_unit[j_2, f_46] * (sum_k_unit_2[j_2, f_46] + factor_10 * q_unit[j_2, f_46]), per_temperature_unit, per_temperature)
@@ -690,7 +787,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     wide = _wide(query)
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     seed = np.empty((n,))
     peak_key = np.empty((n,))
     scaled_key = np.empty((n,))
@@ -744,7 +841,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
@@ -768,7 +865,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_3 = strip + place
                 k_3 = np.float64(key[i, f_3])
@@ -787,7 +884,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     sum_k_unit_2_sensitivity_own[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_k_unit_3 = sum_k_unit[i, i]
@@ -796,14 +893,13 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             for j_8 in range(n):
                 factor_4 = _quotient(sum_k_unit[i, j_8], per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_8] = factor_4
-            max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
-            argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
+            max_sum_k_unit_now, argmax_sum_k_unit_now = _first_largest(max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
             rest_sum_k_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_99], per_temperature_unit, per_temperature), max_sum_k_unit_now, wide)
@@ -867,8 +963,8 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                         sum_norm_key_sensitivity[j_52, d_48] += factor_13 * term_3
                     if i != j_52:
                         sum_k_unit_2_sensitivity_own[j_52, d_48] += factor_14 * q_unit_3 * term_3
-        _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), sum_k_unit_2_right[: stop - start], np.bool_(False), sum_k_unit_2, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now_sum = 0.0
@@ -885,7 +981,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             factor_16 = seed_3 / temperature
             per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_6 = strip + place
                     sum_q_unit_now = _quotient(sum_q_unit_product[row, f_6], per_term_4_unit, per_term_4)
@@ -959,7 +1055,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         over_factor_25_unit, over_factor_25 = _divisor(factor_25)
         over_factor_30_unit, over_factor_30 = _divisor(factor_30)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_46 = strip + place
                 k_unit_4 = k_unit[j_2, f_46]
@@ -1013,7 +1109,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     wide = _wide(query)
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     seed = np.empty((n,))
     k_unit = np.empty((n, d,))
     q_unit = np.empty((n, d,))
@@ -1041,7 +1137,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
         over_peak_key_unit, over_peak_key = _divisor(peak_key)
         over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
@@ -1075,19 +1171,18 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     sum_temperature_2_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
             for j_8 in range(n):
                 factor_3 = _quotient(sum_k_unit[row, j_8], per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_8] = factor_3
-            max_sum_k_unit = _largest(max_sum_k_unit_row, n)
-            argmax_sum_k_unit = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
+            max_sum_k_unit, argmax_sum_k_unit = _first_largest(max_sum_k_unit_row, n)
             rest_sum_k_unit_sum = 0.0
             rest_sum_k_unit_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit, wide)
@@ -1108,7 +1203,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
             factor_7 = 1.0 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
             factor_9 = seed_2 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_20 = strip + place
                     exp_sum_k_unit_2 = exp_sum_k_unit[j_20]
@@ -1132,7 +1227,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
             logsumexp_sum_k_unit_centred_2 = _completed(logsumexp_sum_k_unit_centred_2_sum, logsumexp_sum_k_unit_centred_2_lost)
             factor_11 = logsumexp_sum_k_unit_centred_2 * seed_2 / (1.0 + rest_sum_k_unit)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_85 = strip + place
                     factor_12 = factor_11 * exp_sum_k_unit[j_85] * sum_k_unit[row, j_85]
@@ -1156,7 +1251,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     wide = _wide(query)
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     seed = np.empty((n,))
     peak_key = np.empty((n,))
     scaled_key = np.empty((n,))
@@ -1213,7 +1308,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
@@ -1239,7 +1334,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_3 = strip + place
                 k_3 = np.float64(key[i, f_3])
@@ -1283,7 +1378,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     factor_12 = -direction_parameters[0] / (temperature * temperature)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
@@ -1291,13 +1386,12 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 sum_k_unit_3 = sum_k_unit[row, j_8]
                 factor_5 = _quotient(sum_k_unit_3, per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_8] = factor_5
-            max_sum_k_unit = _largest(max_sum_k_unit_row, n)
-            argmax_sum_k_unit_now = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
+            max_sum_k_unit, argmax_sum_k_unit_now = _first_largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
             rest_sum_k_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_99], per_temperature_unit, per_temperature), max_sum_k_unit, wide)
@@ -1318,7 +1412,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_6)
             factor_7 = seed_2 / (1.0 + rest_sum_k_unit_now)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_20 = strip + place
                     factor_8 = factor_7 * exp_sum_k_unit[row, j_20] * sum_k_unit[row, j_20]
@@ -1327,8 +1421,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             for f_3 in range(d):
                 q_unit_3 = q_unit[i, f_3]
                 sum_k_unit_2_right[row, f_3] = factor_7 * q_unit_3
-        _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), sum_k_unit_2_right[: stop - start], np.bool_(False), sum_k_unit_2, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now_sum = 0.0
@@ -1342,7 +1436,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             factor_10 = seed_3 / temperature
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_6 = strip + place
                     sum_q_unit_now = _quotient(sum_q_unit_product[row, f_6], per_term_unit, per_term)
@@ -1355,8 +1449,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, _block_sum(strips[0], length))
             sum_norm_query_now = _completed(sum_norm_query_now_sum, sum_norm_query_now_lost)
             sum_norm_query[row] = sum_norm_query_now
-        _multiply(q_unit_tangent[start:stop], False, k_unit, True, sum_k_unit_tangent_part1[: stop - start], False)
-        _multiply(q_unit[start:stop], False, k_unit_tangent, True, sum_k_unit_tangent_part2[: stop - start], False)
+        _multiply(q_unit_tangent[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit_tangent, np.bool_(True), sum_k_unit_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -1370,7 +1464,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             per_temperature_unit, per_temperature = _inverse(temperature)
             per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_89 = strip + place
                     factor_13 = _quotient(exp_sum_k_unit[row, j_89] * (_quotient(sum_k_unit_tangent[j_89], per_temperature_unit, per_temperature) + factor_12 * sum_k_unit[row, j_89] - term_4), per_term_3_unit, per_term_3)
@@ -1396,8 +1490,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                         sum_k_unit_2_tangent[j_8, f_3] += seed_4 * (softmax_sum_k_unit_tangent_now * q_unit_5 + factor_16 * q_unit_tangent[i, f_3])
             softmax_sum_k_unit_tangent_own_now = softmax_sum_k_unit_tangent[i]
             softmax_sum_k_unit_tangent_own[i] = softmax_sum_k_unit_tangent_own_now
-        _multiply(sum_q_unit_tangent_part1_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part1[: stop - start], False)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit_tangent, False, sum_q_unit_tangent_part2_product[: stop - start], False)
+        _multiply(sum_q_unit_tangent_part1_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit_tangent, np.bool_(False), sum_q_unit_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_tangent_sum = 0.0
@@ -1414,7 +1508,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             per_term_5_unit, per_term_5 = _inverse(term_5)
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_6 = strip + place
                     sum_q_unit_tangent_part2 = _quotient(sum_q_unit_tangent_part2_product[row, f_6], per_term_5_unit, per_term_5)  # exp_sum_k_unit*k_unit_tangent/(rest_sum_k_unit + 1) + k_unit*softmax_sum_k_unit_tangent
@@ -1463,7 +1557,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         factor_33 = -seed_6 * case_3 / (temperature * (1.0 + rest_sum_k_unit_5))
         per_temperature_unit, per_temperature = _inverse(temperature)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_46 = strip + place
                 k_unit_6 = k_unit[j_2, f_46]
@@ -1503,7 +1597,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     sample_weight = np.empty((n,))
     k_unit = np.empty((n, d,))
     q_unit = np.empty((n, d,))
@@ -1536,7 +1630,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
         over_peak_key_unit, over_peak_key = _divisor(peak_key)
         over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
@@ -1565,7 +1659,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     rest_sum_k_unit_2[:] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_k_unit_entry_1_now = sum_k_unit[row, i]
@@ -1575,13 +1669,12 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 factor_3 = _quotient(sum_k_unit[row, j_1], per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_1] = factor_3
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
-            max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
-            argmax_sum_k_unit = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
+            max_sum_k_unit_now, argmax_sum_k_unit = _first_largest(max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
             rest_sum_k_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_137 = strip + place
                     exp_sum_k_unit = _exp_difference(_quotient(sum_k_unit[row, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now, wide)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
@@ -1598,7 +1691,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     total_lost = 0.0
     per_temperature_unit, per_temperature = _inverse(temperature)
     for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-        length = min(np.uint64(512), np.uint64(n) - strip)
+        length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
         for place in range(length):
             i = strip + place
             max_sum_k_unit_3 = max_sum_k_unit[i]
@@ -1624,7 +1717,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     sample_weight = np.empty((n,))
     seed = np.empty((n,))
     peak_key = np.empty((n,))
@@ -1677,7 +1770,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
@@ -1708,7 +1801,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     rest_sum_k_unit_2[:] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_k_unit_entry_1_now = sum_k_unit[row, i]
@@ -1718,14 +1811,13 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                 factor_3 = _quotient(sum_k_unit[row, j_1], per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_1] = factor_3
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
-            max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
-            argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
+            max_sum_k_unit_now, argmax_sum_k_unit_now = _first_largest(max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
             rest_sum_k_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[row, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now, wide)
@@ -1745,7 +1837,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             max_sum_k_unit_3 = max_sum_k_unit[i]
@@ -1770,8 +1862,8 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             total += factor_7
             if wanted:
                 value_out[i] = factor_7
-        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_product, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_sum = 0.0
@@ -1784,7 +1876,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             factor_8 = seed_3 * term / temperature
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_7 = strip + place
                     sum_q_unit_now = _quotient(sum_q_unit_product[row, f_7], per_temperature_unit, per_temperature)
@@ -1808,7 +1900,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         factor_11 = seed_4 * term_2 / temperature
         per_temperature_unit, per_temperature = _inverse(temperature)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_4 = strip + place
                 sum_k_unit_2_now = _quotient(sum_k_unit_2_product[j_3, f_4], per_temperature_unit, per_temperature)
@@ -1832,7 +1924,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     wide = _wide(query)
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     seed = np.empty((n,))
     peak_key = np.empty((n,))
     scaled_key = np.empty((n,))
@@ -1903,7 +1995,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
@@ -1927,7 +2019,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_4 = strip + place
                 k_3 = np.float64(key[i, f_4])
@@ -1946,7 +2038,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     rest_sum_k_unit_2[:] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_k_unit_3 = sum_k_unit[i, i]
@@ -1956,8 +2048,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 factor_4 = _quotient(sum_k_unit[i, j_1], per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_1] = factor_4
                 exponent_max_sum_k_unit_2[row, j_1] = factor_4
-            max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
-            argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
+            max_sum_k_unit_now, argmax_sum_k_unit_now = _first_largest(max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             sum_k_unit_4 = sum_k_unit[i, argmax_sum_k_unit_now]
@@ -1965,7 +2056,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             rest_sum_k_unit_now_sum = 0.0
             rest_sum_k_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now, wide)
@@ -2025,7 +2116,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     sum_k_unit_2_sensitivity_3_own[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_sensitivity_3[i, :] = 0.0
@@ -2091,8 +2182,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 k_unit_5 = k_unit[i, d_82]
                 q_5 = np.float64(query[argmax_sum_k_unit_2_3, d_82])
                 sum_norm_key_change_2[i, d_82] = factor_27 * 0.5 * (q_unit[i, d_82] + k_unit_5 * sum_k_unit[argmax_sum_k_unit_2_3, i] - _quotient(q_5, over_factor_25_unit, over_factor_25) - sum_k_unit_entry_1_2 * k_unit_5)
-        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_product, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now_sum = 0.0
@@ -2112,7 +2203,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_28 = seed_5 * term_7 / temperature
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_7 = strip + place
                     sum_q_unit_now = _quotient(sum_q_unit_product[row, f_7], per_temperature_unit, per_temperature)
@@ -2211,7 +2302,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             over_factor_44_unit, over_factor_44 = _divisor(factor_44)
             over_factor_46_unit, over_factor_46 = _divisor(factor_46)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_4 = strip + place
                     sum_k_unit_2_now = _quotient(sum_k_unit_2_product[j_3, f_4], per_temperature_unit, per_temperature)
@@ -2241,7 +2332,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             ratio_value_12 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
             for d_11 in range(d):
                 gradient_key[j_3, d_11] = (sum_k_unit_2[j_3, d_11] + factor_39 * q_unit[j_3, d_11] - sum_norm_key_now * k_unit[j_3, d_11]) * ratio_value_12
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again_2[: stop - start], np.bool_(False))
         for j_3 in range(start, stop):
             row = j_3 - start
             rest_sum_k_unit_7 = rest_sum_k_unit[j_3]
@@ -2356,7 +2447,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     wide = _wide(query)
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     seed = np.empty((n,))
     k_unit = np.empty((n, d,))
     q_unit = np.empty((n, d,))
@@ -2391,7 +2482,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         over_peak_key_unit, over_peak_key = _divisor(peak_key)
         over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
@@ -2428,7 +2519,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     sum_temperature_3_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
@@ -2436,12 +2527,11 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 factor_3 = _quotient(sum_k_unit[i, j_1], per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_1] = factor_3
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
-            max_sum_k_unit = _largest(max_sum_k_unit_row, n)
-            argmax_sum_k_unit = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
+            max_sum_k_unit, argmax_sum_k_unit = _first_largest(max_sum_k_unit_row, n)
             rest_sum_k_unit_sum = 0.0
             rest_sum_k_unit_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_137], per_temperature_unit, per_temperature), max_sum_k_unit, wide)
@@ -2462,7 +2552,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
             factor_7 = 1.0 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
             factor_9 = seed_2 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_28 = strip + place
                     exp_sum_k_unit_3 = exp_sum_k_unit[j_28]
@@ -2486,7 +2576,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
             logsumexp_sum_k_unit_centred_2 = _completed(logsumexp_sum_k_unit_centred_2_sum, logsumexp_sum_k_unit_centred_2_lost)
             factor_11 = logsumexp_sum_k_unit_centred_2 * seed_2 / (1.0 + rest_sum_k_unit)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_120 = strip + place
                     factor_12 = factor_11 * exp_sum_k_unit[j_120] * sum_k_unit[i, j_120]
@@ -2500,7 +2590,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     logsumexp_sum_k_unit_2_centred_2[:] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
@@ -2524,7 +2614,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         factor_15 = seed_3 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2[i_21]))
         factor_17 = logsumexp_sum_k_unit_2_centred_2[i_21] * seed_3 / (1.0 + rest_sum_k_unit_2[i_21])
         for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(n) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
             for place in range(length):
                 j_22 = strip + place
                 exp_sum_k_unit_2_2 = exp_sum_k_unit_2[j_22, i_21]
@@ -2558,7 +2648,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     wide = _wide(query)
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     seed = np.empty((n,))
     peak_key = np.empty((n,))
     scaled_key = np.empty((n,))
@@ -2644,7 +2734,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
@@ -2670,7 +2760,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_4 = strip + place
                 k_3 = np.float64(key[i, f_4])
@@ -2716,7 +2806,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     factor_9 = -direction_parameters[0] / (temperature * temperature)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
@@ -2725,14 +2815,13 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 factor_5 = _quotient(sum_k_unit_3, per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_1] = factor_5
                 exponent_max_sum_k_unit_2[row, j_1] = factor_5
-            max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
-            argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
+            max_sum_k_unit_now, argmax_sum_k_unit_now = _first_largest(max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
             rest_sum_k_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(sum_k_unit[i, j_137], per_temperature_unit, per_temperature), max_sum_k_unit_now, wide)
@@ -2752,15 +2841,15 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_6)
             factor_7 = seed_2 / (1.0 + rest_sum_k_unit_now)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_28 = strip + place
                     factor_8 = factor_7 * exp_sum_k_unit[row, j_28] * sum_k_unit[i, j_28]
                     strips[0, place] = factor_8
                 sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, _block_sum(strips[0], length))
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2, wide)
-        _multiply(q_unit_tangent[start:stop], False, k_unit, True, sum_k_unit_tangent_part1[start:stop], False)
-        _multiply(q_unit[start:stop], False, k_unit_tangent, True, sum_k_unit_tangent_part2[start:stop], False)
+        _multiply(q_unit_tangent[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_tangent_part1[start:stop], np.bool_(False))
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit_tangent, np.bool_(True), sum_k_unit_tangent_part2[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_1 in range(n):
@@ -2775,7 +2864,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             per_temperature_unit, per_temperature = _inverse(temperature)
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_124 = strip + place
                     factor_10 = _quotient(exp_sum_k_unit[row, j_124] * (_quotient(sum_k_unit_tangent[i, j_124], per_temperature_unit, per_temperature) + factor_9 * sum_k_unit[i, j_124] - term_2), per_term_unit, per_term)
@@ -2786,7 +2875,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             factor_11 = seed_3 * sum_k_unit_tangent[i, i]
             sum_temperature_tangent, sum_temperature_tangent_lost = _plus(sum_temperature_tangent, sum_temperature_tangent_lost, factor_11)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_1 = strip + place
                     exp_sum_k_unit_3 = exp_sum_k_unit[row, j_1]
@@ -2799,8 +2888,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     sum_k_unit_2_tangent_part2_left[row, j_1] = ((softmax_sum_k_unit_tangent_now) if i != j_1 else 0.0)
                 sum_temperature_3_tangent, sum_temperature_3_tangent_lost = _plus(sum_temperature_3_tangent, sum_temperature_3_tangent_lost, _block_sum(strips[0], length))
             softmax_sum_k_unit_tangent_own[i] = softmax_sum_k_unit_tangent[i]
-        _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], True, sum_k_unit_2_tangent_part2_right[start:stop], False, sum_k_unit_2_tangent_part2_product, True)
-        _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part2_product[: stop - start], False)
+        _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], np.bool_(True), sum_k_unit_2_tangent_part2_right[start:stop], np.bool_(False), sum_k_unit_2_tangent_part2_product, np.bool_(True))
+        _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             seed_4 = seed[i]
@@ -2817,7 +2906,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     sum_k_unit_2_tangent_part4_product[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             max_sum_k_unit_3 = max_sum_k_unit[i]
@@ -2840,8 +2929,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             exp_sum_k_unit_2_own[i] = exp_sum_k_unit_2_own_now
             for f_4 in range(d):
                 sum_k_unit_2_tangent_part2[i, f_4] = _quotient(0.5 * sum_k_unit_2_tangent_part2_product[i, f_4], per_temperature_unit, per_temperature)
-        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_product, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now_sum = 0.0
@@ -2854,7 +2943,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             factor_16 = 0.5 * seed_6 * (-((rest_sum_k_unit_5) if i == argmax_sum_k_unit_4 else (1.0 + rest_sum_k_unit_5 - exp_sum_k_unit_own[i])) / (1.0 + rest_sum_k_unit_5) - ((rest_sum_k_unit_2_2) if i == argmax_sum_k_unit_2_3 else (1.0 + rest_sum_k_unit_2_2 - exp_sum_k_unit_2_own[i])) / (1.0 + rest_sum_k_unit_2_2)) / temperature
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_7 = strip + place
                     sum_q_unit_now = _quotient(sum_q_unit_product[row, f_7], per_temperature_unit, per_temperature)
@@ -2864,15 +2953,15 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, _block_sum(strips[0], length))
             sum_norm_query_now = _completed(sum_norm_query_now_sum, sum_norm_query_now_lost)
             sum_norm_query[i] = sum_norm_query_now
-        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit_tangent[start:stop], False, sum_k_unit_2_tangent_part1_product, True)
-        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_tangent_part4_product, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit_tangent, False, sum_q_unit_tangent_part1_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit_tangent[start:stop], np.bool_(False), sum_k_unit_2_tangent_part1_product, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_tangent_part4_product, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit_tangent, np.bool_(False), sum_q_unit_tangent_part1_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
             for f_7 in range(d):
                 sum_q_unit_tangent_part1[i, f_7] = _quotient(sum_q_unit_tangent_part1_product[row, f_7], per_temperature_unit, per_temperature)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part4_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_tangent_part4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for f_7 in range(d):
@@ -2888,7 +2977,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             rest_sum_k_unit_2_3 = rest_sum_k_unit_2[i_21]
             factor_18 = seed_7 / (1.0 + rest_sum_k_unit_2_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_22 = strip + place
                     factor_19 = factor_18 * exp_sum_k_unit_2[j_22, i_21] * sum_k_unit[j_22, i_21]
@@ -2901,7 +2990,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             factor_20 = 0.5 * seed_7 * (-((rest_sum_k_unit_6) if i_21 == argmax_sum_k_unit[i_21] else (1.0 + rest_sum_k_unit_6 - exp_sum_k_unit_own[i_21])) / (1.0 + rest_sum_k_unit_6) - ((rest_sum_k_unit_2_3) if i_21 == argmax_sum_k_unit_2[i_21] else (1.0 + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i_21])) / (1.0 + rest_sum_k_unit_2_3)) / temperature
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_4 = strip + place
                     sum_k_unit_2_now = _quotient(sum_k_unit_2_product[i_21, f_4], per_temperature_unit, per_temperature)
@@ -2913,7 +3002,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 sum_norm_key_now_sum, sum_norm_key_now_lost = _plus(sum_norm_key_now_sum, sum_norm_key_now_lost, _block_sum(strips[0], length))
             sum_norm_key_now = _completed(sum_norm_key_now_sum, sum_norm_key_now_lost)
             sum_norm_key[i_21] = sum_norm_key_now
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again_2[: stop - start], np.bool_(False))
         for i_21 in range(start, stop):
             row = i_21 - start
             per_temperature_unit, per_temperature = _inverse(temperature)
@@ -2927,7 +3016,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 sum_k_unit_2_tangent_part3_left[i_21, i] = ((softmax_sum_k_unit_2_tangent_now) if i != i_21 else 0.0)
             _interleave(4)
             softmax_sum_k_unit_2_tangent_own[i_21] = softmax_sum_k_unit_2_tangent[i_21, i_21]
-        _multiply(sum_k_unit_2_tangent_part3_left[start:stop], True, q_unit[start:stop], False, sum_k_unit_2_tangent_part3_product, True)
+        _multiply(sum_k_unit_2_tangent_part3_left[start:stop], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_tangent_part3_product, np.bool_(True))
     sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
     sum_temperature_2_tangent = 0.0
     sum_temperature_2_tangent_lost = 0.0
@@ -2937,7 +3026,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         term_3 = 1.0 + rest_sum_k_unit_2_5
         per_term_3_unit, per_term_3 = _inverse(term_3)
         for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(n) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
             for place in range(length):
                 j_128 = strip + place
                 factor_22 = seed_8 * (softmax_sum_k_unit_2_tangent[j_128, i_127] * sum_k_unit[j_128, i_127] + _quotient(exp_sum_k_unit_2[j_128, i_127] * sum_k_unit_tangent[j_128, i_127], per_term_3_unit, per_term_3))
@@ -2955,7 +3044,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         factor_26 = seed_8 * softmax_sum_k_unit_tangent_own_2 / temperature
         factor_27 = factor_9 * seed_8 * term_4
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_4 = strip + place
                 sum_k_unit_2_tangent_part3 = factor_23 * 0.5 * sum_k_unit_2_tangent_part3_product[i_127, f_4]  # -direction_temperature*q_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + q_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + q_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + q_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
@@ -2986,7 +3075,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             sum_q_unit_tangent_part3_right[f_7, j_132] = seed[j_132] * k_unit[j_132, f_7]
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_k_unit_2_tangent_part3_left[start:stop], False, sum_q_unit_tangent_part3_right, True, sum_q_unit_tangent_part3_product[: stop - start], False)
+        _multiply(sum_k_unit_2_tangent_part3_left[start:stop], np.bool_(False), sum_q_unit_tangent_part3_right, np.bool_(True), sum_q_unit_tangent_part3_product[: stop - start], np.bool_(False))
         for i_6 in range(start, stop):
             row = i_6 - start
             sum_norm_query_tangent_sum = 0.0
@@ -3003,7 +3092,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             factor_38 = factor_9 * seed_9 * term_6
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_7 = strip + place
                     sum_q_unit_tangent_part3 = _quotient(0.5 * sum_q_unit_tangent_part3_product[row, f_7], per_temperature_unit, per_temperature)  # -direction_temperature*k_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + k_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + k_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + k_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature

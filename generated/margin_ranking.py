@@ -60,6 +60,25 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic
 def _exact_fma(typing_context, a, b, c):
     """Return a b + c, rounded once on every machine."""
 
@@ -198,7 +217,7 @@ _CONSTANTS = np.array((
 ))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_add(x, y):
     """Return the sum of two pairs."""
     s = x[0] + y[0]
@@ -206,20 +225,20 @@ def _loose_add(x, y):
     return s, (x[0] - (s - back)) + (y[0] - back) + (x[1] + y[1])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_multiply(x, y):
     """Return the product of two pairs."""
     p = x[0] * y[0]
     return p, _exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], x[1] * y[0])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_scaled(c: float, x):
     """Return c x, where c is a power of 2 or its negative."""
     return c * x[0], c * x[1]
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _dd_sum(a: float, b: float):
     """Return a + b and what rounding took from it."""
     s = a + b
@@ -227,7 +246,7 @@ def _dd_sum(a: float, b: float):
     return s, (a - (s - back)) + (b - back)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _dd_product(a: float, b: float):
     """Return a b and what rounding took from it; for factors below 1e290."""
     p = a * b
@@ -240,7 +259,7 @@ def _dd_product(a: float, b: float):
     return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _closely(tape, leaves) -> float:
     """Return what the last row of a tape computes from its leaves, in triple-double.
 
@@ -285,7 +304,7 @@ def _closely(tape, leaves) -> float:
     return float(t[result, 0])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -293,13 +312,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -313,25 +332,25 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _step(x: float) -> float:
     """1 where x > 0, else 0; NaN stays NaN."""
     return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else math.nan
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _cancels(value: float, size: float, near: float) -> bool:
     """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
     return (abs(value) < near * size) & (size <= 1e290)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _closer_f57e13(margin, second, first, target):
     """Return a sum with some more digits, without a branch."""
     t1 = _loose_scaled(-1.0, (second, 0.0))
@@ -351,7 +370,7 @@ _TAPE_F57E13 = np.array((
 ))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _careful_f57e13(value, size, near, margin, second, first, target):
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
@@ -371,14 +390,14 @@ def value(first, second, target, margin, sample_weights, value_out):
     near = 0.375 if first.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if first.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    total_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    total_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     total = 0.0
     magnitude_value = abs(margin)
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -397,11 +416,11 @@ def value(first, second, target, margin, sample_weights, value_out):
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            v_block = np.empty((block,))
-            u_block = np.empty((block,))
-            y_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            v_block = _scratch(np.float64)
+            u_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -440,12 +459,12 @@ def gradient(first, second, target, margin, sample_weights, loss_scale, gradient
     near = 0.375 if first.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if first.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     magnitude_value = abs(margin)
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -465,11 +484,11 @@ def gradient(first, second, target, margin, sample_weights, loss_scale, gradient
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            v_block = np.empty((block,))
-            u_block = np.empty((block,))
-            y_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            v_block = _scratch(np.float64)
+            u_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -504,14 +523,14 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
     near = 0.375 if first.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if first.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    total_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    total_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     total = 0.0
     magnitude_value = abs(margin)
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -535,11 +554,11 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            v_block = np.empty((block,))
-            u_block = np.empty((block,))
-            y_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            v_block = _scratch(np.float64)
+            u_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -593,12 +612,12 @@ def gradient_and_hessian(first, second, target, margin, sample_weights, loss_sca
     near = 0.375 if first.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if first.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     magnitude_value = abs(margin)
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         doubtful = 0
         for i in range(start, stop):
             row = i - start
@@ -620,11 +639,11 @@ def gradient_and_hessian(first, second, target, margin, sample_weights, loss_sca
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            v_block = np.empty((block,))
-            u_block = np.empty((block,))
-            y_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            v_block = _scratch(np.float64)
+            u_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -666,11 +685,11 @@ def parameter_gradient_and_hessian(first, second, target, margin, sample_weights
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = np.uint64(first.shape[0])
     block = np.uint64(1024)
-    sum_margin_block = np.empty((block,))
+    sum_margin_block = _scratch(np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])

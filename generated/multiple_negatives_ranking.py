@@ -239,6 +239,65 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -304,9 +363,41 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
+
+
+@intrinsic
+def _largest_of_128(typing_context, row, start):
+    """Return the largest of 128 numbers of a row without gaps, NaN where one is NaN."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        number = context.get_value_type(signature.return_type)
+
+        def larger(a, b):
+            name = f"llvm.maximum.v{a.type.count}{number.intrinsic_name}"
+            signature = cgutils.ir.FunctionType(a.type, [a.type] * 2)
+            function = cgutils.get_or_insert_function(builder.module, signature, name)
+            return builder.call(function, (a, b), fastmath=("nsz",))
+
+        kind = cgutils.ir.VectorType(number, 16)
+        parts = []
+        for k in range(0, 128, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [larger(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = larger(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+
+    return row.dtype(row, start), build
 
 
 @intrinsic(prefer_literal=True)
@@ -332,7 +423,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_down(x, wide):
     """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
@@ -366,11 +457,11 @@ def _exp_down(x, wide):
         p = _fma(p, r, 0.16666666666666413)
         p = _fma(p, r, 0.5000000000000011)
         p = _fma(p * r, r, lost) + r + 1.0
-    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    power = _of_bits(_bits_of(shifted) << 52)
     return p * power * 2.938735877055719e-39
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _raised_decay(x, wide):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
@@ -405,11 +496,11 @@ def _raised_decay(x, wide):
         p = _fma(p, r, 0.16666666666666413)
         p = _fma(p, r, 0.5000000000000011)
         p = _fma(p * r, r, lost) + r + 1.0
-    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    power = _of_bits(_bits_of(shifted) << 52)
     return p * power * 2.938735877055719e-39
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p_unit(x, wide):
     """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
     upper = x > 0.5625
@@ -442,17 +533,17 @@ def _log1p_unit(x, wide):
     return y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p(x):
     """Return log(1 + x) for x from -1 up."""
     u = x + 1.0
     lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
     small = u < 2.2250738585072014e-308
     scaled = u * 1.8014398509481984e+16 if small else u
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -470,7 +561,7 @@ def _log1p(x):
     return np.float64(-math.inf) if u == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -478,13 +569,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -498,49 +589,55 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most: float = row.dtype.type(-math.inf)
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _first_largest(row, count: int):
+    """Return the largest of the first numbers of a row and the first place of it; NaN and 0 where one is NaN."""
+    most: float = row.dtype.type(-math.inf)
+    whole = count - 128
+    if whole < 0:
+        for k in range(count):
+            most = _larger(most, row[k])
+        return most, _place_of(most, row, count)
+    place = np.uint64(0)
+    for start in range(0, count, 128):
+        from_here = np.uint64(start if start < whole else whole)  # of the last 128 some are known: a tie comes too late
+        here = _largest_of_128(row, from_here)
+        if here > most or here != here:
+            most, place = here, from_here
+    after = np.int32(128)
+    for k in range(np.uint64(128)):
+        after = min(after, np.int32(k) if row[place + k] == most else np.int32(128))
+    return most, np.int64(place) + after if after < 128 else 0
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_difference(a: float, b: float, wide) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
     return _exp_down(a - b, wide)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -548,20 +645,20 @@ def _inverse(b: float):
     return unit, 1.0 / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _divisor(b: float):
     """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
     unit, inverse = _inverse(b)
     return unit, 0.0 if b == 0.0 else inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -572,11 +669,13 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
         if not add:
             out[:] = 0.0
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, 1.0 if add else 0.0, out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = 1.0, 1.0 if add else 0.0
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
@@ -590,7 +689,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     sample_weight = np.empty((n,))
     a_unit = np.empty((n, d,))
     p_unit = np.empty((n, d,))
@@ -616,7 +715,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
         over_peak_anchor_unit, over_peak_anchor = _divisor(peak_anchor)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 a_2 = np.float64(anchor[i, f_97])
@@ -643,18 +742,17 @@ def value(anchor, positive, scale, sample_weights, value_out):
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 factor_3 = scale * sum_a_unit[row, j_8]
                 max_sum_a_unit_row[j_8] = factor_3
-            max_sum_a_unit = _largest(max_sum_a_unit_row, n)
-            argmax_sum_a_unit = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
+            max_sum_a_unit, argmax_sum_a_unit = _first_largest(max_sum_a_unit_row, n)
             rest_sum_a_unit_sum = 0.0
             rest_sum_a_unit_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_a_unit = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit, wide)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
@@ -683,7 +781,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     sample_weight = np.empty((n,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
@@ -727,7 +825,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 a_2 = np.float64(anchor[i, f_97])
@@ -759,19 +857,18 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 factor_3 = scale * sum_a_unit[row, j_8]
                 max_sum_a_unit_row[j_8] = factor_3
-            max_sum_a_unit = _largest(max_sum_a_unit_row, n)
-            argmax_sum_a_unit_now = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
+            max_sum_a_unit, argmax_sum_a_unit_now = _first_largest(max_sum_a_unit_row, n)
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             rest_sum_a_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit, wide)
@@ -797,7 +894,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             factor_5 = seed_2 / (1.0 + rest_sum_a_unit_now)
             for f_6 in range(d):
                 sum_p_unit_right[row, f_6] = factor_5 * a_unit[i, f_6]
-        _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_sum = 0.0
@@ -811,7 +908,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             factor_7 = scale * seed_3
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_2_now = _quotient(sum_a_unit_2_product[row, f_3], per_term_unit, per_term)
@@ -825,7 +922,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             ratio_value_3 = _ratio(1.0, factor_9)
             for d_9 in range(d):
                 gradient_anchor[i, d_9] = (factor_7 * (sum_a_unit_2[d_9] + factor_6 * p_unit[i, d_9]) - sum_norm_anchor * a_unit[i, d_9]) * ratio_value_3
-        _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
     for j_5 in range(n):
         sum_norm_positive_sum = 0.0
         sum_norm_positive_lost = 0.0
@@ -834,7 +931,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         case_2 = ((rest_sum_a_unit_3) if j_5 == argmax_sum_a_unit[j_5] else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_own[j_5]))
         factor_10 = -seed_4 * case_2 / (1.0 + rest_sum_a_unit_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_39 = strip + place
                 factor_11 = scale * p_unit[j_5, f_39] * (sum_p_unit[j_5, f_39] + factor_10 * a_unit[j_5, f_39])
@@ -856,7 +953,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
@@ -910,7 +1007,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 a_2 = np.float64(anchor[i, f_97])
@@ -934,7 +1031,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_3 = strip + place
                 a_3 = np.float64(anchor[i, f_3])
@@ -954,7 +1051,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     square_3 = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_a_unit_3 = sum_a_unit[i, i]
@@ -962,14 +1059,13 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             for j_8 in range(n):
                 factor_4 = scale * sum_a_unit[i, j_8]
                 max_sum_a_unit_now_row[j_8] = factor_4
-            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
-            argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
+            max_sum_a_unit_now, argmax_sum_a_unit_now = _first_largest(max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             rest_sum_a_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[i, j_99], max_sum_a_unit_now, wide)
@@ -1032,7 +1128,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                         sum_norm_positive_sensitivity[j_52, d_48] += factor_13 * term_3
                     if i != j_52:
                         sum_p_unit_sensitivity_own[j_52, d_48] += factor_14 * a_unit_3 * term_3
-        _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now_sum = 0.0
@@ -1049,7 +1145,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             factor_16 = scale * seed_3
             per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_2_now = _quotient(sum_a_unit_2_product[row, f_3], per_term_4_unit, per_term_4)
@@ -1078,7 +1174,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 term_5 = sum_a_unit_2[i, d_48] + factor_15 * p_unit[i, d_48]
                 sum_norm_anchor_change_2[i, d_48] = factor_16 * (sum_norm_anchor_sensitivity_3[i, d_48] + sum_norm_anchor_sensitivity_2_now * (-logsumexp_sum_a_unit_centred_2 - a_unit_5 * ratio_value_5) + sum_norm_anchor_sensitivity_5 * (factor_20 * a_unit_5 + factor_21 * logsumexp_sum_a_unit_centred_2) + term_5 * ratio_value_5)
                 gradient_anchor[i, d_48] = (factor_16 * term_5 - sum_norm_anchor_now * a_unit_5) * ratio_value_5
-        _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
     factor_27 = loss_scale * scale
     factor_35 = -loss_scale * scale
     for j_5 in range(n):
@@ -1124,7 +1220,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         over_factor_25_unit, over_factor_25 = _divisor(factor_25)
         over_factor_30_unit, over_factor_30 = _divisor(factor_30)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_39 = strip + place
                 p_unit_4 = p_unit[j_5, f_39]
@@ -1178,7 +1274,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n,))
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     seed = np.empty((n,))
     a_unit = np.empty((n, d,))
     p_unit = np.empty((n, d,))
@@ -1206,7 +1302,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         over_peak_anchor_unit, over_peak_anchor = _divisor(peak_anchor)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 a_2 = np.float64(anchor[i, f_97])
@@ -1240,18 +1336,17 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     sum_scale_2_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 factor_3 = scale * sum_a_unit[row, j_8]
                 max_sum_a_unit_row[j_8] = factor_3
-            max_sum_a_unit = _largest(max_sum_a_unit_row, n)
-            argmax_sum_a_unit = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
+            max_sum_a_unit, argmax_sum_a_unit = _first_largest(max_sum_a_unit_row, n)
             rest_sum_a_unit_sum = 0.0
             rest_sum_a_unit_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit, wide)
@@ -1272,7 +1367,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             term = 1.0 + rest_sum_a_unit
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_20 = strip + place
                     exp_sum_a_unit_2 = exp_sum_a_unit[j_20]
@@ -1296,7 +1391,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             logsumexp_sum_a_unit_centred_2 = _completed(logsumexp_sum_a_unit_centred_2_sum, logsumexp_sum_a_unit_centred_2_lost)
             factor_9 = logsumexp_sum_a_unit_centred_2 * seed_2 / term
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_85 = strip + place
                     factor_10 = factor_9 * exp_sum_a_unit[j_85] * sum_a_unit[row, j_85]
@@ -1319,7 +1414,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n,))
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
@@ -1376,7 +1471,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 a_2 = np.float64(anchor[i, f_97])
@@ -1402,7 +1497,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_3 = strip + place
                 a_3 = np.float64(anchor[i, f_3])
@@ -1442,20 +1537,19 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     sum_p_unit_tangent[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 sum_a_unit_3 = sum_a_unit[row, j_8]
                 factor_5 = scale * sum_a_unit_3
                 max_sum_a_unit_row[j_8] = factor_5
-            max_sum_a_unit = _largest(max_sum_a_unit_row, n)
-            argmax_sum_a_unit_now = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
+            max_sum_a_unit, argmax_sum_a_unit_now = _first_largest(max_sum_a_unit_row, n)
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             rest_sum_a_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit, wide)
@@ -1476,7 +1570,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             for f_6 in range(d):
                 a_unit_3 = a_unit[i, f_6]
                 sum_p_unit_right[row, f_6] = factor_6 * a_unit_3
-        _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now_sum = 0.0
@@ -1490,7 +1584,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             factor_8 = scale * seed_3
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_2_now = _quotient(sum_a_unit_2_product[row, f_3], per_term_unit, per_term)
@@ -1503,9 +1597,9 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 sum_norm_anchor_now_sum, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost, _block_sum(strips[0], length))
             sum_norm_anchor_now = _completed(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost)
             sum_norm_anchor[row] = sum_norm_anchor_now
-        _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
-        _multiply(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
-        _multiply(a_unit_tangent[start:stop], False, p_unit, True, sum_a_unit_tangent_part2[: stop - start], False)
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit_tangent, np.bool_(True), sum_a_unit_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(a_unit_tangent[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -1518,7 +1612,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             term_4 = scale * sum_a_unit_tangent[argmax_sum_a_unit_3] + direction_parameters[0] * sum_a_unit[row, argmax_sum_a_unit_3]
             per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_89 = strip + place
                     factor_10 = _quotient(exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + direction_parameters[0] * sum_a_unit[row, j_89] - term_4), per_term_3_unit, per_term_3)
@@ -1544,8 +1638,8 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                         sum_p_unit_tangent[j_8, f_6] += seed_4 * (softmax_sum_a_unit_tangent_now * a_unit_5 + factor_13 * a_unit_tangent[i, f_6])
             softmax_sum_a_unit_tangent_own_now = softmax_sum_a_unit_tangent[i]
             softmax_sum_a_unit_tangent_own[i] = softmax_sum_a_unit_tangent_own_now
-        _multiply(sum_a_unit_2_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_2_tangent_part1[: stop - start], False)
-        _multiply(sum_a_unit_2_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_2_tangent_part2_product[: stop - start], False)
+        _multiply(sum_a_unit_2_tangent_part1_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit_tangent, np.bool_(False), sum_a_unit_2_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_tangent_sum = 0.0
@@ -1561,7 +1655,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             factor_16 = -scale * case_2 / term_5
             per_term_5_unit, per_term_5 = _inverse(term_5)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_2_tangent_part2 = _quotient(sum_a_unit_2_tangent_part2_product[row, f_3], per_term_5_unit, per_term_5)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
@@ -1607,7 +1701,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         factor_29 = scale * seed_6 * softmax_sum_a_unit_tangent_own_3
         factor_30 = -scale * seed_6 * case_3 / (1.0 + rest_sum_a_unit_5)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_39 = strip + place
                 p_unit_6 = p_unit[j_5, f_39]
@@ -1647,7 +1741,7 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,))
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     sample_weight = np.empty((n,))
     sum_anchor_left = np.empty((n, d,))
     sum_anchor_right = np.empty((n, d,))
@@ -1663,18 +1757,17 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_right, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * sum_anchor[row, j_2]
                 max_sum_anchor_row[j_2] = factor
-            max_sum_anchor = _largest(max_sum_anchor_row, n)
-            argmax_sum_anchor = _place_of(max_sum_anchor, max_sum_anchor_row, n)
+            max_sum_anchor, argmax_sum_anchor = _first_largest(max_sum_anchor_row, n)
             rest_sum_anchor_sum = 0.0
             rest_sum_anchor_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_58 = strip + place
                     exp_sum_anchor = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor, wide)  # exp_difference(scale*sum_anchor, max_sum_anchor)
@@ -1703,7 +1796,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,))
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     sample_weight = np.empty((n,))
     seed = np.empty((n,))
     sum_anchor_left = np.empty((n, d,))
@@ -1732,19 +1825,18 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_right, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * sum_anchor[row, j_2]
                 max_sum_anchor_row[j_2] = factor
-            max_sum_anchor = _largest(max_sum_anchor_row, n)
-            argmax_sum_anchor_now = _place_of(max_sum_anchor, max_sum_anchor_row, n)
+            max_sum_anchor, argmax_sum_anchor_now = _first_largest(max_sum_anchor_row, n)
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             rest_sum_anchor_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_58 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor, wide)
@@ -1771,14 +1863,14 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             for d_4 in range(d):
                 a_2 = np.float64(anchor[i, d_4])
                 sum_positive_right[row, d_4] = factor_3 * a_2
-        _multiply(sum_anchor_2_left[start:stop], True, sum_positive_right[: stop - start], False, sum_positive, True)
+        _multiply(sum_anchor_2_left[start:stop], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
     for d_3 in range(d):
         for j_24 in range(n):
             p_2 = np.float64(positive[j_24, d_3])
             sum_anchor_2_right[d_3, j_24] = p_2
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_anchor_2_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2_product[: stop - start], False)
+        _multiply(sum_anchor_2_left[start:stop], np.bool_(False), sum_anchor_2_right, np.bool_(True), sum_anchor_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2 = rest_sum_anchor[i]
@@ -1808,7 +1900,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     seed = np.empty((n,))
     sum_anchor_left = np.empty((n, d,))
     sum_anchor_right = np.empty((n, d,))
@@ -1842,20 +1934,19 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     sum_positive_sensitivity_own[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[start:stop], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_right, np.bool_(True), sum_anchor[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * sum_anchor[i, j_2]
                 max_sum_anchor_now_row[j_2] = factor
-            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
-            argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
+            max_sum_anchor_now, argmax_sum_anchor_now = _first_largest(max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             rest_sum_anchor_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_58 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * sum_anchor[i, j_58], max_sum_anchor_now, wide)
@@ -1894,8 +1985,8 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                     if (i != j_33 and j_33 != argmax_sum_anchor_now):
                         sum_anchor_2_sensitivity_own[i, d_30] += factor_5 * p_2 * term_2
                 sum_positive_sensitivity_own_left[row, j_33] = ((exp_sum_anchor_2 * ((rest_sum_anchor_now) if j_33 == argmax_sum_anchor_now else (1.0 + rest_sum_anchor_now - exp_sum_anchor_2))) if i != j_33 else 0.0)
-        _multiply(sum_anchor_2_left[start:stop], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _multiply(sum_positive_sensitivity_own_left[: stop - start], True, sum_positive_sensitivity_own_right[: stop - start], False, sum_positive_sensitivity_own, True)
+        _multiply(sum_anchor_2_left[start:stop], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
+        _multiply(sum_positive_sensitivity_own_left[: stop - start], np.bool_(True), sum_positive_sensitivity_own_right[: stop - start], np.bool_(False), sum_positive_sensitivity_own, np.bool_(True))
     for d_3 in range(d):
         for j_24 in range(n):
             p_4 = np.float64(positive[j_24, d_3])
@@ -1903,7 +1994,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     square = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_anchor_2_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2_product[: stop - start], False)
+        _multiply(sum_anchor_2_left[start:stop], np.bool_(False), sum_anchor_2_right, np.bool_(True), sum_anchor_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2 = rest_sum_anchor[i]
@@ -1954,7 +2045,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
     wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,))
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     seed = np.empty((n,))
     sum_anchor_left = np.empty((n, d,))
     sum_anchor_right = np.empty((n, d,))
@@ -1979,18 +2070,17 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
     sum_scale_2_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_right, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * sum_anchor[row, j_2]
                 max_sum_anchor_row[j_2] = factor
-            max_sum_anchor = _largest(max_sum_anchor_row, n)
-            argmax_sum_anchor = _place_of(max_sum_anchor, max_sum_anchor_row, n)
+            max_sum_anchor, argmax_sum_anchor = _first_largest(max_sum_anchor_row, n)
             rest_sum_anchor_sum = 0.0
             rest_sum_anchor_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_58 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor, wide)
@@ -2011,7 +2101,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             term = 1.0 + rest_sum_anchor
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_14 = strip + place
                     exp_sum_anchor_2 = exp_sum_anchor[j_14]
@@ -2035,7 +2125,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             logsumexp_sum_anchor_centred_2 = _completed(logsumexp_sum_anchor_centred_2_sum, logsumexp_sum_anchor_centred_2_lost)
             factor_7 = logsumexp_sum_anchor_centred_2 * seed_2 / term
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_50 = strip + place
                     factor_8 = factor_7 * exp_sum_anchor[j_50] * sum_anchor[row, j_50]
@@ -2058,7 +2148,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     wide = _wide(anchor)
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,))
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     seed = np.empty((n,))
     sum_anchor_left = np.empty((n, d,))
     sum_anchor_right = np.empty((n, d,))
@@ -2106,20 +2196,19 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     sum_positive_tangent[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_right, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 sum_anchor_3 = sum_anchor[row, j_2]
                 factor = scale * sum_anchor_3
                 max_sum_anchor_row[j_2] = factor
-            max_sum_anchor = _largest(max_sum_anchor_row, n)
-            argmax_sum_anchor_now = _place_of(max_sum_anchor, max_sum_anchor_row, n)
+            max_sum_anchor, argmax_sum_anchor_now = _first_largest(max_sum_anchor_row, n)
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             rest_sum_anchor_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_58 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor, wide)
@@ -2140,9 +2229,9 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             for d_4 in range(d):
                 a_2 = np.float64(anchor[i, d_4])
                 sum_positive_right[row, d_4] = factor_2 * a_2
-        _multiply(sum_anchor_2_left[start:stop], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_tangent_part1_right, True, sum_anchor_tangent_part1[: stop - start], False)
-        _multiply(sum_anchor_tangent_part2_left[start:stop], False, sum_anchor_right, True, sum_anchor_tangent_part2[: stop - start], False)
+        _multiply(sum_anchor_2_left[start:stop], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_tangent_part1_right, np.bool_(True), sum_anchor_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_anchor_tangent_part2_left[start:stop], np.bool_(False), sum_anchor_right, np.bool_(True), sum_anchor_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -2155,7 +2244,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             term_2 = scale * sum_anchor_tangent[argmax_sum_anchor_2] + direction_parameters[0] * sum_anchor[row, argmax_sum_anchor_2]
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_52 = strip + place
                     factor_3 = _quotient(exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + direction_parameters[0] * sum_anchor[row, j_52] - term_2), per_term_unit, per_term)
@@ -2192,7 +2281,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             sum_anchor_2_tangent_part2_right[d_3, j_24] = v_p_2
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_anchor_2_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2_product[: stop - start], False)
+        _multiply(sum_anchor_2_left[start:stop], np.bool_(False), sum_anchor_2_right, np.bool_(True), sum_anchor_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_3 = rest_sum_anchor[i]
@@ -2211,8 +2300,8 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                 a_4 = np.float64(anchor[i, d_3])
                 v_a_3 = np.float64(direction_anchor[i, d_3])
                 product_positive[i, d_3] = scale * sum_positive_tangent[i, d_3] + direction_parameters[0] * (sum_positive[i, d_3] + factor_7 * a_4) + factor_8 * a_4 + factor_9 * v_a_3
-        _multiply(sum_anchor_2_tangent_part1_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2_tangent_part1[: stop - start], False)
-        _multiply(sum_anchor_2_left[start:stop], False, sum_anchor_2_tangent_part2_right, True, sum_anchor_2_tangent_part2_product[: stop - start], False)
+        _multiply(sum_anchor_2_tangent_part1_left[start:stop], np.bool_(False), sum_anchor_2_right, np.bool_(True), sum_anchor_2_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_anchor_2_left[start:stop], np.bool_(False), sum_anchor_2_tangent_part2_right, np.bool_(True), sum_anchor_2_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_4 = rest_sum_anchor[i]
@@ -2245,7 +2334,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,))
     max_sum_a_unit_2_row = np.empty((n,))
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     sample_weight = np.empty((n,))
     a_unit = np.empty((n, d,))
     p_unit = np.empty((n, d,))
@@ -2283,7 +2372,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_205 = strip + place
                 a_2 = np.float64(anchor[i, f_205])
@@ -2320,19 +2409,18 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 factor_4 = scale * sum_a_unit[row, j_8]
                 max_sum_a_unit_now_row[j_8] = factor_4
-            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
-            argmax_sum_a_unit = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
+            max_sum_a_unit_now, argmax_sum_a_unit = _first_largest(max_sum_a_unit_now_row, n)
             max_sum_a_unit[row] = max_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             rest_sum_a_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_207 = strip + place
                     exp_sum_a_unit = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now, wide)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
@@ -2344,18 +2432,17 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                 rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost, _block_sum(strips[0], length))
             rest_sum_a_unit_now = _completed(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[row] = rest_sum_a_unit_now
-        _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
                 factor_5 = scale * sum_a_unit_2[row, j_24]
                 max_sum_a_unit_2_row[j_24] = factor_5
-            max_sum_a_unit_2 = _largest(max_sum_a_unit_2_row, n)
-            argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2, max_sum_a_unit_2_row, n)
+            max_sum_a_unit_2, argmax_sum_a_unit_2 = _first_largest(max_sum_a_unit_2_row, n)
             rest_sum_a_unit_2_sum = 0.0
             rest_sum_a_unit_2_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_210 = strip + place
                     exp_sum_a_unit_2 = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2, wide)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
@@ -2388,7 +2475,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,))
     max_sum_a_unit_2_now_row = np.empty((n,))
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     sample_weight = np.empty((n,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
@@ -2452,7 +2539,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_205 = strip + place
                 a_2 = np.float64(anchor[i, f_205])
@@ -2496,19 +2583,18 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 factor_4 = scale * sum_a_unit[row, j_8]
                 max_sum_a_unit_now_row[j_8] = factor_4
-            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
-            argmax_sum_a_unit = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
+            max_sum_a_unit_now, argmax_sum_a_unit = _first_largest(max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             rest_sum_a_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_207 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now, wide)
@@ -2524,19 +2610,18 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
-        _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
                 factor_5 = scale * sum_a_unit_2[row, j_24]
                 max_sum_a_unit_2_now_row[j_24] = factor_5
-            max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
-            argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
+            max_sum_a_unit_2_now, argmax_sum_a_unit_2 = _first_largest(max_sum_a_unit_2_now_row, n)
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             rest_sum_a_unit_2_now_sum = 0.0
             rest_sum_a_unit_2_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_210 = strip + place
                     exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now, wide)
@@ -2571,7 +2656,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             total += factor_9
             if wanted:
                 value_out[i] = factor_9
-        _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit, np.bool_(False), sum_a_unit_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
@@ -2580,8 +2665,8 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             for f_3 in range(d):
                 sum_a_unit_3_now = _quotient(sum_a_unit_3_product[row, f_3], per_term_2_unit, per_term_2)
                 sum_a_unit_3[row, f_3] = sum_a_unit_3_now
-        _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
-        _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(True), sum_h_unit_right[: stop - start], np.bool_(False), sum_h_unit, np.bool_(True))
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_sum = 0.0
@@ -2603,7 +2688,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             factor_11 = scale * seed_3
             per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_4_now = _quotient(sum_a_unit_4_product[row, f_3], per_term_3_unit, per_term_3)
@@ -2617,7 +2702,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             ratio_value_4 = _ratio(1.0, factor_13)
             for d_32 in range(d):
                 gradient_anchor[i, d_32] = (factor_11 * (p_unit[i, d_32] * term_5 + sum_a_unit_4[d_32] * sigmoid_plus_2 + sum_a_unit_3[row, d_32] * sigmoid_minus_2) - sum_norm_anchor * a_unit[i, d_32]) * ratio_value_4
-        _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
     for j_29 in range(n):
         sum_norm_negative_sum = 0.0
         sum_norm_negative_lost = 0.0
@@ -2630,7 +2715,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         term_7 = -1.0 + exp_sum_a_unit_own[j_29] * (((1.0 / (1.0 + decay_3))) if term_6 >= 0 else (decay_3 / (1.0 + decay_3)) if term_6 < 0.0 else np.nan) / (1.0 + rest_sum_a_unit_5)
         factor_15 = seed_4 * term_7
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_58 = strip + place
                 factor_14 = h_unit[j_29, f_58] * sum_h_unit[j_29, f_58]
@@ -2659,7 +2744,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,))
     max_sum_a_unit_2_now_row = np.empty((n,))
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
@@ -2745,7 +2830,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_205 = strip + place
                 a_2 = np.float64(anchor[i, f_205])
@@ -2778,7 +2863,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_3 = strip + place
                 a_3 = np.float64(anchor[i, f_3])
@@ -2805,7 +2890,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     square_4 = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_a_unit_5 = sum_a_unit[i, i]
@@ -2813,14 +2898,13 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             for j_8 in range(n):
                 factor_5 = scale * sum_a_unit[i, j_8]
                 max_sum_a_unit_now_row[j_8] = factor_5
-            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
-            argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
+            max_sum_a_unit_now, argmax_sum_a_unit_now = _first_largest(max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             rest_sum_a_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_207 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[i, j_207], max_sum_a_unit_now, wide)
@@ -2868,19 +2952,18 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                         sum_norm_anchor_sensitivity_6[i, d_94] += factor_13 * term_2
                     if (i != j_96 and j_96 != argmax_sum_a_unit_now):
                         sum_a_unit_4_sensitivity_own[i, d_94] += factor_12 * p_unit_2 * term_2
-        _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
                 factor_14 = scale * sum_a_unit_2[row, j_24]
                 max_sum_a_unit_2_now_row[j_24] = factor_14
-            max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
-            argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
+            max_sum_a_unit_2_now, argmax_sum_a_unit_2 = _first_largest(max_sum_a_unit_2_now_row, n)
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             rest_sum_a_unit_2_now_sum = 0.0
             rest_sum_a_unit_2_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_210 = strip + place
                     exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now, wide)
@@ -2982,7 +3065,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                     sum_norm_negative_sensitivity[j_98, d_94] += factor_36 * term_8
                     sum_norm_negative_sensitivity_3_own[j_98, d_94] += factor_38 * term_8
                     sum_h_unit_sensitivity_3_own_joint[j_98, d_94] += factor_41 * a_unit_4 * term_8
-        _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit, np.bool_(False), sum_a_unit_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_sensitivity_3_now_sum = 0.0
@@ -2991,7 +3074,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             term_9 = 1.0 + rest_sum_a_unit_2_2
             per_term_9_unit, per_term_9 = _inverse(term_9)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_3_now = _quotient(sum_a_unit_3_product[row, f_3], per_term_9_unit, per_term_9)
@@ -3002,8 +3085,8 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 sum_norm_anchor_sensitivity_3_now_sum, sum_norm_anchor_sensitivity_3_now_lost = _plus(sum_norm_anchor_sensitivity_3_now_sum, sum_norm_anchor_sensitivity_3_now_lost, _block_sum(strips[0], length))
             sum_norm_anchor_sensitivity_3_now = _completed(sum_norm_anchor_sensitivity_3_now_sum, sum_norm_anchor_sensitivity_3_now_lost)
             sum_norm_anchor_sensitivity_3[i] = sum_norm_anchor_sensitivity_3_now
-        _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
-        _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(True), sum_h_unit_right[: stop - start], np.bool_(False), sum_h_unit, np.bool_(True))
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now_sum = 0.0
@@ -3028,7 +3111,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             factor_44 = scale * seed_3
             per_term_10_unit, per_term_10 = _inverse(term_10)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_4_now = _quotient(sum_a_unit_4_product[row, f_3], per_term_10_unit, per_term_10)
@@ -3075,7 +3158,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 a_unit_7 = a_unit[i, d_94]
                 sum_norm_anchor_change_2[i, d_94] = a_unit_slope[d_94] * ratio_value_8 + factor_49 * sum_norm_anchor_sensitivity_4[i, d_94] + factor_50 * sum_norm_anchor_sensitivity_6[i, d_94] + factor_53 * (factor_51 * logsumexp_sum_a_unit_2_sensitivity_2 - scale * logsumexp_sum_a_unit_2_centred[i, d_94] + factor_52 * logsumexp_sum_a_unit_sensitivity_2) + factor_56 * term_14 + factor_57 * term_14 + factor_58 * a_unit_7
                 gradient_anchor[i, d_94] = (factor_44 * (p_unit[i, d_94] * term_12 + sum_a_unit_3[i, d_94] * sigmoid_minus_2 + sum_a_unit_4[i, d_94] * sigmoid_plus_2) - sum_norm_anchor_now * a_unit_7) * ratio_value_8
-        _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
     factor_67 = loss_scale * scale
     factor_72 = loss_scale * square_4
     factor_88 = -loss_scale * scale
@@ -3149,7 +3232,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         over_factor_64_unit, over_factor_64 = _divisor(factor_64)
         over_factor_70_unit, over_factor_70 = _divisor(factor_70)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_58 = strip + place
                 factor_59 = h_unit[j_29, f_58] * sum_h_unit[j_29, f_58]
@@ -3236,7 +3319,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,))
     max_sum_a_unit_2_row = np.empty((n,))
-    strips = np.empty((6, 512,))
+    strips = _strips(6, np.float64)
     seed = np.empty((n,))
     a_unit = np.empty((n, d,))
     p_unit = np.empty((n, d,))
@@ -3280,7 +3363,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_205 = strip + place
                 a_2 = np.float64(anchor[i, f_205])
@@ -3330,20 +3413,19 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     sum_scale_3_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 factor_4 = scale * sum_a_unit[row, j_8]
                 max_sum_a_unit_now_row[j_8] = factor_4
-            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
-            argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
+            max_sum_a_unit_now, argmax_sum_a_unit_now = _first_largest(max_sum_a_unit_now_row, n)
             max_sum_a_unit[row] = max_sum_a_unit_now
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             rest_sum_a_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_207 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now, wide)
@@ -3366,7 +3448,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             term = 1.0 + rest_sum_a_unit_now
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_169 = strip + place
                     exp_sum_a_unit_3 = exp_sum_a_unit[row, j_169]
@@ -3384,18 +3466,17 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             logsumexp_sum_a_unit_centred_2_now = _completed(logsumexp_sum_a_unit_centred_2_now_sum, logsumexp_sum_a_unit_centred_2_now_lost)
             logsumexp_sum_a_unit_sensitivity_2[row] = logsumexp_sum_a_unit_sensitivity_2_now
             logsumexp_sum_a_unit_centred_2[row] = logsumexp_sum_a_unit_centred_2_now
-        _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
                 factor_8 = scale * sum_a_unit_2[row, j_24]
                 max_sum_a_unit_2_row[j_24] = factor_8
-            max_sum_a_unit_2 = _largest(max_sum_a_unit_2_row, n)
-            argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2, max_sum_a_unit_2_row, n)
+            max_sum_a_unit_2, argmax_sum_a_unit_2 = _first_largest(max_sum_a_unit_2_row, n)
             rest_sum_a_unit_2_sum = 0.0
             rest_sum_a_unit_2_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_210 = strip + place
                     exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2, wide)
@@ -3426,7 +3507,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
             per_term_2_unit, per_term_2 = _inverse(term_2)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_45 = strip + place
                     exp_sum_a_unit_2_2 = exp_sum_a_unit_2[j_45]
@@ -3467,7 +3548,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             factor_18 = seed_3 * case * (-logsumexp_sum_a_unit_2_centred_2 + logsumexp_sum_a_unit_2_sensitivity_2 * case_2 - logsumexp_sum_a_unit_sensitivity_2_2 * case_2) / term_2
             factor_20 = seed_3 * case_2 * (-logsumexp_sum_a_unit_centred_2[row] + logsumexp_sum_a_unit_sensitivity_2_2 * case - logsumexp_sum_a_unit_2_sensitivity_2 * case) / (1.0 + rest_sum_a_unit_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_176 = strip + place
                     factor_19 = factor_18 * exp_sum_a_unit_2[j_176] * sum_a_unit_2[row, j_176]
@@ -3497,7 +3578,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,))
     max_sum_a_unit_2_now_row = np.empty((n,))
-    strips = np.empty((4, 512,))
+    strips = _strips(4, np.float64)
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
@@ -3591,7 +3672,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_205 = strip + place
                 a_2 = np.float64(anchor[i, f_205])
@@ -3628,7 +3709,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_3 = strip + place
                 a_3 = np.float64(anchor[i, f_3])
@@ -3685,15 +3766,14 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     sum_p_unit_tangent[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 sum_a_unit_5 = sum_a_unit[row, j_8]
                 factor_7 = scale * sum_a_unit_5
                 max_sum_a_unit_now_row[j_8] = factor_7
-            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
-            argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
+            max_sum_a_unit_now, argmax_sum_a_unit_now = _first_largest(max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
             sum_a_unit_6 = sum_a_unit[row, argmax_sum_a_unit_now]
@@ -3701,7 +3781,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_now_sum = 0.0
             rest_sum_a_unit_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_207 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now, wide)
@@ -3717,15 +3797,14 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
-        _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
                 sum_a_unit_2_2 = sum_a_unit_2[row, j_24]
                 factor_8 = scale * sum_a_unit_2_2
                 max_sum_a_unit_2_now_row[j_24] = factor_8
-            max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
-            argmax_sum_a_unit_2_now = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
+            max_sum_a_unit_2_now, argmax_sum_a_unit_2_now = _first_largest(max_sum_a_unit_2_now_row, n)
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             argmax_sum_a_unit_2[row] = argmax_sum_a_unit_2_now
             sum_a_unit_2_3 = sum_a_unit_2[row, argmax_sum_a_unit_2_now]
@@ -3733,7 +3812,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_2_now_sum = 0.0
             rest_sum_a_unit_2_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_210 = strip + place
                     exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now, wide)
@@ -3760,7 +3839,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 a_unit_3 = a_unit[i, f_30]
                 sum_h_unit_right[row, f_30] = factor_10 * a_unit_3
                 sum_p_unit_right[row, f_30] = factor_11 * a_unit_3
-        _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit, np.bool_(False), sum_a_unit_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
@@ -3769,8 +3848,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             for f_3 in range(d):
                 sum_a_unit_3_now = _quotient(sum_a_unit_3_product[row, f_3], per_term_2_unit, per_term_2)
                 sum_a_unit_3[row, f_3] = sum_a_unit_3_now
-        _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
-        _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(True), sum_h_unit_right[: stop - start], np.bool_(False), sum_h_unit, np.bool_(True))
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now_sum = 0.0
@@ -3791,7 +3870,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_13 = scale * seed_3
             per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_4_now = _quotient(sum_a_unit_4_product[row, f_3], per_term_3_unit, per_term_3)
@@ -3805,9 +3884,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 sum_norm_anchor_now_sum, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost, _block_sum(strips[0], length))
             sum_norm_anchor_now = _completed(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost)
             sum_norm_anchor[row] = sum_norm_anchor_now
-        _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
-        _multiply(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
-        _multiply(a_unit_tangent[start:stop], False, p_unit, True, sum_a_unit_tangent_part2[: stop - start], False)
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit_tangent, np.bool_(True), sum_a_unit_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(a_unit_tangent[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -3828,7 +3907,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             term_8 = factor_16 + factor_17
             per_term_7_unit, per_term_7 = _inverse(term_7)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_186 = strip + place
                     factor_18 = _quotient(exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + direction_parameters[0] * sum_a_unit[row, j_186] - term_8), per_term_7_unit, per_term_7)
@@ -3843,8 +3922,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 sum_a_unit_4_tangent_part1_left[row, j_8] = ((softmax_sum_a_unit_tangent_now) if i != j_8 else 0.0)
             softmax_sum_a_unit_tangent_own_now = softmax_sum_a_unit_tangent[row, i]
             softmax_sum_a_unit_tangent_own[i] = softmax_sum_a_unit_tangent_own_now
-        _multiply(a_unit[start:stop], False, h_unit_tangent, True, sum_a_unit_2_tangent_part1[: stop - start], False)
-        _multiply(a_unit_tangent[start:stop], False, h_unit, True, sum_a_unit_2_tangent_part2[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), h_unit_tangent, np.bool_(True), sum_a_unit_2_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(a_unit_tangent[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
@@ -3863,7 +3942,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             term_10 = factor_19 + factor_20
             per_term_9_unit, per_term_9 = _inverse(term_9)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_189 = strip + place
                     factor_21 = _quotient(exp_sum_a_unit_2[row, j_189] * (scale * sum_a_unit_2_tangent[row, j_189] + direction_parameters[0] * sum_a_unit_2[row, j_189] - term_10), per_term_9_unit, per_term_9)
@@ -3924,7 +4003,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     sum_h_unit_tangent[j_24, f_3] += factor_26 * (softmax_sum_a_unit_2_tangent * a_unit_5 + factor_32 * a_unit_tangent_2 + factor_33 * a_unit_5)
                     if i != j_24:
                         sum_p_unit_tangent[j_24, f_3] += factor_29 * (a_unit_5 * softmax_sum_a_unit_tangent_2 + factor_34 * a_unit_tangent_2 + factor_35 * a_unit_5)
-        _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit_tangent, False, sum_a_unit_3_tangent_2_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit_tangent, np.bool_(False), sum_a_unit_3_tangent_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_a_unit_2_5 = rest_sum_a_unit_2[i]
@@ -3933,8 +4012,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             for f_3 in range(d):
                 sum_a_unit_3_tangent_2_now = _quotient(sum_a_unit_3_tangent_2_product[row, f_3], per_term_18_unit, per_term_18)
                 sum_a_unit_3_tangent_2[row, f_3] = sum_a_unit_3_tangent_2_now
-        _multiply(sum_a_unit_4_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_4_tangent_part1[: stop - start], False)
-        _multiply(sum_a_unit_4_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_4_tangent_part2_product[: stop - start], False)
+        _multiply(sum_a_unit_4_tangent_part1_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit_tangent, np.bool_(False), sum_a_unit_4_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_tangent_sum = 0.0
@@ -3977,7 +4056,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_48 = scale * term_24 * sigmoid_plus_4 * sigmoid_minus_4
             per_term_19_unit, per_term_19 = _inverse(term_19)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_4_tangent_part2 = _quotient(sum_a_unit_4_tangent_part2_product[row, f_3], per_term_19_unit, per_term_19)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
@@ -4044,7 +4123,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         case_2 = ((factor_63) if term_26 >= 0 else ((1.0 / (1.0 + decay_5))) if term_26 < 0.0 else np.nan)
         factor_68 = scale * exp_sum_a_unit_own_4 * seed_7 * term_30 * case * case_2 / (1.0 + rest_sum_a_unit_8)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_58 = strip + place
                 h_unit_3 = h_unit[j_29, f_58]
@@ -4105,7 +4184,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_row = np.empty((n,))
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     sample_weight = np.empty((n,))
     sum_anchor_left = np.empty((n, d,))
     sum_anchor_right = np.empty((n, d,))
@@ -4127,19 +4206,18 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_right, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * sum_anchor[row, j_2]
                 max_sum_anchor_now_row[j_2] = factor
-            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
-            argmax_sum_anchor = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
+            max_sum_anchor_now, argmax_sum_anchor = _first_largest(max_sum_anchor_now_row, n)
             max_sum_anchor[row] = max_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             rest_sum_anchor_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_114 = strip + place
                     exp_sum_anchor = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now, wide)  # exp_difference(scale*sum_anchor, max_sum_anchor)
@@ -4151,18 +4229,17 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                 rest_sum_anchor_now_sum, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost, _block_sum(strips[0], length))
             rest_sum_anchor_now = _completed(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost)
             rest_sum_anchor[row] = rest_sum_anchor_now
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_2_right, np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
                 factor_2 = scale * sum_anchor_2[row, j_6]
                 max_sum_anchor_2_row[j_6] = factor_2
-            max_sum_anchor_2 = _largest(max_sum_anchor_2_row, n)
-            argmax_sum_anchor_2 = _place_of(max_sum_anchor_2, max_sum_anchor_2_row, n)
+            max_sum_anchor_2, argmax_sum_anchor_2 = _first_largest(max_sum_anchor_2_row, n)
             rest_sum_anchor_2_sum = 0.0
             rest_sum_anchor_2_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_116 = strip + place
                     exp_sum_anchor_2 = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2, wide)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
@@ -4195,7 +4272,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_now_row = np.empty((n,))
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     sample_weight = np.empty((n,))
     seed = np.empty((n,))
     sum_anchor_left = np.empty((n, d,))
@@ -4237,19 +4314,18 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_right, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * sum_anchor[row, j_2]
                 max_sum_anchor_now_row[j_2] = factor
-            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
-            argmax_sum_anchor = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
+            max_sum_anchor_now, argmax_sum_anchor = _first_largest(max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             rest_sum_anchor_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_114 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now, wide)
@@ -4265,19 +4341,18 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_2_right, np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
                 factor_2 = scale * sum_anchor_2[row, j_6]
                 max_sum_anchor_2_now_row[j_6] = factor_2
-            max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
-            argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
+            max_sum_anchor_2_now, argmax_sum_anchor_2 = _first_largest(max_sum_anchor_2_now_row, n)
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             rest_sum_anchor_2_now_sum = 0.0
             rest_sum_anchor_2_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_116 = strip + place
                     exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2_now, wide)
@@ -4312,8 +4387,8 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             total += factor_6
             if wanted:
                 value_out[i] = factor_6
-        _multiply(exp_sum_anchor_2[start:stop], True, sum_negative_right[: stop - start], False, sum_negative, True)
-        _multiply(sum_anchor_4_left[start:stop], True, sum_positive_right[: stop - start], False, sum_positive, True)
+        _multiply(exp_sum_anchor_2[start:stop], np.bool_(True), sum_negative_right[: stop - start], np.bool_(False), sum_negative, np.bool_(True))
+        _multiply(sum_anchor_4_left[start:stop], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
     for d_8 in range(d):
         for j_25 in range(n):
             h_2 = np.float64(negative[j_25, d_8])
@@ -4322,7 +4397,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             sum_anchor_4_right[d_8, j_25] = p_2
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(exp_sum_anchor_2[start:stop], False, sum_anchor_3_right, True, sum_anchor_3_product[: stop - start], False)
+        _multiply(exp_sum_anchor_2[start:stop], np.bool_(False), sum_anchor_3_right, np.bool_(True), sum_anchor_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
@@ -4346,7 +4421,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                 a_3 = np.float64(anchor[i, d_8])
                 gradient_positive[i, d_8] = scale * (sum_positive[i, d_8] + factor_8 * a_3)
                 gradient_negative[i, d_8] = scale * sum_negative[i, d_8]
-        _multiply(sum_anchor_4_left[start:stop], False, sum_anchor_4_right, True, sum_anchor_4_product[: stop - start], False)
+        _multiply(sum_anchor_4_left[start:stop], np.bool_(False), sum_anchor_4_right, np.bool_(True), sum_anchor_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_5 = rest_sum_anchor[i]
@@ -4382,7 +4457,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_now_row = np.empty((n,))
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     seed = np.empty((n,))
     sum_anchor_left = np.empty((n, d,))
     sum_anchor_right = np.empty((n, d,))
@@ -4437,19 +4512,18 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     sum_negative_sensitivity_3_own_joint[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[start:stop], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_right, np.bool_(True), sum_anchor[start:stop], np.bool_(False))
         for i in range(start, stop):
             for j_2 in range(n):
                 factor = scale * sum_anchor[i, j_2]
                 max_sum_anchor_now_row[j_2] = factor
-            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
-            argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
+            max_sum_anchor_now, argmax_sum_anchor_now = _first_largest(max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             rest_sum_anchor_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_114 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * sum_anchor[i, j_114], max_sum_anchor_now, wide)
@@ -4480,19 +4554,18 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                         logsumexp_sum_anchor_centred[i, d_51] += factor_3 * term
                     if (i != j_59 and j_59 != argmax_sum_anchor_now):
                         sum_anchor_4_sensitivity_own[i, d_51] += factor_3 * p_2 * term
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_2_right, np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
                 factor_4 = scale * sum_anchor_2[row, j_6]
                 max_sum_anchor_2_now_row[j_6] = factor_4
-            max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
-            argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
+            max_sum_anchor_2_now, argmax_sum_anchor_2 = _first_largest(max_sum_anchor_2_now_row, n)
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             rest_sum_anchor_2_now_sum = 0.0
             rest_sum_anchor_2_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_116 = strip + place
                     exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2_now, wide)
@@ -4546,10 +4619,10 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 exp_sum_anchor_4 = exp_sum_anchor[i, j_55]
                 sum_positive_sensitivity_3_own_joint_left[row, j_55] = ((factor_12 * (exp_sum_anchor_4 * exp_sum_anchor_4) + exp_sum_anchor_4 * ((rest_sum_anchor_3) if j_55 == argmax_sum_anchor_3 else (1.0 + rest_sum_anchor_3 - exp_sum_anchor_4)) / (term_5 * term_5)) if i != j_55 else 0.0)
                 sum_negative_sensitivity_3_own_joint_left[row, j_55] = factor_13 * (exp_sum_anchor_2_2 * exp_sum_anchor_2_2) + exp_sum_anchor_2_2 * ((rest_sum_anchor_2_now) if j_55 == argmax_sum_anchor_2 else (1.0 + rest_sum_anchor_2_now - exp_sum_anchor_2_2)) / (term_3 * term_3)
-        _multiply(exp_sum_anchor_2[start:stop], True, sum_negative_right[: stop - start], False, sum_negative, True)
-        _multiply(sum_anchor_4_left[start:stop], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _multiply(sum_positive_sensitivity_3_own_joint_left[: stop - start], True, sum_positive_sensitivity_3_own_joint_right[: stop - start], False, sum_positive_sensitivity_3_own_joint, True)
-        _multiply(sum_negative_sensitivity_3_own_joint_left[: stop - start], True, sum_negative_sensitivity_3_own_joint_right[: stop - start], False, sum_negative_sensitivity_3_own_joint, True)
+        _multiply(exp_sum_anchor_2[start:stop], np.bool_(True), sum_negative_right[: stop - start], np.bool_(False), sum_negative, np.bool_(True))
+        _multiply(sum_anchor_4_left[start:stop], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
+        _multiply(sum_positive_sensitivity_3_own_joint_left[: stop - start], np.bool_(True), sum_positive_sensitivity_3_own_joint_right[: stop - start], np.bool_(False), sum_positive_sensitivity_3_own_joint, np.bool_(True))
+        _multiply(sum_negative_sensitivity_3_own_joint_left[: stop - start], np.bool_(True), sum_negative_sensitivity_3_own_joint_right[: stop - start], np.bool_(False), sum_negative_sensitivity_3_own_joint, np.bool_(True))
     for d_8 in range(d):
         for j_25 in range(n):
             h_4 = np.float64(negative[j_25, d_8])
@@ -4559,7 +4632,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     square_2 = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(exp_sum_anchor_2[start:stop], False, sum_anchor_3_right, True, sum_anchor_3_product[: stop - start], False)
+        _multiply(exp_sum_anchor_2[start:stop], np.bool_(False), sum_anchor_3_right, np.bool_(True), sum_anchor_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
@@ -4590,7 +4663,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 square_3 = (a_3 * a_3)
                 hessian_positive[i, d_8] = square_2 * (sum_positive_sensitivity_3_own_joint[i, d_8] + factor_16 * square_3 + factor_17 * square_3)
                 hessian_negative[i, d_8] = sum_negative_sensitivity_3_own_joint[i, d_8] * square_2
-        _multiply(sum_anchor_4_left[start:stop], False, sum_anchor_4_right, True, sum_anchor_4_product[: stop - start], False)
+        _multiply(sum_anchor_4_left[start:stop], np.bool_(False), sum_anchor_4_right, np.bool_(True), sum_anchor_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_5 = rest_sum_anchor[i]
@@ -4614,7 +4687,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 p_5 = np.float64(positive[i, d_8])
                 sum_anchor_3_2 = sum_anchor_3[i, d_8]
                 gradient_anchor[i, d_8] = factor_19 * (p_5 * term_13 + sum_anchor_3_2 * sigmoid_minus_3 + sum_anchor_4_now * sigmoid_plus_3)
-        _multiply(exp_sum_anchor[start:stop], False, sum_anchor_4_right, True, logsumexp_sum_anchor_sensitivity_product[: stop - start], False)
+        _multiply(exp_sum_anchor[start:stop], np.bool_(False), sum_anchor_4_right, np.bool_(True), logsumexp_sum_anchor_sensitivity_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_6 = rest_sum_anchor[i]
@@ -4680,7 +4753,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_row = np.empty((n,))
-    strips = np.empty((6, 512,))
+    strips = _strips(6, np.float64)
     seed = np.empty((n,))
     sum_anchor_left = np.empty((n, d,))
     sum_anchor_right = np.empty((n, d,))
@@ -4721,20 +4794,19 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
     sum_scale_3_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_right, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * sum_anchor[row, j_2]
                 max_sum_anchor_now_row[j_2] = factor
-            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
-            argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
+            max_sum_anchor_now, argmax_sum_anchor_now = _first_largest(max_sum_anchor_now_row, n)
             max_sum_anchor[row] = max_sum_anchor_now
             argmax_sum_anchor[row] = argmax_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             rest_sum_anchor_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_114 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now, wide)
@@ -4757,7 +4829,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             term = 1.0 + rest_sum_anchor_now
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_84 = strip + place
                     exp_sum_anchor_3 = exp_sum_anchor[row, j_84]
@@ -4775,18 +4847,17 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             logsumexp_sum_anchor_centred_2_now = _completed(logsumexp_sum_anchor_centred_2_now_sum, logsumexp_sum_anchor_centred_2_now_lost)
             logsumexp_sum_anchor_sensitivity_2[row] = logsumexp_sum_anchor_sensitivity_2_now
             logsumexp_sum_anchor_centred_2[row] = logsumexp_sum_anchor_centred_2_now
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_2_right, np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
                 factor_5 = scale * sum_anchor_2[row, j_6]
                 max_sum_anchor_2_row[j_6] = factor_5
-            max_sum_anchor_2 = _largest(max_sum_anchor_2_row, n)
-            argmax_sum_anchor_2 = _place_of(max_sum_anchor_2, max_sum_anchor_2_row, n)
+            max_sum_anchor_2, argmax_sum_anchor_2 = _first_largest(max_sum_anchor_2_row, n)
             rest_sum_anchor_2_sum = 0.0
             rest_sum_anchor_2_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_116 = strip + place
                     exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2, wide)
@@ -4817,7 +4888,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             argmax_sum_anchor_3 = argmax_sum_anchor[row]
             per_term_2_unit, per_term_2 = _inverse(term_2)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_21 = strip + place
                     exp_sum_anchor_2_2 = exp_sum_anchor_2[j_21]
@@ -4858,7 +4929,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             factor_15 = seed_3 * case * (-logsumexp_sum_anchor_2_centred_2 + logsumexp_sum_anchor_2_sensitivity * case_2 - logsumexp_sum_anchor_sensitivity_2_2 * case_2) / term_2
             factor_17 = seed_3 * case_2 * (-logsumexp_sum_anchor_centred_2[row] + logsumexp_sum_anchor_sensitivity_2_2 * case - logsumexp_sum_anchor_2_sensitivity * case) / (1.0 + rest_sum_anchor_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_91 = strip + place
                     factor_16 = factor_15 * exp_sum_anchor_2[j_91] * sum_anchor_2[row, j_91]
@@ -4888,7 +4959,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_now_row = np.empty((n,))
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     seed = np.empty((n,))
     sum_anchor_left = np.empty((n, d,))
     sum_anchor_right = np.empty((n, d,))
@@ -4971,15 +5042,14 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     sum_positive_tangent[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[start:stop], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_right, np.bool_(True), sum_anchor[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 sum_anchor_5 = sum_anchor[i, j_2]
                 factor = scale * sum_anchor_5
                 max_sum_anchor_now_row[j_2] = factor
-            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
-            argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
+            max_sum_anchor_now, argmax_sum_anchor_now = _first_largest(max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             sum_anchor_6 = sum_anchor[i, argmax_sum_anchor_now]
@@ -4987,7 +5057,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor_now_sum = 0.0
             rest_sum_anchor_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_114 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * sum_anchor[i, j_114], max_sum_anchor_now, wide)
@@ -5003,15 +5073,14 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2[start:stop], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_2_right, np.bool_(True), sum_anchor_2[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
                 sum_anchor_2_2 = sum_anchor_2[i, j_6]
                 factor_2 = scale * sum_anchor_2_2
                 max_sum_anchor_2_now_row[j_6] = factor_2
-            max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
-            argmax_sum_anchor_2_now = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
+            max_sum_anchor_2_now, argmax_sum_anchor_2_now = _first_largest(max_sum_anchor_2_now_row, n)
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             argmax_sum_anchor_2[i] = argmax_sum_anchor_2_now
             sum_anchor_2_3 = sum_anchor_2[i, argmax_sum_anchor_2_now]
@@ -5019,7 +5088,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor_2_now_sum = 0.0
             rest_sum_anchor_2_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_116 = strip + place
                     exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[i, j_116], max_sum_anchor_2_now, wide)
@@ -5046,10 +5115,10 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 a_2 = np.float64(anchor[i, d_10])
                 sum_negative_right[row, d_10] = factor_4 * a_2
                 sum_positive_right[row, d_10] = factor_5 * a_2
-        _multiply(exp_sum_anchor_2[start:stop], True, sum_negative_right[: stop - start], False, sum_negative, True)
-        _multiply(sum_anchor_4_left[start:stop], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_tangent_part1_right, True, sum_anchor_tangent_part1[: stop - start], False)
-        _multiply(sum_anchor_tangent_part2_left[start:stop], False, sum_anchor_right, True, sum_anchor_tangent_part2[: stop - start], False)
+        _multiply(exp_sum_anchor_2[start:stop], np.bool_(True), sum_negative_right[: stop - start], np.bool_(False), sum_negative, np.bool_(True))
+        _multiply(sum_anchor_4_left[start:stop], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_tangent_part1_right, np.bool_(True), sum_anchor_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_anchor_tangent_part2_left[start:stop], np.bool_(False), sum_anchor_right, np.bool_(True), sum_anchor_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -5070,7 +5139,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             term_3 = factor_7 + factor_8
             per_term_2_unit, per_term_2 = _inverse(term_2)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     factor_9 = _quotient(exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[i, j_99] + direction_parameters[0] * sum_anchor[i, j_99] - term_3), per_term_2_unit, per_term_2)
@@ -5085,8 +5154,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 sum_anchor_4_tangent_part1_left[i, j_2] = ((softmax_sum_anchor_tangent_now) if i != j_2 else 0.0)
             softmax_sum_anchor_tangent_own_now = softmax_sum_anchor_tangent[row, i]
             softmax_sum_anchor_tangent_own[i] = softmax_sum_anchor_tangent_own_now
-        _multiply(sum_anchor_left[start:stop], False, sum_anchor_2_tangent_part1_right, True, sum_anchor_2_tangent_part1[: stop - start], False)
-        _multiply(sum_anchor_tangent_part2_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2_tangent_part2[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], np.bool_(False), sum_anchor_2_tangent_part1_right, np.bool_(True), sum_anchor_2_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_anchor_tangent_part2_left[start:stop], np.bool_(False), sum_anchor_2_right, np.bool_(True), sum_anchor_2_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
@@ -5105,7 +5174,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             term_5 = factor_10 + factor_11
             per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_101 = strip + place
                     factor_12 = _quotient(exp_sum_anchor_2[i, j_101] * (scale * sum_anchor_2_tangent[i, j_101] + direction_parameters[0] * sum_anchor_2[i, j_101] - term_5), per_term_4_unit, per_term_4)
@@ -5180,7 +5249,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_4_tangent_part2_right[d_8, j_25] = v_p_2
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(exp_sum_anchor_2[start:stop], False, sum_anchor_3_right, True, sum_anchor_3_product[: stop - start], False)
+        _multiply(exp_sum_anchor_2[start:stop], np.bool_(False), sum_anchor_3_right, np.bool_(True), sum_anchor_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
@@ -5211,7 +5280,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 v_a_3 = np.float64(direction_anchor[i, d_8])
                 product_positive[i, d_8] = scale * sum_positive_tangent[i, d_8] + direction_parameters[0] * (sum_positive[i, d_8] + factor_27 * a_4) + factor_28 * v_a_3 + factor_29 * a_4 + factor_30 * a_4
                 product_negative[i, d_8] = scale * sum_negative_tangent[i, d_8] + direction_parameters[0] * sum_negative[i, d_8]
-        _multiply(sum_anchor_4_left[start:stop], False, sum_anchor_4_right, True, sum_anchor_4_product[: stop - start], False)
+        _multiply(sum_anchor_4_left[start:stop], np.bool_(False), sum_anchor_4_right, np.bool_(True), sum_anchor_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_7 = rest_sum_anchor[i]
@@ -5220,7 +5289,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             for d_8 in range(d):
                 sum_anchor_4_now = _quotient(sum_anchor_4_product[row, d_8], per_term_16_unit, per_term_16)
                 sum_anchor_4[row, d_8] = sum_anchor_4_now
-        _multiply(exp_sum_anchor_2[start:stop], False, sum_anchor_3_tangent_2_right, True, sum_anchor_3_tangent_2_product[: stop - start], False)
+        _multiply(exp_sum_anchor_2[start:stop], np.bool_(False), sum_anchor_3_tangent_2_right, np.bool_(True), sum_anchor_3_tangent_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
@@ -5229,8 +5298,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             for d_8 in range(d):
                 sum_anchor_3_tangent_2_now = _quotient(sum_anchor_3_tangent_2_product[row, d_8], per_term_17_unit, per_term_17)
                 sum_anchor_3_tangent_2[row, d_8] = sum_anchor_3_tangent_2_now
-        _multiply(sum_anchor_4_tangent_part1_left[start:stop], False, sum_anchor_4_right, True, sum_anchor_4_tangent_part1[: stop - start], False)
-        _multiply(sum_anchor_4_left[start:stop], False, sum_anchor_4_tangent_part2_right, True, sum_anchor_4_tangent_part2_product[: stop - start], False)
+        _multiply(sum_anchor_4_tangent_part1_left[start:stop], np.bool_(False), sum_anchor_4_right, np.bool_(True), sum_anchor_4_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_anchor_4_left[start:stop], np.bool_(False), sum_anchor_4_tangent_part2_right, np.bool_(True), sum_anchor_4_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_8 = rest_sum_anchor[i]

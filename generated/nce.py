@@ -55,6 +55,46 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
 @intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
@@ -155,7 +195,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_down(x, wide):
     """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
@@ -189,11 +229,11 @@ def _exp_down(x, wide):
         p = _fma(p, r, 0.16666666666666413)
         p = _fma(p, r, 0.5000000000000011)
         p = _fma(p * r, r, lost) + r + 1.0
-    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    power = _of_bits(_bits_of(shifted) << 52)
     return p * power * 2.938735877055719e-39
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p_unit(x, wide):
     """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
     upper = x > 0.5625
@@ -226,15 +266,15 @@ def _log1p_unit(x, wide):
     return y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log(x):
     """Return log(x)."""
     small = x < 2.2250738585072014e-308
     scaled = x * 1.8014398509481984e+16 if small else x
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -252,7 +292,7 @@ def _log(x):
     return np.float64(-math.inf) if x == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -260,13 +300,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -280,7 +320,7 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _decay_of_sum(terms, wide) -> float:
     """exp(-|x|) of a sum, multiplied by what rounding took from the sum."""
     total, lost = 0.0, 0.0
@@ -290,7 +330,7 @@ def _decay_of_sum(terms, wide) -> float:
     return e + e * (lost if total < 0.0 else -lost) if e > 0.0 else e
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -304,7 +344,7 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
     weighted = sample_weights.size > 0
     wide = _wide(data_score)
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     total = 0.0
     log_value = _log(k)
     factor = -log_value
@@ -313,7 +353,7 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
         sum_noise_log_noise_sum = 0.0
         sum_noise_log_noise_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(k), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(k) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(k) else np.uint64(k) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(noise_log_noise, i + 1, strip + ahead)
                 _fetch(noise_score, i + 1, strip + ahead)
@@ -344,7 +384,7 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
     weighted = sample_weights.size > 0
     wide = _wide(data_score)
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     total = 0.0
     log_value = _log(k)
     factor = -log_value
@@ -360,7 +400,7 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
         sum_noise_log_noise_sum = 0.0
         sum_noise_log_noise_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(k), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(k) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(k) else np.uint64(k) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(noise_log_noise, i + 1, strip + ahead)
                 _fetch(noise_score, i + 1, strip + ahead)

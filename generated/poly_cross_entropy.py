@@ -56,6 +56,46 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
 @intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
@@ -122,9 +162,54 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
+
+
+@intrinsic
+def _larger_beside(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is: no choice, which would be stored under a mask, slowly."""
+
+    def build(context, builder, signature, arguments):
+        bits = cgutils.ir.IntType(32 if a == types.float32 else 64)
+        larger = builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
+        unordered = builder.sext(builder.fcmp_unordered("uno", *arguments), bits)
+        return builder.bitcast(builder.or_(builder.bitcast(larger, bits), unordered), larger.type)
+
+    return a(a, a), build
+
+
+@intrinsic
+def _largest_of_128(typing_context, row, start):
+    """Return the largest of 128 numbers of a row without gaps, NaN where one is NaN."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        number = context.get_value_type(signature.return_type)
+
+        def larger(a, b):
+            name = f"llvm.maximum.v{a.type.count}{number.intrinsic_name}"
+            signature = cgutils.ir.FunctionType(a.type, [a.type] * 2)
+            function = cgutils.get_or_insert_function(builder.module, signature, name)
+            return builder.call(function, (a, b), fastmath=("nsz",))
+
+        kind = cgutils.ir.VectorType(number, 16)
+        parts = []
+        for k in range(0, 128, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [larger(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = larger(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+
+    return row.dtype(row, start), build
 
 
 @intrinsic
@@ -169,7 +254,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_down(x, wide):
     """Return exp(x) for x up to 0."""
     x = -746.0 if x < -746.0 else x
@@ -203,21 +288,21 @@ def _exp_down(x, wide):
         p = _fma(p, r, 0.16666666666666413)
         p = _fma(p, r, 0.5000000000000011)
         p = _fma(p * r, r, lost) + r + 1.0
-    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    power = _of_bits(_bits_of(shifted) << 52)
     return p * power * 2.938735877055719e-39
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p(x):
     """Return log(1 + x) for x from -1 up."""
     u = x + 1.0
     lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
     small = u < 2.2250738585072014e-308
     scaled = u * 1.8014398509481984e+16 if small else u
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -235,7 +320,7 @@ def _log1p(x):
     return np.float64(-math.inf) if u == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -243,13 +328,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -263,37 +348,43 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most: float = row.dtype.type(-math.inf)
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _first_largest(row, count: int):
+    """Return the largest of the first numbers of a row and the first place of it; NaN and 0 where one is NaN."""
+    most: float = row.dtype.type(-math.inf)
+    whole = count - 128
+    if whole < 0:
+        for k in range(count):
+            most = _larger(most, row[k])
+        return most, _place_of(most, row, count)
+    place = np.uint64(0)
+    for start in range(0, count, 128):
+        from_here = np.uint64(start if start < whole else whole)  # of the last 128 some are known: a tie comes too late
+        here = _largest_of_128(row, from_here)
+        if here > most or here != here:
+            most, place = here, from_here
+    after = np.int32(128)
+    for k in range(np.uint64(128)):
+        after = min(after, np.int32(k) if row[place + k] == most else np.int32(128))
+    return most, np.int64(place) + after if after < 128 else 0
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_difference(a: float, b: float, wide) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
     return _exp_down(a - b, wide)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -301,7 +392,7 @@ def _inverse(b: float):
     return unit, 1.0 / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
@@ -315,16 +406,16 @@ def value(logits, label, epsilon, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wide = _wide(logits)
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        max_logits = np.float64(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
+        max_logits = np.float64(max_logits)
         rest_logits_sum = 0.0
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
@@ -356,18 +447,18 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
     weighted = sample_weights.size > 0
     wide = _wide(logits)
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     exp_logits = np.empty((c,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = np.float64(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
+        max_logits = np.float64(max_logits)
         rest_logits_sum = 0.0
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
                 _fetch(gradient_logits, i, strip + ahead)
@@ -409,17 +500,17 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     exp_logits = np.empty((c,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = np.float64(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
+        max_logits = np.float64(max_logits)
         rest_logits_sum = 0.0
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
                 _fetch(gradient_logits, i, strip + ahead)
@@ -464,17 +555,17 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     exp_logits = np.empty((c,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = np.float64(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
+        max_logits = np.float64(max_logits)
         rest_logits_sum = 0.0
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
                 _fetch(product_logits, i, strip + ahead)
@@ -496,7 +587,7 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for place in range(length):
                 k_11 = strip + place
                 v_z = np.float64(direction_logits[i, k_11])
@@ -531,18 +622,18 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
-    strips = np.empty((1, 512,))
+    strips = _strips(1, np.float64)
     sum_epsilon = 0.0
     sum_epsilon_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = np.float64(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
+        max_logits = np.float64(max_logits)
         rest_logits_sum = 0.0
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
@@ -572,19 +663,19 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     exp_logits = np.empty((c,))
     sum_epsilon_tangent = 0.0
     sum_epsilon_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = np.float64(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
+        max_logits = np.float64(max_logits)
         rest_logits_sum = 0.0
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
                 _fetch(product_logits, i, strip + ahead)
@@ -608,7 +699,7 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for place in range(length):
                 k_8 = strip + place
                 v_z = np.float64(direction_logits[i, k_8])
@@ -680,8 +771,8 @@ def value_few(logits, label, epsilon, sample_weights, value_out):
         for k_1 in range(c):
             for row in range(length):
                 z = logits_lanes[k_1, row]
-                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
-                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
         for row in range(length):
             rest_logits_lanes[row] = 0.0
             rest_logits_lanes_lost[row] = 0.0
@@ -758,8 +849,8 @@ def value_and_gradient_few(logits, label, epsilon, sample_weights, loss_scale, v
         for k_1 in range(c):
             for row in range(length):
                 z = logits_lanes[k_1, row]
-                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
-                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
         for row in range(length):
             rest_logits_lanes[row] = 0.0
             rest_logits_lanes_lost[row] = 0.0
@@ -854,8 +945,8 @@ def gradient_and_hessian_few(logits, label, epsilon, sample_weights, loss_scale,
         for k_1 in range(c):
             for row in range(length):
                 z = logits_lanes[k_1, row]
-                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
-                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
         for row in range(length):
             rest_logits_lanes[row] = 0.0
             rest_logits_lanes_lost[row] = 0.0

@@ -76,6 +76,45 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -237,7 +276,7 @@ _CONSTANTS = np.array((
 ))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp(x, wide):
     """Return exp(x)."""
     x = 710.0 if x > 710.0 else x
@@ -272,11 +311,11 @@ def _exp(x, wide):
         p = _fma(p, r, 0.16666666666666413)
         p = _fma(p, r, 0.5000000000000011)
         p = _fma(p * r, r, lost) + r + 1.0
-    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    power = _of_bits(_bits_of(shifted) << 52)
     return p * power * (2.938735877055719e-39 if x < 0.0 else 3.402823669209385e+38)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _raised_decay(x, wide):
     """Return 2**64 exp(-abs(x))."""
     x = -abs(x)
@@ -311,11 +350,11 @@ def _raised_decay(x, wide):
         p = _fma(p, r, 0.16666666666666413)
         p = _fma(p, r, 0.5000000000000011)
         p = _fma(p * r, r, lost) + r + 1.0
-    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    power = _of_bits(_bits_of(shifted) << 52)
     return p * power * 2.938735877055719e-39
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p_unit(x, wide):
     """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
     upper = x > 0.5625
@@ -348,7 +387,7 @@ def _log1p_unit(x, wide):
     return y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_add(x, y):
     """Return the sum of two pairs."""
     s = x[0] + y[0]
@@ -356,20 +395,20 @@ def _loose_add(x, y):
     return s, (x[0] - (s - back)) + (y[0] - back) + (x[1] + y[1])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_multiply(x, y):
     """Return the product of two pairs."""
     p = x[0] * y[0]
     return p, _exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], x[1] * y[0])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_scaled(c: float, x):
     """Return c x, where c is a power of 2 or its negative."""
     return c * x[0], c * x[1]
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_step(c, x, y):
     """Return c + x y, where c is the larger: a step of a polynomial."""
     p = x[0] * y[0]
@@ -377,20 +416,20 @@ def _loose_step(c, x, y):
     return s, (p - (s - c[0])) + (_exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], _exact_fma(x[1], y[0], c[1])))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_divide(x, y):
     """Return the quotient of two pairs."""
     q = x[0] / y[0]
     return q, (_exact_fma(-q, y[0], x[0]) + _exact_fma(-q, y[1], x[1])) / y[0]
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_where(condition: bool, x, y):
     """Return the first pair where the condition holds, else the second."""
     return _choose(condition, x[0], y[0]), _choose(condition, x[1], y[1])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_expm1(x):
     """Return exp(x) - 1 for abs(x) up to log 2, with as many bits where x is small."""
     h = x[0]
@@ -423,7 +462,7 @@ def _loose_expm1(x):
     return _loose_multiply(x, found)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_exp(x):
     """Return exp(x); 0 where it underflows."""
     h = _choose(x[0] < -746.0, -746.0, _choose(x[0] > 710.0, 710.0, x[0]))
@@ -438,7 +477,7 @@ def _loose_exp(x):
     return y[0] * up * last, y[1] * up * last
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_log1p(x):
     """Return log(1 + x) for x in [0, 1], with as many bits where x is small."""
     y = _log1p_unit(x[0], 0)
@@ -446,31 +485,31 @@ def _loose_log1p(x):
     return y, ((x[0] - m[0]) + (x[1] - m[1])) / (1.0 + x[0])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_decay(x):
     """Return exp(-|x|)."""
     return _loose_exp(_loose_where(x[0] < 0.0, x, _loose_scaled(-1.0, x)))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_sigmoid(x, e):
     """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
     return _loose_divide(_loose_where(x[0] < 0.0, e, (1.0, 0.0)), _loose_add((1.0, 0.0), e))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_softplus(x, e):
     """Return log(1 + exp(x)), from e = exp(-|x|)."""
     return _loose_add(_loose_positive_part(x), _loose_log1p(e))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _loose_positive_part(x):
     """Return max(0, x)."""
     return _loose_where(x[0] > 0.0, x, (0.0, 0.0))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _dd_sum(a: float, b: float):
     """Return a + b and what rounding took from it."""
     s = a + b
@@ -478,7 +517,7 @@ def _dd_sum(a: float, b: float):
     return s, (a - (s - back)) + (b - back)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _dd_product(a: float, b: float):
     """Return a b and what rounding took from it; for factors below 1e290."""
     p = a * b
@@ -491,7 +530,7 @@ def _dd_product(a: float, b: float):
     return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _closely(tape, leaves) -> float:
     """Return what the last row of a tape computes from its leaves, in triple-double.
 
@@ -536,7 +575,7 @@ def _closely(tape, leaves) -> float:
     return float(t[result, 0])
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -544,13 +583,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -564,18 +603,18 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _sigmoid_power(x: float, lost: float, exponent: float, wide) -> float:
     """Return sigmoid(x) to a power as an exponential; `lost` is log(1 + exp(-|x|)), the product x exponent is exact."""
     if wide is None:  # float32 does not see what rounding takes
         e = _exp(((x if x < 0.0 else 0.0) - lost) * exponent, wide)
-        return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
+        return 1.7976931348623157e308 if (exponent < 0.0) & (e > 1.7976931348623157e308) else e
     p, rest = _dd_product(x if x < 0.0 else 0.0, exponent)
     q = exponent * lost
     total = p - q
@@ -583,22 +622,22 @@ def _sigmoid_power(x: float, lost: float, exponent: float, wide) -> float:
     rest += (p - (total - back)) - (q + back)
     e = _exp(total, wide)
     e = e + e * rest if (e > 0.0) & (e <= 1.7976931348623157e308) else e
-    return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
+    return 1.7976931348623157e308 if (exponent < 0.0) & (e > 1.7976931348623157e308) else e
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _magnified(p: float, x: float, raised: float) -> float:
     """Return 2**64 p, which is `raised` where p is too small to have all its bits: p tends to exp(x)."""
     return raised if x < -690.0 else p * 18446744073709551616.0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _cancels(value: float, size: float, near: float) -> bool:
     """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
     return (abs(value) < near * size) & (size <= 1e290)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _closer_260772(alpha, target, alpha_given, epsilon, logit, gamma):
     """Return a sum with some more digits, without a branch."""
     t1 = _loose_multiply((alpha, 0.0), (target, 0.0))
@@ -706,7 +745,7 @@ _TAPE_260772 = np.array((
 ))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _careful_260772(value, size, near, alpha, target, alpha_given, epsilon, logit, gamma):
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
@@ -721,7 +760,7 @@ def _careful_260772(value, size, near, alpha, target, alpha_given, epsilon, logi
     return _closely(_TAPE_260772, leaves)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _closer_4391f0(epsilon, target, logit, alpha, alpha_given, gamma):
     """Return a sum with some more digits, without a branch."""
     t1 = _loose_scaled(2.0, (target, 0.0))
@@ -856,7 +895,7 @@ _TAPE_4391F0 = np.array((
 ))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _careful_4391f0(value, size, near, epsilon, target, logit, alpha, alpha_given, gamma):
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
@@ -871,7 +910,7 @@ def _careful_4391f0(value, size, near, epsilon, target, logit, alpha, alpha_give
     return _closely(_TAPE_4391F0, leaves)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _closer_dae89c(epsilon, target, logit, gamma, alpha, alpha_given):
     """Return a sum with some more digits, without a branch."""
     t1 = _loose_scaled(2.0, (target, 0.0))
@@ -1012,7 +1051,7 @@ _TAPE_DAE89C = np.array((
 ))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _careful_dae89c(value, size, near, epsilon, target, logit, gamma, alpha, alpha_given):
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
@@ -1027,7 +1066,7 @@ def _careful_dae89c(value, size, near, epsilon, target, logit, gamma, alpha, alp
     return _closely(_TAPE_DAE89C, leaves)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _closer_e7c15f(epsilon, target, logit, alpha, alpha_given):
     """Return a sum with some more digits, without a branch."""
     t1 = _loose_scaled(2.0, (target, 0.0))
@@ -1107,7 +1146,7 @@ _TAPE_E7C15F = np.array((
 ))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _careful_e7c15f(value, size, near, epsilon, target, logit, alpha, alpha_given):
     """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
@@ -1129,18 +1168,18 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    total_block = np.empty((block,))
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    total_block = _scratch(np.float64)
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     total = 0.0
     term_2 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1205,10 +1244,10 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1247,16 +1286,16 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     term_2 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -1322,10 +1361,10 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1359,21 +1398,21 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    total_block = np.empty((block,))
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
-    doubt_block_2 = np.empty((block,), np.int64)
-    plain_sum_2_block = np.empty((block,))
-    size_2_block = np.empty((block,))
+    total_block = _scratch(np.float64)
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
+    doubt_block_2 = _scratch(np.int64)
+    plain_sum_2_block = _scratch(np.float64)
+    size_2_block = _scratch(np.float64)
     total = 0.0
     term_2 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1450,10 +1489,10 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             doubtful += doubt_block_2[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1510,16 +1549,16 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     term_3 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1592,10 +1631,10 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1636,19 +1675,19 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
-    doubt_block_2 = np.empty((block,), np.int64)
-    plain_sum_2_block = np.empty((block,))
-    size_2_block = np.empty((block,))
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
+    doubt_block_2 = _scratch(np.int64)
+    plain_sum_2_block = _scratch(np.float64)
+    size_2_block = _scratch(np.float64)
     term_3 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -1730,10 +1769,10 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             doubtful += doubt_block_2[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1789,16 +1828,16 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
     term_3 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1872,10 +1911,10 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             doubtful += doubt_block[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1915,13 +1954,13 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
     n = np.uint64(logit.shape[0])
     wide = _wide(logit)
     block = np.uint64(1024)
-    sum_alpha_block = np.empty((block,))
-    sum_epsilon_block = np.empty((block,))
-    sum_gamma_block = np.empty((block,))
-    sum_gamma_sensitivity_block = np.empty((block,))
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
+    sum_alpha_block = _scratch(np.float64)
+    sum_epsilon_block = _scratch(np.float64)
+    sum_gamma_block = _scratch(np.float64)
+    sum_gamma_sensitivity_block = _scratch(np.float64)
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
     sum_alpha = 0.0
     sum_alpha_lost = 0.0
     sum_epsilon = 0.0
@@ -1932,7 +1971,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
     sum_gamma_sensitivity_lost = 0.0
     term_2 = 1.0 - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -2020,18 +2059,18 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    sum_alpha_tangent_block = np.empty((block,))
-    sum_epsilon_tangent_block = np.empty((block,))
-    sum_gamma_tangent_block = np.empty((block,))
-    raised_decay_value_block = np.empty((block,))
-    log1p_value_block = np.empty((block,))
-    sigmoid_power_value_block = np.empty((block,))
-    doubt_block = np.empty((block,), np.int64)
-    plain_sum_block = np.empty((block,))
-    size_block = np.empty((block,))
-    doubt_block_2 = np.empty((block,), np.int64)
-    plain_sum_2_block = np.empty((block,))
-    size_2_block = np.empty((block,))
+    sum_alpha_tangent_block = _scratch(np.float64)
+    sum_epsilon_tangent_block = _scratch(np.float64)
+    sum_gamma_tangent_block = _scratch(np.float64)
+    raised_decay_value_block = _scratch(np.float64)
+    log1p_value_block = _scratch(np.float64)
+    sigmoid_power_value_block = _scratch(np.float64)
+    doubt_block = _scratch(np.int64)
+    plain_sum_block = _scratch(np.float64)
+    size_block = _scratch(np.float64)
+    doubt_block_2 = _scratch(np.int64)
+    plain_sum_2_block = _scratch(np.float64)
+    size_2_block = _scratch(np.float64)
     sum_alpha_tangent = 0.0
     sum_alpha_tangent_lost = 0.0
     sum_epsilon_tangent = 0.0
@@ -2043,7 +2082,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     magnitude_value = abs(epsilon)
     factor_10 = direction_parameters[2] * term_3
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -2135,10 +2174,10 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             doubtful += doubt_block_2[row]
         _interleave(2)
         if doubtful > 0:
-            place_block = np.empty((block,), np.uint64)
-            closer_block = np.empty((block,))
-            y_block = np.empty((block,))
-            z_block = np.empty((block,))
+            place_block = _scratch(np.uint64)
+            closer_block = _scratch(np.float64)
+            y_block = _scratch(np.float64)
+            z_block = _scratch(np.float64)
             many = 0
             for i in range(start, stop):
                 row = i - start

@@ -438,6 +438,46 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
 @intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
@@ -504,7 +544,7 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
 
@@ -551,15 +591,15 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log(x):
     """Return log(x)."""
     small = x < 2.2250738585072014e-308
     scaled = x * 1.8014398509481984e+16 if small else x
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -577,7 +617,7 @@ def _log(x):
     return np.float64(-math.inf) if x == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -585,13 +625,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -605,25 +645,25 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _step(x: float) -> float:
     """1 where x > 0, else 0; NaN stays NaN."""
     return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else math.nan
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
     return math.copysign(1.0, x) if abs(x) > 0.0 else x
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _power(x: float, exponent: float) -> float:
     """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
     if exponent < 0.0:
@@ -631,13 +671,13 @@ def _power(x: float, exponent: float) -> float:
     return math.pow(x, exponent)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -645,14 +685,14 @@ def _inverse(b: float):
     return unit, 1.0 / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _divisor(b: float):
     """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
     unit, inverse = _inverse(b)
     return unit, 0.0 if b == 0.0 else inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
@@ -666,7 +706,7 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -689,7 +729,7 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_12 = strip + place
                 a_2 = np.float64(anchor[i, f_12])
@@ -721,7 +761,7 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -745,7 +785,7 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_12 = strip + place
                 a_2 = np.float64(anchor[i, f_12])
@@ -795,7 +835,7 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -818,7 +858,7 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_12 = strip + place
                 a_2 = np.float64(anchor[i, f_12])
@@ -871,7 +911,7 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -894,7 +934,7 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_12 = strip + place
                 a_2 = np.float64(anchor[i, f_12])
@@ -921,7 +961,7 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_10 = strip + place
                 v_a = np.float64(direction_anchor[i, f_10])
@@ -968,7 +1008,7 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -993,7 +1033,7 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_12 = strip + place
                 a_2 = np.float64(anchor[i, f_12])
@@ -1025,7 +1065,7 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -1048,7 +1088,7 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_12 = strip + place
                 a_2 = np.float64(anchor[i, f_12])
@@ -1075,7 +1115,7 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_10 = strip + place
                 v_a = np.float64(direction_anchor[i, f_10])
@@ -1125,7 +1165,7 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1155,7 +1195,7 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
         over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_17 = strip + place
                 p_3 = np.float64(positive[i, f_17])
@@ -1194,7 +1234,7 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1225,7 +1265,7 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
         over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_17 = strip + place
                 p_3 = np.float64(positive[i, f_17])
@@ -1282,7 +1322,7 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -1312,7 +1352,7 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
         over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_17 = strip + place
                 p_3 = np.float64(positive[i, f_17])
@@ -1378,7 +1418,7 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -1408,7 +1448,7 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_17 = strip + place
                 p_3 = np.float64(positive[i, f_17])
@@ -1442,7 +1482,7 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         over_factor_5_unit, over_factor_5 = _divisor(factor_5)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_14 = strip + place
                 p_4 = np.float64(positive[i, f_14])
@@ -1505,7 +1545,7 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -1537,7 +1577,7 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
         over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_17 = strip + place
                 p_3 = np.float64(positive[i, f_17])
@@ -1576,7 +1616,7 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -1606,7 +1646,7 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
         over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_17 = strip + place
                 p_3 = np.float64(positive[i, f_17])
@@ -1640,7 +1680,7 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         over_factor_5_unit, over_factor_5 = _divisor(factor_5)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_14 = strip + place
                 p_4 = np.float64(positive[i, f_14])
@@ -1705,7 +1745,7 @@ def value_p_1(anchor, positive, negative, margin, p, sample_weights, value_out):
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1714,7 +1754,7 @@ def value_p_1(anchor, positive, negative, margin, p, sample_weights, value_out):
         sum_positive_sum = 0.0
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a = np.float64(anchor[i, f_1])
@@ -1743,7 +1783,7 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1753,7 +1793,7 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
         sum_positive_sum = 0.0
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a = np.float64(anchor[i, f_1])
@@ -1794,7 +1834,7 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -1803,7 +1843,7 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
         sum_positive_sum = 0.0
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a = np.float64(anchor[i, f_1])
@@ -1852,7 +1892,7 @@ def parameter_gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sa
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -1863,7 +1903,7 @@ def parameter_gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sa
         sum_positive_sum = 0.0
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a = np.float64(anchor[i, f_1])
@@ -1907,7 +1947,7 @@ def value_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, v
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1918,7 +1958,7 @@ def value_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, v
         sum_positive_sum = 0.0
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_2 = np.float64(positive[i, f_1])
@@ -1951,7 +1991,7 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1963,7 +2003,7 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
         sum_positive_sum = 0.0
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_2 = np.float64(positive[i, f_1])
@@ -2010,7 +2050,7 @@ def gradient_and_hessian_p_1_swap_true(anchor, positive, negative, margin, p, sa
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -2021,7 +2061,7 @@ def gradient_and_hessian_p_1_swap_true(anchor, positive, negative, margin, p, sa
         sum_positive_sum = 0.0
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_2 = np.float64(positive[i, f_1])
@@ -2076,7 +2116,7 @@ def parameter_gradient_and_hessian_p_1_swap_true(anchor, positive, negative, mar
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -2089,7 +2129,7 @@ def parameter_gradient_and_hessian_p_1_swap_true(anchor, positive, negative, mar
         sum_positive_sum = 0.0
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_2 = np.float64(positive[i, f_1])
@@ -2137,7 +2177,7 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -2158,7 +2198,7 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
         over_max_negative_unit, over_max_negative = _divisor(max_negative)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
@@ -2187,7 +2227,7 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     total = 0.0
     term_3 = -1.0 + p
     term_4 = -1.0 + (1.0 / p)
@@ -2211,7 +2251,7 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
         over_max_negative_unit, over_max_negative = _divisor(max_negative)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
@@ -2263,7 +2303,7 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512,))
+    strips = _strips(2, np.float64)
     sum_negative_change = np.empty((d,))
     sum_positive_change = np.empty((d,))
     sum_positive_change_2 = np.empty((d,))
@@ -2298,7 +2338,7 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
         over_max_negative_unit, over_max_negative = _divisor(max_negative)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
@@ -2376,7 +2416,7 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((4, 512,))
+    strips = _strips(4, np.float64)
     term_3 = -1.0 + p
     term_7 = -2.0 + p
     term_8 = -1.0 + (1.0 / p)
@@ -2411,7 +2451,7 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
         over_max_negative_unit, over_max_negative = _divisor(max_negative)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
@@ -2496,7 +2536,7 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((4, 512,))
+    strips = _strips(4, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_p = 0.0
@@ -2537,7 +2577,7 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         over_max_negative_unit, over_max_negative = _divisor(max_negative)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(anchor, i + 1, strip + ahead)
                 _fetch(negative, i + 1, strip + ahead)
@@ -2589,7 +2629,7 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         factor_15 = -log_value * power_value_5 / (p * p)
         factor_16 = max_negative * seed * step_value
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_22 = strip + place
                 a_3 = np.float64(anchor[i, f_22])
@@ -2633,7 +2673,7 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((4, 512,))
+    strips = _strips(4, np.float64)
     sum_p_2 = 0.0
     sum_p_2_lost = 0.0
     sum_p_3 = 0.0
@@ -2678,7 +2718,7 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         over_max_negative_unit, over_max_negative = _divisor(max_negative)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(anchor, i + 1, strip + ahead)
                 _fetch(negative, i + 1, strip + ahead)
@@ -2760,7 +2800,7 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         factor_39 = direction_parameters[1] * power_value_10 * ratio_value_3
         factor_40 = -square_4 * term_3 * power_value_10
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_22 = strip + place
                 a_3 = np.float64(anchor[i, f_22])
@@ -2819,7 +2859,7 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -2846,7 +2886,7 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
@@ -2881,7 +2921,7 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     total = 0.0
     term = -1.0 + (1.0 / p)
     term_4 = -1.0 + p
@@ -2911,7 +2951,7 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
         over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
@@ -2975,7 +3015,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512,))
+    strips = _strips(3, np.float64)
     sum_negative_2_change = np.empty((d,))
     sum_positive_change = np.empty((d,))
     sum_negative_change = np.empty((d,))
@@ -3023,7 +3063,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
         over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
@@ -3124,7 +3164,7 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((6, 512,))
+    strips = _strips(6, np.float64)
     term_4 = -1.0 + p
     term_8 = -1.0 + (1.0 / p)
     term_9 = -2.0 + (1.0 / p)
@@ -3173,7 +3213,7 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
         over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
@@ -3281,7 +3321,7 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((6, 512,))
+    strips = _strips(6, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_p = 0.0
@@ -3336,7 +3376,7 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(anchor, i + 1, strip + ahead)
                 _fetch(negative, i + 1, strip + ahead)
@@ -3403,7 +3443,7 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         factor_16 = -log_value_3 * power_value_9 / (p * p)
         factor_17 = max_positive * seed * step_value
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_32 = strip + place
                 a_3 = np.float64(anchor[i, f_32])
@@ -3458,7 +3498,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((6, 512,))
+    strips = _strips(6, np.float64)
     sum_p_2 = 0.0
     sum_p_2_lost = 0.0
     sum_p_tangent = 0.0
@@ -3518,7 +3558,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(anchor, i + 1, strip + ahead)
                 _fetch(negative, i + 1, strip + ahead)
@@ -3584,7 +3624,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         factor_14 = power_value_8 * ratio_value_6
         factor_15 = max_positive * seed * step_value
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_32 = strip + place
                 a_3 = np.float64(anchor[i, f_32])
@@ -3646,7 +3686,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         factor_47 = -adjoint_sum_negative_2_tangent * p * ratio_value_5
         factor_48 = -adjoint_sum_negative_tangent * p * ratio_value_4
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_72 = strip + place
                 a_4 = np.float64(anchor[i, f_72])

@@ -20,7 +20,7 @@ from symloss.elementary import functions
 from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.elementary.functions import RAISED, SHORTER, TEXTS
 from symloss.elementary.minimax import minimax
-from symloss.rendering.primitives import INTRINSICS
+from symloss.rendering.intrinsics import INTRINSICS
 
 Array = NDArray[Any]
 FORMATS = {"float64": FLOAT64, "float32": FLOAT32, "float64 for float32": FLOAT64}
@@ -34,7 +34,7 @@ REACH = 200.0
 HEAD = """import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 f32 = np.float32
@@ -93,7 +93,10 @@ def _compiled(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     parts = [
         EACH.format(source=text(real), name=name, wide=wide if name in SHORTER else "") for name, text in TEXTS.items()
     ]
-    path.write_text(HEAD + "\n\n" + INTRINSICS["_fma"] + "".join(parts), encoding="utf-8")
+    path.write_text(
+        HEAD + "\n\n" + "\n\n".join(INTRINSICS[n] for n in ("_fma", "_bits_of", "_of_bits")) + "".join(parts),
+        encoding="utf-8",
+    )
     spec = importlib.util.spec_from_file_location(f"elementary_{real.name}", path)
     assert spec is not None
     assert spec.loader is not None

@@ -87,6 +87,65 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -142,9 +201,41 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
+
+
+@intrinsic
+def _largest_of_128(typing_context, row, start):
+    """Return the largest of 128 numbers of a row without gaps, NaN where one is NaN."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        number = context.get_value_type(signature.return_type)
+
+        def larger(a, b):
+            name = f"llvm.maximum.v{a.type.count}{number.intrinsic_name}"
+            signature = cgutils.ir.FunctionType(a.type, [a.type] * 2)
+            function = cgutils.get_or_insert_function(builder.module, signature, name)
+            return builder.call(function, (a, b), fastmath=("nsz",))
+
+        kind = cgutils.ir.VectorType(number, 16)
+        parts = []
+        for k in range(0, 128, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [larger(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = larger(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+
+    return row.dtype(row, start), build
 
 
 @intrinsic(prefer_literal=True)
@@ -170,7 +261,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_down(x):
     """Return exp(x) for x up to 0."""
     x = f32(x)
@@ -186,11 +277,11 @@ def _exp_down(x):
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
     p = _fma(p * r, r, r) + f32(1.0)
-    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    power = _of_bits(np.int32(_bits_of(shifted) << 23))
     return p * power * f32(5.421010862427522e-20)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p(x):
     """Return log(1 + x) for x from -1 up."""
     x = f32(x)
@@ -198,10 +289,10 @@ def _log1p(x):
     lost = x - (u - f32(1.0)) if x < f32(8388608.0) else f32(0.0)
     small = u < f32(1.1754943508222875e-38)
     scaled = u * f32(33554432.0) if small else u
-    bits = np.float32(scaled).view(np.int32)
+    bits = _bits_of(scaled)
     exponent = np.int32((bits + 4913933) >> 23)
-    k = np.int32(exponent + 1258291200).view(np.float32) - (f32(8388760.0) if small else f32(8388735.0))
-    f = np.int32(bits - ((exponent - 127) << 23)).view(np.float32) - f32(1.0)
+    k = _of_bits(np.int32(exponent + 1258291200)) - (f32(8388760.0) if small else f32(8388735.0))
+    f = _of_bits(np.int32(bits - ((exponent - 127) << 23))) - f32(1.0)
     s = f / (f + f32(2.0))  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = f32(0.23581400513648987)
@@ -216,7 +307,7 @@ def _log1p(x):
     return np.float32(-math.inf) if u == f32(0.0) else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -224,13 +315,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -244,49 +335,55 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most: float = row.dtype.type(-f32(math.inf))
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _first_largest(row, count: int):
+    """Return the largest of the first numbers of a row and the first place of it; NaN and 0 where one is NaN."""
+    most: float = row.dtype.type(-f32(math.inf))
+    whole = count - 128
+    if whole < 0:
+        for k in range(count):
+            most = _larger(most, row[k])
+        return most, _place_of(most, row, count)
+    place = np.uint64(0)
+    for start in range(0, count, 128):
+        from_here = np.uint64(start if start < whole else whole)  # of the last 128 some are known: a tie comes too late
+        here = _largest_of_128(row, from_here)
+        if here > most or here != here:
+            most, place = here, from_here
+    after = np.int32(128)
+    for k in range(np.uint64(128)):
+        after = min(after, np.int32(k) if row[place + k] == most else np.int32(128))
+    return most, np.int64(place) + after if after < 128 else 0
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= f32(0.0) else f32(0.0)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
     return _exp_down(a - b)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return f32(0.0) if b == f32(0.0) else a / b
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -294,20 +391,20 @@ def _inverse(b: float):
     return unit, f32(1.0) / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _divisor(b: float):
     """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
     unit, inverse = _inverse(b)
     return unit, f32(0.0) if b == f32(0.0) else inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -318,11 +415,13 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
         if not add:
             out[:] = f32(0.0)
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, f32(1.0) if add else f32(0.0), out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = f32(1.0), f32(1.0) if add else f32(0.0)
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
@@ -338,7 +437,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_target_row = np.empty((c,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     peak_weight = np.empty((c,), f32)
     scaled_weight = np.empty((c,), f32)
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -356,7 +455,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
         scaled_weight_now_sum = 0.0
         over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_350 = strip + place
                 W_2 = f32(weight[k_4, f_350])
@@ -389,7 +488,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             scaled_embedding_sum = 0.0
             over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = f32(embedding[i, f_351])
@@ -420,7 +519,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             over_peak_label_unit, over_peak_label = _divisor(peak_label)
             over_peak_label_2_unit, over_peak_label_2 = _divisor(peak_label_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = f32(x_unit[row, f_352])
@@ -441,7 +540,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             cos_value_2 = math.cos(theta)
             target_now = ((((cos_value) if theta < factor_4 else cos_value_2 if theta >= factor_4 else f32(np.nan))) if easy_margin else (((cos_value) if theta <= term else (cos_value_2 + factor_5) if theta > term else f32(np.nan))))
             target[row] = target_now
-        _multiply(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
+        _multiply(x_unit[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             target_2 = target[row]
@@ -449,11 +548,10 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             for k_92 in range(c):
                 factor_6 = scale * ((target_2) if k_92 == y_2 else f32(sum_w_unit[row, k_92]))
                 max_target_row[k_92] = factor_6
-            max_target = _largest(max_target_row, c)
-            argmax_target = _place_of(max_target, max_target_row, c)
+            max_target, argmax_target = _first_largest(max_target_row, c)
             rest_target_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(c) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
                 for place in range(length):
                     k_354 = strip + place
                     exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
@@ -485,7 +583,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_target_now_row = np.empty((c,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     peak_weight = np.empty((c,), f32)
     scaled_weight = np.empty((c,), f32)
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -518,7 +616,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
         scaled_weight_now_sum = 0.0
         over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_350 = strip + place
                 W_2 = f32(weight[k_4, f_350])
@@ -555,7 +653,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             scaled_embedding_now_sum = 0.0
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = f32(embedding[i, f_351])
@@ -591,7 +689,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             over_peak_label_now_unit, over_peak_label_now = _divisor(peak_label_now)
             over_peak_label_2_now_unit, over_peak_label_2_now = _divisor(peak_label_2_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = f32(x_unit[row, f_352])
@@ -620,7 +718,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             cos_value_2 = math.cos(theta_now)
             target_now = ((((cos_value) if theta_now < factor_6 else cos_value_2 if theta_now >= factor_6 else f32(np.nan))) if easy_margin else (((cos_value) if theta_now <= term_4 else (cos_value_2 + factor_7) if theta_now > term_4 else f32(np.nan))))
             target[row] = target_now
-        _multiply(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
+        _multiply(x_unit[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             target_2 = target[row]
@@ -628,13 +726,12 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             for k_92 in range(c):
                 factor_8 = scale * ((target_2) if k_92 == y_2 else f32(sum_w_unit[row, k_92]))
                 max_target_now_row[k_92] = factor_8
-            max_target_now = _largest(max_target_now_row, c)
-            argmax_target_now = _place_of(max_target_now, max_target_now_row, c)
+            max_target_now, argmax_target_now = _first_largest(max_target_now_row, c)
             max_target[row] = max_target_now
             argmax_target[row] = argmax_target_now
             rest_target_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(c) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
                 for place in range(length):
                     k_354 = strip + place
                     exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target_now)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
@@ -686,8 +783,8 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             total += factor_17
             if wanted:
                 value_out[i] = factor_17
-        _multiply(sum_w_unit_2_left[: stop - start], True, sum_w_unit_2_right[: stop - start], False, gradient_weight, True)
-        _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
+        _multiply(sum_w_unit_2_left[: stop - start], np.bool_(True), sum_w_unit_2_right[: stop - start], np.bool_(False), gradient_weight, np.bool_(True))
+        _multiply(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_embedding_sum = 0.0
@@ -724,7 +821,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             over_factor_19_unit, over_factor_19 = _divisor(factor_19)
             over_factor_22_unit, over_factor_22 = _divisor(factor_22)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_8 = strip + place
                     sum_x_unit = _quotient(f32(sum_x_unit_product[row, f_8]), per_term_7_unit, per_term_7)  # exp_target*w_unit/(rest_target + 1)
@@ -747,7 +844,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     for k_4 in range(c):
         sum_norm_weight_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_237 = strip + place
                 factor_28 = f32(w_unit[k_4, f_237]) * scale * gradient_weight[k_4, f_237]
@@ -774,7 +871,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_target_now_row = np.empty((c,), f32)
-    strips = np.empty((4, 512,), f32)
+    strips = _strips(4, f32)
     peak_weight = np.empty((c,), f32)
     scaled_weight = np.empty((c,), f32)
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -861,7 +958,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
         scaled_weight_now_sum = 0.0
         over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_350 = strip + place
                 W_2 = f32(weight[k_4, f_350])
@@ -924,7 +1021,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             scaled_embedding_now_sum = 0.0
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = f32(embedding[i, f_351])
@@ -940,7 +1037,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_3 = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_8 = strip + place
                     x_3 = f32(embedding[i, f_8])
@@ -966,7 +1063,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             over_peak_label_now_unit, over_peak_label_now = _divisor(peak_label_now)
             over_peak_label_2_now_unit, over_peak_label_2_now = _divisor(peak_label_2_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = f32(x_unit[row, f_352])
@@ -1011,7 +1108,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             over_factor_4_unit, over_factor_4 = _divisor(factor_4)
             over_factor_5_unit, over_factor_5 = _divisor(factor_5)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_240 = strip + place
                     x_unit_3 = f32(x_unit[row, f_240])
@@ -1060,7 +1157,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 theta_change_2_now = f32(2.0) * (ratio_value_11 * (norm_label_sensitivity_2_now * ratio_value_12 - ratio_value_13) - (ratio_value_14 - norm_label_2_sensitivity_2_now * ratio_value_12) * ratio_value_10) * ratio_value_16
                 theta_change_2[row, d_239] = theta_change_2_now
                 target_change_2[row, d_239] = theta_change_2_now * case
-        _multiply(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
+        _multiply(x_unit[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             target_2 = target[row]
@@ -1068,13 +1165,12 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             for k_92 in range(c):
                 factor_15 = scale * ((target_2) if k_92 == y_2 else f32(sum_w_unit[row, k_92]))
                 max_target_now_row[k_92] = factor_15
-            max_target_now = _largest(max_target_now_row, c)
-            argmax_target_now = _place_of(max_target_now, max_target_now_row, c)
+            max_target_now, argmax_target_now = _first_largest(max_target_now_row, c)
             max_target[row] = max_target_now
             argmax_target[row] = argmax_target_now
             rest_target_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(c) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
                 for place in range(length):
                     k_354 = strip + place
                     exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target_now)
@@ -1215,8 +1311,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 square_6 = (ratio_value_28 * ratio_value_28)
                 sum_w_unit_3_sensitivity_own_joint_part1[y_2, d_187] += factor_41 * square_6
                 sum_w_unit_3_sensitivity_own_joint_part2[y_2, d_187] += factor_42 * square_6
-        _multiply(sum_w_unit_2_left[: stop - start], True, sum_w_unit_2_right[: stop - start], False, sum_w_unit_2, True)
-        _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
+        _multiply(sum_w_unit_2_left[: stop - start], np.bool_(True), sum_w_unit_2_right[: stop - start], np.bool_(False), sum_w_unit_2, np.bool_(True))
+        _multiply(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_embedding_now_sum = 0.0
@@ -1255,7 +1351,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             over_factor_44_unit, over_factor_44 = _divisor(factor_44)
             over_factor_46_unit, over_factor_46 = _divisor(factor_46)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_8 = strip + place
                     sum_x_unit = _quotient(f32(sum_x_unit_product[row, f_8]), per_term_19_unit, per_term_19)  # exp_target*w_unit/(rest_target + 1)
@@ -1313,7 +1409,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 theta_change_3 = theta_change[row, d_239]
                 sum_norm_embedding_change[row, d_239] = adjoint_x_unit_2 * ratio_value_32 + factor_49 * sum_norm_embedding_sensitivity_2[row, d_239] + factor_52 * sum_norm_embedding_sensitivity[row, d_239] + factor_59 * (factor_54 * f32(2.0) * term_24 + factor_55 * term_25 + factor_56 * term_26 + factor_58 * (-f32(2.0)) * theta_change_3) + factor_64 * (factor_60 * f32(2.0) * theta_change_3 + factor_61 * term_26 + factor_62 * term_25 + factor_63 * (-f32(2.0)) * term_24) + factor_65 * x_unit_8 + factor_66 * x_unit_8 + factor_67 * x_unit_8
                 gradient_embedding[i, d_239] = ratio_value_32 * (adjoint_x_unit_2 - sum_norm_embedding_now * x_unit_8)
-        _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_sensitivity_2_own_product[: stop - start], False)
+        _multiply(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_sensitivity_2_own_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_target_3 = rest_target[row]
@@ -1389,11 +1485,11 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 ratio_value_43 = _quotient(x_unit_9 - ratio_value_40, over_factor_71_unit, over_factor_71)
                 square_8 = (x_unit_9 * x_unit_9)
                 hessian_embedding[i, d_185] = term_32 + (factor_70 * (sum_x_unit_sensitivity_2_own + scale * sum_x_unit_sensitivity_own[row, d_185]) + factor_75 * f32(2.0) * theta_change[row, d_185] * (ratio_value_39 * ratio_value_41 - ratio_value_42 * ratio_value_43) + factor_78 * f32(2.0) * (-logsumexp_target_sensitivity[row, d_185] + factor_76 * target_change_5) * (ratio_value_42 * ratio_value_43 - ratio_value_39 * ratio_value_41) + factor_83 * (ratio_value_41 - norm_label_2_sensitivity_4 * x_unit_9) * (factor_79 * (-f32(2.0)) * ratio_value_43 + factor_80 * (-f32(2.0)) * ratio_value_41 + factor_81 * (-f32(4.0)) * ratio_value_41) + factor_83 * (ratio_value_43 - norm_label_sensitivity_4 * x_unit_9) * (factor_84 * f32(2.0) * ratio_value_41 + factor_85 * f32(2.0) * ratio_value_43 + factor_86 * f32(4.0) * ratio_value_43) + factor_87 * square_8) * ratio_value_46 + factor_88 * square_8 - x_unit_9 * square_9 * (adjoint_x_unit[row, d_185] - sum_norm_embedding_2 * x_unit_9) - sum_norm_embedding_change[row, d_185] * x_unit_9 * ratio_value_46
-        _multiply(softmax_target_slope[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity[: stop - start], False)
-        _multiply(sum_norm_weight_sensitivity_3_left[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_3[: stop - start], False)
-        _multiply(sum_norm_weight_sensitivity_4_left[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_4[: stop - start], False)
-        _multiply(softmax_target_slope_2[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_6[: stop - start], False)
-        _multiply(sum_norm_weight_sensitivity_8_left[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_8[: stop - start], False)
+        _multiply(softmax_target_slope[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_norm_weight_sensitivity[: stop - start], np.bool_(False))
+        _multiply(sum_norm_weight_sensitivity_3_left[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_norm_weight_sensitivity_3[: stop - start], np.bool_(False))
+        _multiply(sum_norm_weight_sensitivity_4_left[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_norm_weight_sensitivity_4[: stop - start], np.bool_(False))
+        _multiply(softmax_target_slope_2[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_norm_weight_sensitivity_6[: stop - start], np.bool_(False))
+        _multiply(sum_norm_weight_sensitivity_8_left[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_norm_weight_sensitivity_8[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             y_5 = label[i]
@@ -1475,7 +1571,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
         sum_norm_weight_sensitivity_13_sum = 0.0
         sum_norm_weight_sensitivity_14_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_237 = strip + place
                 w_unit_3 = f32(w_unit[k_4, f_237])
@@ -1536,7 +1632,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_target_row = np.empty((c,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     peak_weight = np.empty((c,), f32)
     scaled_weight = np.empty((c,), f32)
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -1557,7 +1653,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
         scaled_weight_now_sum = 0.0
         over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_350 = strip + place
                 W_2 = f32(weight[k_4, f_350])
@@ -1609,7 +1705,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             scaled_embedding_sum = 0.0
             over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = f32(embedding[i, f_351])
@@ -1640,7 +1736,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             over_peak_label_unit, over_peak_label = _divisor(peak_label)
             over_peak_label_2_unit, over_peak_label_2 = _divisor(peak_label_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = f32(x_unit[row, f_352])
@@ -1668,7 +1764,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             factor_7 = -math.sin(term)
             case = ((((factor_7) if theta_now < factor_4 else f32(0.0) if theta_now >= factor_4 else f32(np.nan))) if easy_margin else (((factor_7) if theta_now <= term_2 else term_3 if theta_now > term_2 else f32(np.nan))))
             target_change_3[row] = case
-        _multiply(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
+        _multiply(x_unit[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             target_2 = target[row]
@@ -1676,11 +1772,10 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             for k_92 in range(c):
                 factor_8 = scale * ((target_2) if k_92 == y_2 else f32(sum_w_unit[row, k_92]))
                 max_target_row[k_92] = factor_8
-            max_target = _largest(max_target_row, c)
-            argmax_target = _place_of(max_target, max_target_row, c)
+            max_target, argmax_target = _first_largest(max_target_row, c)
             rest_target_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(c) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
                 for place in range(length):
                     k_354 = strip + place
                     exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target)
@@ -1712,7 +1807,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             term_6 = f32(1.0) + rest_target
             per_term_6_unit, per_term_6 = _inverse(term_6)
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(c) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
                 for place in range(length):
                     k_202 = strip + place
                     exp_target_2 = exp_target[k_202]
@@ -1734,7 +1829,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_17)
             term_7 = -logsumexp_target_sensitivity_2 - target_2 * exp_difference_value / term_6
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(c) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
                 for place in range(length):
                     k_329 = strip + place
                     sum_w_unit_3 = f32(sum_w_unit[row, k_329])
@@ -1769,7 +1864,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_target_now_row = np.empty((c,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     peak_weight = np.empty((c,), f32)
     scaled_weight = np.empty((c,), f32)
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -1825,7 +1920,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         scaled_weight_now_sum = 0.0
         over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_350 = strip + place
                 W_2 = f32(weight[k_4, f_350])
@@ -1839,7 +1934,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
         over_factor_unit, over_factor = _divisor(factor)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_5 = strip + place
                 W_3 = f32(weight[k_4, f_5])
@@ -1895,7 +1990,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             scaled_embedding_now_sum = 0.0
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = f32(embedding[i, f_351])
@@ -1914,7 +2009,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             over_factor_4_unit, over_factor_4 = _divisor(factor_4)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_8 = strip + place
                     x_3 = f32(embedding[i, f_8])
@@ -1942,7 +2037,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             over_peak_label_now_unit, over_peak_label_now = _divisor(peak_label_now)
             over_peak_label_2_now_unit, over_peak_label_2_now = _divisor(peak_label_2_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = f32(x_unit[row, f_352])
@@ -1982,7 +2077,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             over_factor_6_unit, over_factor_6 = _divisor(factor_6)
             over_factor_7_unit, over_factor_7 = _divisor(factor_7)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_335 = strip + place
                     x_unit_3 = f32(x_unit[row, f_335])
@@ -2013,7 +2108,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             target_tangent[row] = target_tangent_now
             factor_13 = seed_now * target_tangent_now
             sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_13)
-        _multiply(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
+        _multiply(x_unit[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             target_2 = target[row]
@@ -2023,13 +2118,12 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 case_3 = ((target_2) if k_92 == y_2 else sum_w_unit_5)
                 factor_14 = scale * case_3
                 max_target_now_row[k_92] = factor_14
-            max_target_now = _largest(max_target_now_row, c)
-            argmax_target_now = _place_of(max_target_now, max_target_now_row, c)
+            max_target_now, argmax_target_now = _first_largest(max_target_now_row, c)
             max_target[row] = max_target_now
             argmax_target[row] = argmax_target_now
             rest_target_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(c) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
                 for place in range(length):
                     k_354 = strip + place
                     exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target_now)
@@ -2079,8 +2173,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 sum_w_unit_3[y_2, f_5] += factor_20 * ratio_value_14
                 ratio_value_16 = _quotient(x_unit_4 - ratio_value_13, over_factor_19_unit, over_factor_19)
                 sum_w_unit_4[y_2, f_5] += factor_21 * ratio_value_16
-        _multiply(sum_w_unit_2_left[: stop - start], True, sum_w_unit_2_right[: stop - start], False, product_weight, True)
-        _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
+        _multiply(sum_w_unit_2_left[: stop - start], np.bool_(True), sum_w_unit_2_right[: stop - start], np.bool_(False), product_weight, np.bool_(True))
+        _multiply(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_embedding_now_sum = 0.0
@@ -2119,7 +2213,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             over_factor_23_unit, over_factor_23 = _divisor(factor_23)
             over_factor_25_unit, over_factor_25 = _divisor(factor_25)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_8 = strip + place
                     sum_x_unit_now = _quotient(f32(sum_x_unit_product[row, f_8]), per_term_10_unit, per_term_10)
@@ -2139,8 +2233,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 sum_norm_embedding_now_sum += _block_sum(strips[0], length)
             sum_norm_embedding_now = f32(sum_norm_embedding_now_sum)
             sum_norm_embedding[row] = sum_norm_embedding_now
-        _multiply(x_unit_tangent[: stop - start], False, w_unit, True, sum_w_unit_tangent_part1[: stop - start], False)
-        _multiply(x_unit[: stop - start], False, w_unit_tangent, True, sum_w_unit_tangent_part2[: stop - start], False)
+        _multiply(x_unit_tangent[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(x_unit[: stop - start], np.bool_(False), w_unit_tangent, np.bool_(True), sum_w_unit_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for k_92 in range(c):
@@ -2157,7 +2251,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             term_17 = f32(direction_parameters[0]) * ((target_4) if argmax_target_3 == y_4 else f32(sum_w_unit[row, argmax_target_3]) if argmax_target_3 == argmax_target_3 else f32(np.nan)) + scale * sum_w_unit_tangent[argmax_target_3] * ((f32(0.0)) if argmax_target_3 == y_4 else f32(1.0) if argmax_target_3 == argmax_target_3 else f32(np.nan)) + scale * target_tangent_2 * ((f32(1.0)) if argmax_target_3 == y_4 else f32(0.0) if argmax_target_3 == argmax_target_3 else f32(np.nan))
             per_term_16_unit, per_term_16 = _inverse(term_16)
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(c) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
                 for place in range(length):
                     k_338 = strip + place
                     factor_31 = _quotient(exp_target[row, k_338] * (f32(direction_parameters[0]) * ((target_4) if k_338 == y_4 else f32(sum_w_unit[row, k_338])) + scale * sum_w_unit_tangent[k_338] * ((f32(0.0)) if k_338 == y_4 else f32(1.0)) + factor_30 * ((f32(1.0)) if k_338 == y_4 else f32(0.0)) - term_17), per_term_16_unit, per_term_16)
@@ -2254,8 +2348,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 sum_w_unit_3_tangent[y_4, f_5] += seed_4 * (factor_42 * ratio_value_24 + factor_43 * ratio_value_24 + factor_44 * ratio_value_24 + factor_45 * ratio_value_24 + factor_46 * ratio_value_24 + factor_47 * x_unit_tangent_4 + factor_48 * ratio_value_24 + factor_49 * term_22)
                 ratio_value_29 = _quotient(x_unit_7 - ratio_value_23, over_factor_41_unit, over_factor_41)
                 sum_w_unit_4_tangent[y_4, f_5] += seed_4 * (factor_50 * ratio_value_29 + factor_51 * term_22 + factor_52 * ratio_value_29 + factor_53 * ratio_value_29 + factor_54 * ratio_value_29 + factor_55 * ratio_value_29 + factor_56 * x_unit_tangent_4 + factor_57 * ratio_value_29)
-        _multiply(sum_x_unit_tangent_part1_left[: stop - start], False, w_unit, False, sum_x_unit_tangent_part1[: stop - start], False)
-        _multiply(sum_w_unit_2_left[: stop - start], False, w_unit_tangent, False, sum_x_unit_tangent_part2_product[: stop - start], False)
+        _multiply(sum_x_unit_tangent_part1_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit_tangent, np.bool_(False), sum_x_unit_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_embedding_tangent_sum = 0.0
@@ -2322,7 +2416,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             over_factor_59_unit, over_factor_59 = _divisor(factor_59)
             over_factor_61_unit, over_factor_61 = _divisor(factor_61)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_8 = strip + place
                     sum_x_unit_tangent_part2 = _quotient(f32(sum_x_unit_tangent_part2_product[row, f_8]), per_term_24_unit, per_term_24)  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
@@ -2364,7 +2458,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         sum_norm_weight_sum = 0.0
         sum_norm_weight_tangent_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_237 = strip + place
                 w_unit_3 = f32(w_unit[k_4, f_237])

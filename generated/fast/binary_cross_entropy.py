@@ -62,6 +62,45 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -152,7 +191,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _raised_decay(x):
     """Return 2**64 exp(-abs(x))."""
     x = f32(x)
@@ -169,11 +208,11 @@ def _raised_decay(x):
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
     p = _fma(p * r, r, r) + f32(1.0)
-    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    power = _of_bits(np.int32(_bits_of(shifted) << 23))
     return p * power
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p_unit(x):
     """Return log(1 + x) for x between 0 and 1."""
     x = f32(x)
@@ -189,7 +228,7 @@ def _log1p_unit(x):
     return _fma(x * x, p, x)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -197,13 +236,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -217,7 +256,7 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= f32(0.0) else f32(0.0)
@@ -230,14 +269,14 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
     pos_weight = f32(pos_weight)
     label_smoothing = f32(label_smoothing)
     block = np.uint64(1024)
-    total_block = np.empty((block,), f32)
-    raised_decay_value_block = np.empty((block,), f32)
-    log1p_value_block = np.empty((block,), f32)
+    total_block = _scratch(f32)
+    raised_decay_value_block = _scratch(f32)
+    log1p_value_block = _scratch(f32)
     total = 0.0
     factor = f32(0.5) * label_smoothing
     term = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -278,11 +317,11 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,), f32)
+    raised_decay_value_block = _scratch(f32)
     factor = f32(0.5) * label_smoothing
     term = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -313,14 +352,14 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    total_block = np.empty((block,), f32)
-    raised_decay_value_block = np.empty((block,), f32)
-    log1p_value_block = np.empty((block,), f32)
+    total_block = _scratch(f32)
+    raised_decay_value_block = _scratch(f32)
+    log1p_value_block = _scratch(f32)
     total = 0.0
     factor = f32(0.5) * label_smoothing
     term = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -369,11 +408,11 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,), f32)
+    raised_decay_value_block = _scratch(f32)
     factor = f32(0.5) * label_smoothing
     term = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -403,11 +442,11 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,), f32)
+    raised_decay_value_block = _scratch(f32)
     factor = f32(0.5) * label_smoothing
     term = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -440,11 +479,11 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,), f32)
+    raised_decay_value_block = _scratch(f32)
     factor = f32(0.5) * label_smoothing
     term = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -475,10 +514,10 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    sum_label_smoothing_block = np.empty((block,), f32)
-    sum_pos_weight_block = np.empty((block,), f32)
-    raised_decay_value_block = np.empty((block,), f32)
-    log1p_value_block = np.empty((block,), f32)
+    sum_label_smoothing_block = _scratch(f32)
+    sum_pos_weight_block = _scratch(f32)
+    raised_decay_value_block = _scratch(f32)
+    log1p_value_block = _scratch(f32)
     sum_label_smoothing = 0.0
     sum_label_smoothing_lost = 0.0
     sum_pos_weight = 0.0
@@ -486,7 +525,7 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
     factor_2 = f32(0.5) * label_smoothing
     term = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -530,10 +569,10 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    sum_label_smoothing_tangent_block = np.empty((block,), f32)
-    sum_pos_weight_tangent_block = np.empty((block,), f32)
-    raised_decay_value_block = np.empty((block,), f32)
-    log1p_value_block = np.empty((block,), f32)
+    sum_label_smoothing_tangent_block = _scratch(f32)
+    sum_pos_weight_tangent_block = _scratch(f32)
+    raised_decay_value_block = _scratch(f32)
+    log1p_value_block = _scratch(f32)
     sum_label_smoothing_tangent = 0.0
     sum_label_smoothing_tangent_lost = 0.0
     sum_pos_weight_tangent = 0.0
@@ -541,7 +580,7 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     factor_3 = f32(0.5) * label_smoothing
     term_3 = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])

@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -54,6 +54,26 @@ SPEC = {'abi': 3,
  'suffix': '',
  'variants': (),
  'grain': 131072}
+
+
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
 
 
 def _sum_of(count):
@@ -99,12 +119,12 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -112,13 +132,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -132,25 +152,25 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= f32(0.0) else f32(0.0)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _step(x: float) -> float:
     """1 where x > 0, else 0; NaN stays NaN."""
     return f32(1.0) if x > f32(0.0) else f32(0.0) if x <= f32(0.0) else f32(math.nan)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return f32(0.0) if b == f32(0.0) else a / b
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -158,14 +178,14 @@ def _inverse(b: float):
     return unit, f32(1.0) / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _divisor(b: float):
     """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
     unit, inverse = _inverse(b)
     return unit, f32(0.0) if b == f32(0.0) else inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
@@ -179,14 +199,14 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         peak_second = f32(-np.inf)
         squares_second_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a = f32(first[i, f_1])
@@ -201,7 +221,7 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
         scaled_second_sum = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_15 = strip + place
                 a_2 = f32(first[i, f_15])
@@ -230,7 +250,7 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -238,7 +258,7 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
         peak_second = f32(-np.inf)
         squares_second_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a = f32(first[i, f_1])
@@ -253,7 +273,7 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
         scaled_second_sum = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_15 = strip + place
                 a_2 = f32(first[i, f_15])
@@ -294,7 +314,7 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -307,7 +327,7 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
         scaled_second_sum = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_15 = strip + place
                 a_2 = f32(first[i, f_15])
@@ -352,7 +372,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -365,7 +385,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
         scaled_second_sum = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_15 = strip + place
                 a_2 = f32(first[i, f_15])
@@ -381,7 +401,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
         factor = power * positive_part_value
         over_factor_unit, over_factor = _divisor(factor)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_13 = strip + place
                 v_a = f32(direction_first[i, f_13])
@@ -423,7 +443,7 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_margin_sensitivity = 0.0
@@ -440,7 +460,7 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
         scaled_second_sum = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_15 = strip + place
                 a_2 = f32(first[i, f_15])
@@ -471,7 +491,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     sum_margin_tangent = 0.0
     sum_margin_tangent_lost = 0.0
     for i in range(n):
@@ -486,7 +506,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
         scaled_second_sum = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_15 = strip + place
                 a_2 = f32(first[i, f_15])
@@ -502,7 +522,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
         factor = power * positive_part_value
         over_factor_unit, over_factor = _divisor(factor)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_13 = strip + place
                 v_a = f32(direction_first[i, f_13])

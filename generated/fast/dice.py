@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -113,6 +113,26 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -148,7 +168,7 @@ def _sum_of_16(typing_context, block, start):
     return block.dtype(block, start), _sum_of(16)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -156,13 +176,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -176,7 +196,7 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return f32(0.0) if b == f32(0.0) else a / b
@@ -190,14 +210,14 @@ def value(probability, target, smooth, sample_weights, value_out):
     weighted = sample_weights.size > 0
     smooth = f32(smooth)
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         sum_probability_2_sum = 0.0
         lack_probability_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_2 = strip + place
                 p = f32(probability[i, q_2])
@@ -228,7 +248,7 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -237,7 +257,7 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
         sum_probability_2_sum = 0.0
         lack_probability_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = f32(probability[i, q_1])
@@ -276,14 +296,14 @@ def gradient_and_hessian(probability, target, smooth, sample_weights, loss_scale
     weighted = sample_weights.size > 0
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
         sum_probability_sum = 0.0
         sum_probability_2_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = f32(probability[i, q_1])
@@ -316,7 +336,7 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
     weighted = sample_weights.size > 0
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
-    strips = np.empty((4, 512,), f32)
+    strips = _strips(4, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -325,7 +345,7 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
         sum_probability_tangent_sum = 0.0
         sum_probability_2_tangent_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = f32(probability[i, q_1])
@@ -364,7 +384,7 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
     weighted = sample_weights.size > 0
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     sum_smooth = 0.0
     sum_smooth_lost = 0.0
     sum_smooth_sensitivity = 0.0
@@ -375,7 +395,7 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
         sum_probability_sum = 0.0
         sum_probability_2_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = f32(probability[i, q_1])
@@ -409,7 +429,7 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
     weighted = sample_weights.size > 0
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
-    strips = np.empty((4, 512,), f32)
+    strips = _strips(4, f32)
     sum_smooth_tangent = 0.0
     sum_smooth_tangent_lost = 0.0
     for i in range(n):
@@ -420,7 +440,7 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
         sum_probability_tangent_sum = 0.0
         sum_probability_2_tangent_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = f32(probability[i, q_1])
@@ -466,7 +486,7 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
     weighted = sample_weights.size > 0
     smooth = f32(smooth)
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -474,7 +494,7 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
         sum_target_sum = 0.0
         lack_probability_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_2 = strip + place
                 p = f32(probability[i, q_2])
@@ -510,7 +530,7 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = np.empty((4, 512,), f32)
+    strips = _strips(4, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -520,7 +540,7 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
         sum_target_sum = 0.0
         lack_probability_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = f32(probability[i, q_1])
@@ -565,7 +585,7 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
     weighted = sample_weights.size > 0
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -573,7 +593,7 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
         sum_probability_2_sum = 0.0
         sum_target_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = f32(probability[i, q_1])
@@ -611,7 +631,7 @@ def hessian_product_squared_true(probability, target, smooth, sample_weights, lo
     weighted = sample_weights.size > 0
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
-    strips = np.empty((5, 512,), f32)
+    strips = _strips(5, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -621,7 +641,7 @@ def hessian_product_squared_true(probability, target, smooth, sample_weights, lo
         sum_probability_tangent_sum = 0.0
         sum_probability_2_tangent_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = f32(probability[i, q_1])
@@ -669,7 +689,7 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
     weighted = sample_weights.size > 0
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     sum_smooth = 0.0
     sum_smooth_lost = 0.0
     sum_smooth_sensitivity = 0.0
@@ -681,7 +701,7 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
         sum_probability_2_sum = 0.0
         sum_target_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = f32(probability[i, q_1])
@@ -719,7 +739,7 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
     weighted = sample_weights.size > 0
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
-    strips = np.empty((5, 512,), f32)
+    strips = _strips(5, f32)
     sum_smooth_tangent = 0.0
     sum_smooth_tangent_lost = 0.0
     for i in range(n):
@@ -731,7 +751,7 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
         sum_probability_tangent_sum = 0.0
         sum_probability_2_tangent_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(m) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
             for place in range(length):
                 q_1 = strip + place
                 p = f32(probability[i, q_1])

@@ -66,6 +66,45 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -156,7 +195,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp(x):
     """Return exp(x)."""
     x = f32(x)
@@ -173,11 +212,11 @@ def _exp(x):
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
     p = _fma(p * r, r, r) + f32(1.0)
-    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    power = _of_bits(np.int32(_bits_of(shifted) << 23))
     return p * power * (f32(5.421010862427522e-20) if x < f32(0.0) else f32(1.8446744073709552e+19))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _raised_decay(x):
     """Return 2**64 exp(-abs(x))."""
     x = f32(x)
@@ -194,11 +233,11 @@ def _raised_decay(x):
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
     p = _fma(p * r, r, r) + f32(1.0)
-    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    power = _of_bits(np.int32(_bits_of(shifted) << 23))
     return p * power
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p_unit(x):
     """Return log(1 + x) for x between 0 and 1."""
     x = f32(x)
@@ -214,7 +253,7 @@ def _log1p_unit(x):
     return _fma(x * x, p, x)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _dd_product(a: float, b: float):
     """Return a b and what rounding took from it; for factors below 1e290."""
     p = a * b
@@ -227,7 +266,7 @@ def _dd_product(a: float, b: float):
     return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -235,13 +274,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -255,13 +294,13 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= f32(0.0) else f32(0.0)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
     """Return sigmoid(x) to a power as an exponential; `lost` is log(1 + exp(-|x|)), the product x exponent is exact."""
     p, rest = _dd_product(x if x < f32(0.0) else f32(0.0), exponent)
@@ -271,7 +310,7 @@ def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
     rest += (p - (total - back)) - (q + back)
     e = _exp(total)
     e = e + e * rest if (e > f32(0.0)) & (e <= f32(3.4028234663852886e38)) else e
-    return min(e, f32(3.4028234663852886e38)) if exponent < f32(0.0) else e
+    return f32(3.4028234663852886e38) if (exponent < f32(0.0)) & (e > f32(3.4028234663852886e38)) else e
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -281,14 +320,14 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
     gamma = f32(gamma)
     alpha = f32(alpha)
     block = np.uint64(1024)
-    total_block = np.empty((block,), f32)
-    raised_decay_value_block = np.empty((block,), f32)
-    log1p_value_block = np.empty((block,), f32)
-    sigmoid_power_value_block = np.empty((block,), f32)
+    total_block = _scratch(f32)
+    raised_decay_value_block = _scratch(f32)
+    log1p_value_block = _scratch(f32)
+    sigmoid_power_value_block = _scratch(f32)
     total = 0.0
     term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -353,12 +392,12 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,), f32)
-    log1p_value_block = np.empty((block,), f32)
-    sigmoid_power_value_block = np.empty((block,), f32)
+    raised_decay_value_block = _scratch(f32)
+    log1p_value_block = _scratch(f32)
+    sigmoid_power_value_block = _scratch(f32)
     term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             y = f32(target[i])
@@ -425,14 +464,14 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    total_block = np.empty((block,), f32)
-    raised_decay_value_block = np.empty((block,), f32)
-    log1p_value_block = np.empty((block,), f32)
-    sigmoid_power_value_block = np.empty((block,), f32)
+    total_block = _scratch(f32)
+    raised_decay_value_block = _scratch(f32)
+    log1p_value_block = _scratch(f32)
+    sigmoid_power_value_block = _scratch(f32)
     total = 0.0
     term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -508,12 +547,12 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,), f32)
-    log1p_value_block = np.empty((block,), f32)
-    sigmoid_power_value_block = np.empty((block,), f32)
+    raised_decay_value_block = _scratch(f32)
+    log1p_value_block = _scratch(f32)
+    sigmoid_power_value_block = _scratch(f32)
     term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -580,12 +619,12 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,), f32)
-    log1p_value_block = np.empty((block,), f32)
-    sigmoid_power_value_block = np.empty((block,), f32)
+    raised_decay_value_block = _scratch(f32)
+    log1p_value_block = _scratch(f32)
+    sigmoid_power_value_block = _scratch(f32)
     term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             y = f32(target[i])
@@ -654,12 +693,12 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    raised_decay_value_block = np.empty((block,), f32)
-    log1p_value_block = np.empty((block,), f32)
-    sigmoid_power_value_block = np.empty((block,), f32)
+    raised_decay_value_block = _scratch(f32)
+    log1p_value_block = _scratch(f32)
+    sigmoid_power_value_block = _scratch(f32)
     term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -727,12 +766,12 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    sum_alpha_block = np.empty((block,), f32)
-    sum_gamma_block = np.empty((block,), f32)
-    sum_gamma_sensitivity_block = np.empty((block,), f32)
-    raised_decay_value_block = np.empty((block,), f32)
-    log1p_value_block = np.empty((block,), f32)
-    sigmoid_power_value_block = np.empty((block,), f32)
+    sum_alpha_block = _scratch(f32)
+    sum_gamma_block = _scratch(f32)
+    sum_gamma_sensitivity_block = _scratch(f32)
+    raised_decay_value_block = _scratch(f32)
+    log1p_value_block = _scratch(f32)
+    sigmoid_power_value_block = _scratch(f32)
     sum_alpha = 0.0
     sum_alpha_lost = 0.0
     sum_gamma = 0.0
@@ -741,7 +780,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
     sum_gamma_sensitivity_lost = 0.0
     term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -817,18 +856,18 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    sum_alpha_tangent_block = np.empty((block,), f32)
-    sum_gamma_tangent_block = np.empty((block,), f32)
-    raised_decay_value_block = np.empty((block,), f32)
-    log1p_value_block = np.empty((block,), f32)
-    sigmoid_power_value_block = np.empty((block,), f32)
+    sum_alpha_tangent_block = _scratch(f32)
+    sum_gamma_tangent_block = _scratch(f32)
+    raised_decay_value_block = _scratch(f32)
+    log1p_value_block = _scratch(f32)
+    sigmoid_power_value_block = _scratch(f32)
     sum_alpha_tangent = 0.0
     sum_alpha_tangent_lost = 0.0
     sum_gamma_tangent = 0.0
     sum_gamma_tangent_lost = 0.0
     term_3 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             y = f32(target[i])

@@ -61,6 +61,65 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -116,12 +175,12 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _raised_decay(x):
     """Return 2**64 exp(-abs(x))."""
     x = f32(x)
@@ -138,11 +197,11 @@ def _raised_decay(x):
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
     p = _fma(p * r, r, r) + f32(1.0)
-    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    power = _of_bits(np.int32(_bits_of(shifted) << 23))
     return p * power
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -150,13 +209,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -170,19 +229,19 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= f32(0.0) else f32(0.0)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return f32(0.0) if b == f32(0.0) else a / b
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -190,20 +249,20 @@ def _inverse(b: float):
     return unit, f32(1.0) / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _divisor(b: float):
     """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
     unit, inverse = _inverse(b)
     return unit, f32(0.0) if b == f32(0.0) else inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -214,11 +273,13 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
         if not add:
             out[:] = f32(0.0)
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, f32(1.0) if add else f32(0.0), out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = f32(1.0), f32(1.0) if add else f32(0.0)
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
@@ -231,7 +292,7 @@ def value(embedding, w, b, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     sample_weight = np.empty((s, u,), f32)
     e = np.empty((s, u, d,), embedding.dtype)
     sum_embedding = np.empty((d,), f32)
@@ -255,7 +316,7 @@ def value(embedding, w, b, sample_weights, value_out):
             scaled_embedding_sum = 0.0
             over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = f32(embedding[j, i, f_207])
@@ -283,7 +344,7 @@ def value(embedding, w, b, sample_weights, value_out):
             scaled_sum_embedding_sum = 0.0
             over_peak_sum_embedding_unit, over_peak_sum_embedding = _divisor(peak_sum_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_208 = strip + place
                     ratio_value_2 = _quotient(_quotient(sum_embedding[f_208], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
@@ -295,7 +356,7 @@ def value(embedding, w, b, sample_weights, value_out):
             factor_2 = math.sqrt(scaled_sum_embedding) * _positive_part(peak_sum_embedding)
             over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_1 = strip + place
                     factor_3 = f32(e[j, i, f_1]) * _quotient(_quotient(sum_embedding[f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
@@ -313,7 +374,7 @@ def value(embedding, w, b, sample_weights, value_out):
         scaled_c_sum = 0.0
         over_peak_c_unit, over_peak_c = _divisor(peak_c)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_209 = strip + place
                 ratio_value_3 = _quotient(c[f_209], over_peak_c_unit, over_peak_c)
@@ -332,7 +393,7 @@ def value(embedding, w, b, sample_weights, value_out):
     factor_5 = decay_3 / (f32(1.0) + decay_3)
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[: stop - start].reshape(((stop - start) * u, s)), False)
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -371,7 +432,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     sample_weight = np.empty((s, u,), f32)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
@@ -421,7 +482,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             scaled_embedding_now_sum = 0.0
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = f32(embedding[j, i, f_207])
@@ -451,7 +512,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             scaled_sum_embedding_now_sum = 0.0
             over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_208 = strip + place
                     ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
@@ -464,7 +525,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
             over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_1 = strip + place
                     factor_3 = f32(e[j, i, f_1]) * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
@@ -498,7 +559,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         scaled_c_now_sum = 0.0
         over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_209 = strip + place
                 ratio_value_5 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
@@ -525,7 +586,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     term_4 = f32(1.0) + decay_3
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             for i in range(u):
                 largest_now = f32(-np.inf)
@@ -562,7 +623,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 per_u_unit, per_u = _inverse(f32(u))
                 over_factor_14_unit, over_factor_14 = _divisor(factor_14)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         d_24 = strip + place
                         e_3 = f32(e[j, i, d_24])
@@ -619,7 +680,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     for k_10 in range(s):
         sum_norm_c_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_63 = strip + place
                 factor_23 = f32(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
@@ -678,7 +739,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
     block = max(1, min(512, s))
-    strips = np.empty((5, 512,), f32)
+    strips = _strips(5, f32)
     sum_embedding_3_sensitivity_2_own_right = np.empty((u, u,), embedding.dtype)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
@@ -775,7 +836,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 scaled_embedding_now_sum = 0.0
                 over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         f_207 = strip + place
                         x_2 = f32(embedding[j, i, f_207])
@@ -805,7 +866,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 scaled_sum_embedding_now_sum = 0.0
                 over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         f_208 = strip + place
                         ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
@@ -818,7 +879,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
                 over_factor_2_unit, over_factor_2 = _divisor(factor_2)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         f_1 = strip + place
                         factor_3 = f32(e[j, i, f_1]) * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
@@ -881,7 +942,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             scaled_c_now_sum = 0.0
             over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_209 = strip + place
                     ratio_value_6 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
@@ -909,7 +970,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_101, d_24]
                         if i != i_101:
                             sum_embedding_3_sensitivity_own[j, i, d_24] += sum_embedding_3_sensitivity_own_term[i_101, d_24]
-        _multiply(sum_embedding_3_sensitivity_2_own_term[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_3_sensitivity_2_own[start:stop], False)
+        _multiply(sum_embedding_3_sensitivity_2_own_term[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_3_sensitivity_2_own[start:stop], np.bool_(False))
     sum_b = _completed(sum_b, sum_b_lost)
     sum_w = _completed(sum_w, sum_w_lost)
     sum_w_sensitivity = _completed(sum_w_sensitivity, sum_w_sensitivity_lost)
@@ -921,7 +982,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     factor_39 = -w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -984,7 +1045,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 per_u_unit, per_u = _inverse(f32(u))
                 over_factor_35_unit, over_factor_35 = _divisor(factor_35)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         d_24 = strip + place
                         e_3 = f32(e[j, i, d_24])
@@ -1062,7 +1123,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             sum_norm_c_sensitivity_3_own[j, i, d_24] += sum_norm_c_sensitivity_3_own_term[i_106, d_24]
                         if (i != i_106 and arglargest[j, i_106] >= 0):
                             sum_embedding_4_sensitivity_own[j, i, d_24] += sum_embedding_4_sensitivity_own_term[i_106, d_24]
-        _multiply(sum_embedding_4_sensitivity_2_own_left[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_4_sensitivity_2_own[start:stop], False)
+        _multiply(sum_embedding_4_sensitivity_2_own_left[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_4_sensitivity_2_own[start:stop], np.bool_(False))
     sum_w_2 = 0.0
     sum_w_2_lost = 0.0
     sum_b_2 = 0.0
@@ -1127,7 +1188,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for k_10 in range(start, stop):
             sum_norm_c_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_63 = strip + place
                     factor_62 = f32(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
@@ -1181,7 +1242,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     factor_74 = factor_73 * e_6
                     factor_77 = factor_76 * ratio_value_14
                     gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_71 * (case_5 * _quotient(_quotient(sum_embedding_2[arglargest_3, d_24], per_u_unit, per_u), over_factor_68_unit, over_factor_68) + case_6 * ratio_value_14) + factor_74 + factor_75 * e_6 + factor_77) if arglargest_3 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_74 + factor_77) if arglargest_3 < f32(0.0) else f32(np.nan))
-        _multiply(c_unit[start:stop], False, largest_slope.reshape((s * u, d)), True, sum_norm_c_sensitivity[start:stop].reshape(((stop - start), s * u)), False)
+        _multiply(c_unit[start:stop], np.bool_(False), largest_slope.reshape((s * u, d)), np.bool_(True), sum_norm_c_sensitivity[start:stop].reshape(((stop - start), s * u)), np.bool_(False))
     sum_norm_c_sensitivity_2_own[:, :] = f32(0.0)
     for i_164 in range(u):
         for j_165 in range(s):
@@ -1280,7 +1341,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
     block = max(1, min(max(1, 512 // max(1, u)), s))
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
     scaled_embedding = np.empty((s, u,), f32)
@@ -1356,7 +1417,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             scaled_embedding_now_sum = 0.0
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = f32(embedding[j, i, f_207])
@@ -1370,7 +1431,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             over_factor_unit, over_factor = _divisor(factor)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_4 = strip + place
                     x_3 = f32(embedding[j, i, f_4])
@@ -1404,7 +1465,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             scaled_sum_embedding_now_sum = 0.0
             over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_208 = strip + place
                     ratio_value_3 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
@@ -1418,7 +1479,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_3 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
             over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_1 = strip + place
                     ratio_value_4 = _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
@@ -1437,7 +1498,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_6 = ratio_value_6 / term
             factor_7 = -norm_sum_embedding_tangent_now * ratio_value_6 / term
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_189 = strip + place
                     ratio_value_5 = _quotient(_quotient(sum_embedding[j, i, f_189], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
@@ -1490,7 +1551,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         scaled_c_now_sum = 0.0
         over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_209 = strip + place
                 ratio_value_8 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
@@ -1503,7 +1564,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         factor_25 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
         over_factor_25_unit, over_factor_25 = _divisor(factor_25)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_11 = strip + place
                 c_unit_now = _quotient(c[f_11], over_factor_25_unit, over_factor_25)
@@ -1536,7 +1597,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     factor_52 = w_2 / f32(u)
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             for i in range(u):
                 largest_now = f32(-np.inf)
@@ -1574,7 +1635,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 per_term_unit, per_term = _inverse(term)
                 over_factor_29_unit, over_factor_29 = _divisor(factor_29)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         f_113 = strip + place
                         factor_33 = factor_32 * f32(e[j, i, f_113]) * (case_3 * _quotient(_quotient(sum_embedding_2[arglargest_now, f_113], per_u_unit, per_u), over_factor_28_unit, over_factor_28) + case_4 * _quotient(_quotient(sum_embedding[j, i, f_113], per_term_unit, per_term), over_factor_29_unit, over_factor_29))
@@ -1582,8 +1643,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     sum_norm_embedding_now_sum += _block_sum(strips[0], length)
                 sum_norm_embedding_now = f32(sum_norm_embedding_now_sum)
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
-        _multiply(e_tangent[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s)), False)
-        _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit_tangent, True, sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s)), False)
+        _multiply(e_tangent[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False))
+        _multiply(e[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit_tangent, np.bool_(True), sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -1632,7 +1693,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 per_u_unit, per_u = _inverse(f32(u))
                 over_factor_47_unit, over_factor_47 = _divisor(factor_47)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                     for place in range(length):
                         d_24 = strip + place
                         e_4 = f32(e[j, i, d_24])
@@ -1705,7 +1766,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         ratio_value_12 = _ratio(f32(1.0), math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         factor_65 = factor_52 * ratio_value_12
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_63 = strip + place
                 c_unit_3 = f32(c_unit[k_10, f_63])

@@ -120,6 +120,65 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -175,9 +234,41 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
+
+
+@intrinsic
+def _largest_of_128(typing_context, row, start):
+    """Return the largest of 128 numbers of a row without gaps, NaN where one is NaN."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        number = context.get_value_type(signature.return_type)
+
+        def larger(a, b):
+            name = f"llvm.maximum.v{a.type.count}{number.intrinsic_name}"
+            signature = cgutils.ir.FunctionType(a.type, [a.type] * 2)
+            function = cgutils.get_or_insert_function(builder.module, signature, name)
+            return builder.call(function, (a, b), fastmath=("nsz",))
+
+        kind = cgutils.ir.VectorType(number, 16)
+        parts = []
+        for k in range(0, 128, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [larger(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = larger(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+
+    return row.dtype(row, start), build
 
 
 @intrinsic(prefer_literal=True)
@@ -203,7 +294,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_down(x):
     """Return exp(x) for x up to 0."""
     x = f32(x)
@@ -219,11 +310,11 @@ def _exp_down(x):
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
     p = _fma(p * r, r, r) + f32(1.0)
-    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    power = _of_bits(np.int32(_bits_of(shifted) << 23))
     return p * power * f32(5.421010862427522e-20)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p(x):
     """Return log(1 + x) for x from -1 up."""
     x = f32(x)
@@ -231,10 +322,10 @@ def _log1p(x):
     lost = x - (u - f32(1.0)) if x < f32(8388608.0) else f32(0.0)
     small = u < f32(1.1754943508222875e-38)
     scaled = u * f32(33554432.0) if small else u
-    bits = np.float32(scaled).view(np.int32)
+    bits = _bits_of(scaled)
     exponent = np.int32((bits + 4913933) >> 23)
-    k = np.int32(exponent + 1258291200).view(np.float32) - (f32(8388760.0) if small else f32(8388735.0))
-    f = np.int32(bits - ((exponent - 127) << 23)).view(np.float32) - f32(1.0)
+    k = _of_bits(np.int32(exponent + 1258291200)) - (f32(8388760.0) if small else f32(8388735.0))
+    f = _of_bits(np.int32(bits - ((exponent - 127) << 23))) - f32(1.0)
     s = f / (f + f32(2.0))  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = f32(0.23581400513648987)
@@ -249,7 +340,7 @@ def _log1p(x):
     return np.float32(-math.inf) if u == f32(0.0) else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -257,13 +348,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -277,49 +368,55 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most: float = row.dtype.type(-f32(math.inf))
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _first_largest(row, count: int):
+    """Return the largest of the first numbers of a row and the first place of it; NaN and 0 where one is NaN."""
+    most: float = row.dtype.type(-f32(math.inf))
+    whole = count - 128
+    if whole < 0:
+        for k in range(count):
+            most = _larger(most, row[k])
+        return most, _place_of(most, row, count)
+    place = np.uint64(0)
+    for start in range(0, count, 128):
+        from_here = np.uint64(start if start < whole else whole)  # of the last 128 some are known: a tie comes too late
+        here = _largest_of_128(row, from_here)
+        if here > most or here != here:
+            most, place = here, from_here
+    after = np.int32(128)
+    for k in range(np.uint64(128)):
+        after = min(after, np.int32(k) if row[place + k] == most else np.int32(128))
+    return most, np.int64(place) + after if after < 128 else 0
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= f32(0.0) else f32(0.0)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
     return _exp_down(a - b)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return f32(0.0) if b == f32(0.0) else a / b
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -327,20 +424,20 @@ def _inverse(b: float):
     return unit, f32(1.0) / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _divisor(b: float):
     """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
     unit, inverse = _inverse(b)
     return unit, f32(0.0) if b == f32(0.0) else inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -351,15 +448,17 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
         if not add:
             out[:] = f32(0.0)
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, f32(1.0) if add else f32(0.0), out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = f32(1.0), f32(1.0) if add else f32(0.0)
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _update_columns(block, start: int, peak, winner, rest) -> None:
     """Take rows into the largest entry of every column, its row, and the sum of the exponentials of the others."""
     rows, columns = block.shape
@@ -393,7 +492,7 @@ def value(query, key, temperature, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     sample_weight = np.empty((n,), f32)
     k_unit = np.empty((n, d,), query.dtype)
     q_unit = np.empty((n, d,), query.dtype)
@@ -415,7 +514,7 @@ def value(query, key, temperature, sample_weights, value_out):
         over_peak_key_unit, over_peak_key = _divisor(peak_key)
         over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 k_2 = f32(key[i, f_97])
@@ -442,18 +541,17 @@ def value(query, key, temperature, sample_weights, value_out):
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
             for j_8 in range(n):
                 factor_3 = _quotient(f32(sum_k_unit[row, j_8]), per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_8] = factor_3
-            max_sum_k_unit = _largest(max_sum_k_unit_row, n)
-            argmax_sum_k_unit = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
+            max_sum_k_unit, argmax_sum_k_unit = _first_largest(max_sum_k_unit_row, n)
             rest_sum_k_unit_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_k_unit = _exp_difference(_quotient(f32(sum_k_unit[row, j_99]), per_temperature_unit, per_temperature), max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
@@ -483,7 +581,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     sample_weight = np.empty((n,), f32)
     seed = np.empty((n,), f32)
     peak_key = np.empty((n,), f32)
@@ -522,7 +620,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 k_2 = f32(key[i, f_97])
@@ -553,19 +651,18 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
             for j_8 in range(n):
                 factor_3 = _quotient(f32(sum_k_unit[row, j_8]), per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_8] = factor_3
-            max_sum_k_unit = _largest(max_sum_k_unit_row, n)
-            argmax_sum_k_unit_now = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
+            max_sum_k_unit, argmax_sum_k_unit_now = _first_largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(f32(sum_k_unit[row, j_99]), per_temperature_unit, per_temperature), max_sum_k_unit)
@@ -591,8 +688,8 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             factor_5 = seed_2 / (f32(1.0) + rest_sum_k_unit_now)
             for f_3 in range(d):
                 sum_k_unit_2_right[row, f_3] = factor_5 * f32(q_unit[i, f_3])
-        _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, gradient_key, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), sum_k_unit_2_right[: stop - start], np.bool_(False), gradient_key, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_sum = 0.0
@@ -605,7 +702,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             factor_7 = seed_3 / temperature
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_6 = strip + place
                     sum_q_unit_now = _quotient(f32(sum_q_unit_product[row, f_6]), per_term_unit, per_term)
@@ -627,7 +724,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         factor_10 = -seed_4 * case_2 / (f32(1.0) + rest_sum_k_unit_3)
         per_temperature_unit, per_temperature = _inverse(temperature)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_46 = strip + place
                 factor_11 = _quotient(f32(k_unit[j_2, f_46]) * (gradient_key[j_2, f_46] + factor_10 * f32(q_unit[j_2, f_46])), per_temperature_unit, per_temperature)
@@ -650,7 +747,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     seed = np.empty((n,), f32)
     peak_key = np.empty((n,), f32)
     scaled_key = np.empty((n,), f32)
@@ -700,7 +797,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 k_2 = f32(key[i, f_97])
@@ -723,7 +820,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_3 = strip + place
                 k_3 = f32(key[i, f_3])
@@ -742,7 +839,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     sum_k_unit_2_sensitivity_own[:, :] = f32(0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_k_unit_3 = f32(sum_k_unit[i, i])
@@ -751,13 +848,12 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             for j_8 in range(n):
                 factor_4 = _quotient(f32(sum_k_unit[i, j_8]), per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_8] = factor_4
-            max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
-            argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
+            max_sum_k_unit_now, argmax_sum_k_unit_now = _first_largest(max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(f32(sum_k_unit[i, j_99]), per_temperature_unit, per_temperature), max_sum_k_unit_now)
@@ -821,8 +917,8 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                         sum_norm_key_sensitivity[j_52, d_48] += factor_13 * term_3
                     if i != j_52:
                         sum_k_unit_2_sensitivity_own[j_52, d_48] += factor_14 * q_unit_3 * term_3
-        _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), sum_k_unit_2_right[: stop - start], np.bool_(False), sum_k_unit_2, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now_sum = 0.0
@@ -837,7 +933,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             factor_16 = seed_3 / temperature
             per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_6 = strip + place
                     sum_q_unit_now = _quotient(f32(sum_q_unit_product[row, f_6]), per_term_4_unit, per_term_4)
@@ -909,7 +1005,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         over_factor_25_unit, over_factor_25 = _divisor(factor_25)
         over_factor_30_unit, over_factor_30 = _divisor(factor_30)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_46 = strip + place
                 k_unit_4 = f32(k_unit[j_2, f_46])
@@ -964,7 +1060,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,), f32)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     seed = np.empty((n,), f32)
     k_unit = np.empty((n, d,), query.dtype)
     q_unit = np.empty((n, d,), query.dtype)
@@ -988,7 +1084,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
         over_peak_key_unit, over_peak_key = _divisor(peak_key)
         over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 k_2 = f32(key[i, f_97])
@@ -1022,18 +1118,17 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     sum_temperature_2_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
             for j_8 in range(n):
                 factor_3 = _quotient(f32(sum_k_unit[row, j_8]), per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_8] = factor_3
-            max_sum_k_unit = _largest(max_sum_k_unit_row, n)
-            argmax_sum_k_unit = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
+            max_sum_k_unit, argmax_sum_k_unit = _first_largest(max_sum_k_unit_row, n)
             rest_sum_k_unit_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(f32(sum_k_unit[row, j_99]), per_temperature_unit, per_temperature), max_sum_k_unit)
@@ -1053,7 +1148,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
             factor_7 = f32(1.0) / ((temperature * temperature) * (f32(1.0) + rest_sum_k_unit))
             factor_9 = seed_2 / ((temperature * temperature) * (f32(1.0) + rest_sum_k_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_20 = strip + place
                     exp_sum_k_unit_2 = exp_sum_k_unit[j_20]
@@ -1077,7 +1172,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
             logsumexp_sum_k_unit_centred_2 = f32(logsumexp_sum_k_unit_centred_2_sum)
             factor_11 = logsumexp_sum_k_unit_centred_2 * seed_2 / (f32(1.0) + rest_sum_k_unit)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_85 = strip + place
                     factor_12 = factor_11 * exp_sum_k_unit[j_85] * f32(sum_k_unit[row, j_85])
@@ -1102,7 +1197,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     seed = np.empty((n,), f32)
     peak_key = np.empty((n,), f32)
     scaled_key = np.empty((n,), f32)
@@ -1154,7 +1249,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 k_2 = f32(key[i, f_97])
@@ -1178,7 +1273,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_3 = strip + place
                 k_3 = f32(key[i, f_3])
@@ -1222,7 +1317,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     factor_12 = -f32(direction_parameters[0]) / (temperature * temperature)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
@@ -1230,12 +1325,11 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 sum_k_unit_3 = f32(sum_k_unit[row, j_8])
                 factor_5 = _quotient(sum_k_unit_3, per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_8] = factor_5
-            max_sum_k_unit = _largest(max_sum_k_unit_row, n)
-            argmax_sum_k_unit_now = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
+            max_sum_k_unit, argmax_sum_k_unit_now = _first_largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(f32(sum_k_unit[row, j_99]), per_temperature_unit, per_temperature), max_sum_k_unit)
@@ -1256,7 +1350,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_6)
             factor_7 = seed_2 / (f32(1.0) + rest_sum_k_unit_now)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_20 = strip + place
                     factor_8 = factor_7 * exp_sum_k_unit[row, j_20] * f32(sum_k_unit[row, j_20])
@@ -1265,8 +1359,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             for f_3 in range(d):
                 q_unit_3 = f32(q_unit[i, f_3])
                 sum_k_unit_2_right[row, f_3] = factor_7 * q_unit_3
-        _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, product_key, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), sum_k_unit_2_right[: stop - start], np.bool_(False), product_key, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now_sum = 0.0
@@ -1279,7 +1373,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             factor_10 = seed_3 / temperature
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_6 = strip + place
                     sum_q_unit_now = _quotient(f32(sum_q_unit_product[row, f_6]), per_term_unit, per_term)
@@ -1292,8 +1386,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 sum_norm_query_now_sum += _block_sum(strips[0], length)
             sum_norm_query_now = f32(sum_norm_query_now_sum)
             sum_norm_query[row] = sum_norm_query_now
-        _multiply(q_unit_tangent[start:stop], False, k_unit, True, sum_k_unit_tangent_part1[: stop - start], False)
-        _multiply(q_unit[start:stop], False, k_unit_tangent, True, sum_k_unit_tangent_part2[: stop - start], False)
+        _multiply(q_unit_tangent[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit_tangent, np.bool_(True), sum_k_unit_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -1306,7 +1400,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             per_temperature_unit, per_temperature = _inverse(temperature)
             per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_89 = strip + place
                     factor_13 = _quotient(exp_sum_k_unit[row, j_89] * (_quotient(sum_k_unit_tangent[j_89], per_temperature_unit, per_temperature) + factor_12 * f32(sum_k_unit[row, j_89]) - term_4), per_term_3_unit, per_term_3)
@@ -1332,8 +1426,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                         sum_k_unit_2_tangent[j_8, f_3] += seed_4 * (softmax_sum_k_unit_tangent_now * q_unit_5 + factor_16 * f32(q_unit_tangent[i, f_3]))
             softmax_sum_k_unit_tangent_own_now = softmax_sum_k_unit_tangent[i]
             softmax_sum_k_unit_tangent_own[i] = softmax_sum_k_unit_tangent_own_now
-        _multiply(sum_q_unit_tangent_part1_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part1[: stop - start], False)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit_tangent, False, sum_q_unit_tangent_part2_product[: stop - start], False)
+        _multiply(sum_q_unit_tangent_part1_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit_tangent, np.bool_(False), sum_q_unit_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_tangent_sum = 0.0
@@ -1349,7 +1443,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             per_term_5_unit, per_term_5 = _inverse(term_5)
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_6 = strip + place
                     sum_q_unit_tangent_part2 = _quotient(f32(sum_q_unit_tangent_part2_product[row, f_6]), per_term_5_unit, per_term_5)  # exp_sum_k_unit*k_unit_tangent/(rest_sum_k_unit + 1) + k_unit*softmax_sum_k_unit_tangent
@@ -1396,7 +1490,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         factor_33 = -seed_6 * case_3 / (temperature * (f32(1.0) + rest_sum_k_unit_5))
         per_temperature_unit, per_temperature = _inverse(temperature)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_46 = strip + place
                 k_unit_6 = f32(k_unit[j_2, f_46])
@@ -1436,7 +1530,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     sample_weight = np.empty((n,), f32)
     k_unit = np.empty((n, d,), query.dtype)
     q_unit = np.empty((n, d,), query.dtype)
@@ -1465,7 +1559,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
         over_peak_key_unit, over_peak_key = _divisor(peak_key)
         over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_135 = strip + place
                 k_2 = f32(key[i, f_135])
@@ -1494,7 +1588,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     rest_sum_k_unit_2[:] = f32(0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_k_unit_entry_1_now = f32(sum_k_unit[row, i])
@@ -1504,12 +1598,11 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 factor_3 = _quotient(f32(sum_k_unit[row, j_1]), per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_1] = factor_3
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
-            max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
-            argmax_sum_k_unit = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
+            max_sum_k_unit_now, argmax_sum_k_unit = _first_largest(max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_137 = strip + place
                     exp_sum_k_unit = _exp_difference(_quotient(f32(sum_k_unit[row, j_137]), per_temperature_unit, per_temperature), max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
@@ -1525,7 +1618,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     total_sum = 0.0
     per_temperature_unit, per_temperature = _inverse(temperature)
     for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-        length = min(np.uint64(512), np.uint64(n) - strip)
+        length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
         for place in range(length):
             i = strip + place
             max_sum_k_unit_3 = max_sum_k_unit[i]
@@ -1552,7 +1645,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     sample_weight = np.empty((n,), f32)
     seed = np.empty((n,), f32)
     peak_key = np.empty((n,), f32)
@@ -1600,7 +1693,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_135 = strip + place
                 k_2 = f32(key[i, f_135])
@@ -1631,7 +1724,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     rest_sum_k_unit_2[:] = f32(0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_k_unit_entry_1_now = f32(sum_k_unit[row, i])
@@ -1641,13 +1734,12 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                 factor_3 = _quotient(f32(sum_k_unit[row, j_1]), per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_1] = factor_3
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
-            max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
-            argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
+            max_sum_k_unit_now, argmax_sum_k_unit_now = _first_largest(max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(f32(sum_k_unit[row, j_137]), per_temperature_unit, per_temperature), max_sum_k_unit_now)
@@ -1667,7 +1759,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             max_sum_k_unit_3 = max_sum_k_unit[i]
@@ -1692,8 +1784,8 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             total += factor_7
             if wanted:
                 value_out[i] = factor_7
-        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_product, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_sum = 0.0
@@ -1705,7 +1797,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             factor_8 = seed_3 * term / temperature
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_7 = strip + place
                     sum_q_unit_now = _quotient(f32(sum_q_unit_product[row, f_7]), per_temperature_unit, per_temperature)
@@ -1728,7 +1820,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         factor_11 = seed_4 * term_2 / temperature
         per_temperature_unit, per_temperature = _inverse(temperature)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_4 = strip + place
                 sum_k_unit_2_now = _quotient(f32(sum_k_unit_2_product[j_3, f_4]), per_temperature_unit, per_temperature)
@@ -1753,7 +1845,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     seed = np.empty((n,), f32)
     peak_key = np.empty((n,), f32)
     scaled_key = np.empty((n,), f32)
@@ -1820,7 +1912,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_135 = strip + place
                 k_2 = f32(key[i, f_135])
@@ -1843,7 +1935,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_4 = strip + place
                 k_3 = f32(key[i, f_4])
@@ -1862,7 +1954,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     rest_sum_k_unit_2[:] = f32(0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_k_unit_3 = f32(sum_k_unit[i, i])
@@ -1872,15 +1964,14 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 factor_4 = _quotient(f32(sum_k_unit[i, j_1]), per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_1] = factor_4
                 exponent_max_sum_k_unit_2[row, j_1] = factor_4
-            max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
-            argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
+            max_sum_k_unit_now, argmax_sum_k_unit_now = _first_largest(max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             sum_k_unit_4 = f32(sum_k_unit[i, argmax_sum_k_unit_now])
             sum_k_unit_entry_2[i] = sum_k_unit_4
             rest_sum_k_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(f32(sum_k_unit[i, j_137]), per_temperature_unit, per_temperature), max_sum_k_unit_now)
@@ -1940,7 +2031,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     sum_k_unit_2_sensitivity_3_own[:, :] = f32(0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_sensitivity_3[i, :] = f32(0.0)
@@ -2006,8 +2097,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 k_unit_5 = f32(k_unit[i, d_82])
                 q_5 = f32(query[argmax_sum_k_unit_2_3, d_82])
                 sum_norm_key_change_2[i, d_82] = factor_27 * f32(0.5) * (f32(q_unit[i, d_82]) + k_unit_5 * f32(sum_k_unit[argmax_sum_k_unit_2_3, i]) - _quotient(q_5, over_factor_25_unit, over_factor_25) - sum_k_unit_entry_1_2 * k_unit_5)
-        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_product, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now_sum = 0.0
@@ -2025,7 +2116,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_28 = seed_5 * term_7 / temperature
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_7 = strip + place
                     sum_q_unit_now = _quotient(f32(sum_q_unit_product[row, f_7]), per_temperature_unit, per_temperature)
@@ -2122,7 +2213,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             over_factor_44_unit, over_factor_44 = _divisor(factor_44)
             over_factor_46_unit, over_factor_46 = _divisor(factor_46)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_4 = strip + place
                     sum_k_unit_2_now = _quotient(f32(sum_k_unit_2_product[j_3, f_4]), per_temperature_unit, per_temperature)
@@ -2152,7 +2243,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             ratio_value_12 = _ratio(f32(1.0), math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
             for d_11 in range(d):
                 gradient_key[j_3, d_11] = (sum_k_unit_2[j_3, d_11] + factor_39 * f32(q_unit[j_3, d_11]) - sum_norm_key_now * f32(k_unit[j_3, d_11])) * ratio_value_12
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again_2[: stop - start], np.bool_(False))
         for j_3 in range(start, stop):
             row = j_3 - start
             rest_sum_k_unit_7 = rest_sum_k_unit[j_3]
@@ -2268,7 +2359,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,), f32)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     seed = np.empty((n,), f32)
     k_unit = np.empty((n, d,), query.dtype)
     q_unit = np.empty((n, d,), query.dtype)
@@ -2299,7 +2390,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         over_peak_key_unit, over_peak_key = _divisor(peak_key)
         over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_135 = strip + place
                 k_2 = f32(key[i, f_135])
@@ -2336,7 +2427,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     sum_temperature_3_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
@@ -2344,11 +2435,10 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 factor_3 = _quotient(f32(sum_k_unit[i, j_1]), per_temperature_unit, per_temperature)
                 max_sum_k_unit_row[j_1] = factor_3
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
-            max_sum_k_unit = _largest(max_sum_k_unit_row, n)
-            argmax_sum_k_unit = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
+            max_sum_k_unit, argmax_sum_k_unit = _first_largest(max_sum_k_unit_row, n)
             rest_sum_k_unit_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(f32(sum_k_unit[i, j_137]), per_temperature_unit, per_temperature), max_sum_k_unit)
@@ -2368,7 +2458,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
             factor_7 = f32(1.0) / ((temperature * temperature) * (f32(1.0) + rest_sum_k_unit))
             factor_9 = seed_2 / ((temperature * temperature) * (f32(1.0) + rest_sum_k_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_28 = strip + place
                     exp_sum_k_unit_3 = exp_sum_k_unit[j_28]
@@ -2392,7 +2482,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
             logsumexp_sum_k_unit_centred_2 = f32(logsumexp_sum_k_unit_centred_2_sum)
             factor_11 = logsumexp_sum_k_unit_centred_2 * seed_2 / (f32(1.0) + rest_sum_k_unit)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_120 = strip + place
                     factor_12 = factor_11 * exp_sum_k_unit[j_120] * f32(sum_k_unit[i, j_120])
@@ -2406,7 +2496,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     logsumexp_sum_k_unit_2_centred_2[:] = f32(0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
@@ -2430,7 +2520,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         factor_15 = seed_3 / ((temperature * temperature) * (f32(1.0) + rest_sum_k_unit_2[i_21]))
         factor_17 = logsumexp_sum_k_unit_2_centred_2[i_21] * seed_3 / (f32(1.0) + rest_sum_k_unit_2[i_21])
         for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(n) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
             for place in range(length):
                 j_22 = strip + place
                 exp_sum_k_unit_2_2 = exp_sum_k_unit_2[j_22, i_21]
@@ -2465,7 +2555,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     seed = np.empty((n,), f32)
     peak_key = np.empty((n,), f32)
     scaled_key = np.empty((n,), f32)
@@ -2546,7 +2636,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         over_peak_key_now_unit, over_peak_key_now = _divisor(peak_key_now)
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_135 = strip + place
                 k_2 = f32(key[i, f_135])
@@ -2570,7 +2660,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_4 = strip + place
                 k_3 = f32(key[i, f_4])
@@ -2616,7 +2706,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     factor_9 = -f32(direction_parameters[0]) / (temperature * temperature)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
@@ -2625,13 +2715,12 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 factor_5 = _quotient(sum_k_unit_3, per_temperature_unit, per_temperature)
                 max_sum_k_unit_now_row[j_1] = factor_5
                 exponent_max_sum_k_unit_2[row, j_1] = factor_5
-            max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
-            argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
+            max_sum_k_unit_now, argmax_sum_k_unit_now = _first_largest(max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(_quotient(f32(sum_k_unit[i, j_137]), per_temperature_unit, per_temperature), max_sum_k_unit_now)
@@ -2651,15 +2740,15 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_6)
             factor_7 = seed_2 / (f32(1.0) + rest_sum_k_unit_now)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_28 = strip + place
                     factor_8 = factor_7 * exp_sum_k_unit[row, j_28] * f32(sum_k_unit[i, j_28])
                     strips[0, place] = factor_8
                 sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, _block_sum(strips[0], length))
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
-        _multiply(q_unit_tangent[start:stop], False, k_unit, True, sum_k_unit_tangent_part1[start:stop], False)
-        _multiply(q_unit[start:stop], False, k_unit_tangent, True, sum_k_unit_tangent_part2[start:stop], False)
+        _multiply(q_unit_tangent[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_tangent_part1[start:stop], np.bool_(False))
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit_tangent, np.bool_(True), sum_k_unit_tangent_part2[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_1 in range(n):
@@ -2673,7 +2762,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             per_temperature_unit, per_temperature = _inverse(temperature)
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_124 = strip + place
                     factor_10 = _quotient(exp_sum_k_unit[row, j_124] * (_quotient(sum_k_unit_tangent[i, j_124], per_temperature_unit, per_temperature) + factor_9 * f32(sum_k_unit[i, j_124]) - term_2), per_term_unit, per_term)
@@ -2684,7 +2773,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             factor_11 = seed_3 * sum_k_unit_tangent[i, i]
             sum_temperature_tangent, sum_temperature_tangent_lost = _plus(sum_temperature_tangent, sum_temperature_tangent_lost, factor_11)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_1 = strip + place
                     exp_sum_k_unit_3 = exp_sum_k_unit[row, j_1]
@@ -2697,8 +2786,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     sum_k_unit_2_tangent_part2_left[row, j_1] = ((softmax_sum_k_unit_tangent_now) if i != j_1 else f32(0.0))
                 sum_temperature_3_tangent, sum_temperature_3_tangent_lost = _plus(sum_temperature_3_tangent, sum_temperature_3_tangent_lost, _block_sum(strips[0], length))
             softmax_sum_k_unit_tangent_own[i] = softmax_sum_k_unit_tangent[i]
-        _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], True, sum_k_unit_2_tangent_part2_right[start:stop], False, sum_k_unit_2_tangent_part2_product, True)
-        _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part2_product[: stop - start], False)
+        _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], np.bool_(True), sum_k_unit_2_tangent_part2_right[start:stop], np.bool_(False), sum_k_unit_2_tangent_part2_product, np.bool_(True))
+        _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             seed_4 = seed[i]
@@ -2715,7 +2804,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     sum_k_unit_2_tangent_part4_product[:, :] = f32(0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             max_sum_k_unit_3 = max_sum_k_unit[i]
@@ -2738,8 +2827,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             exp_sum_k_unit_2_own[i] = exp_sum_k_unit_2_own_now
             for f_4 in range(d):
                 sum_k_unit_2_tangent_part2[i, f_4] = _quotient(f32(0.5) * f32(sum_k_unit_2_tangent_part2_product[i, f_4]), per_temperature_unit, per_temperature)
-        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_product, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now_sum = 0.0
@@ -2751,7 +2840,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             factor_16 = f32(0.5) * seed_6 * (-((rest_sum_k_unit_5) if i == argmax_sum_k_unit_4 else (f32(1.0) + rest_sum_k_unit_5 - exp_sum_k_unit_own[i])) / (f32(1.0) + rest_sum_k_unit_5) - ((rest_sum_k_unit_2_2) if i == argmax_sum_k_unit_2_3 else (f32(1.0) + rest_sum_k_unit_2_2 - exp_sum_k_unit_2_own[i])) / (f32(1.0) + rest_sum_k_unit_2_2)) / temperature
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_7 = strip + place
                     sum_q_unit_now = _quotient(f32(sum_q_unit_product[row, f_7]), per_temperature_unit, per_temperature)
@@ -2761,15 +2850,15 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 sum_norm_query_now_sum += _block_sum(strips[0], length)
             sum_norm_query_now = f32(sum_norm_query_now_sum)
             sum_norm_query[i] = sum_norm_query_now
-        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit_tangent[start:stop], False, sum_k_unit_2_tangent_part1_product, True)
-        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_tangent_part4_product, True)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit_tangent, False, sum_q_unit_tangent_part1_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit_tangent[start:stop], np.bool_(False), sum_k_unit_2_tangent_part1_product, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_tangent_part4_product, np.bool_(True))
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit_tangent, np.bool_(False), sum_q_unit_tangent_part1_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             per_temperature_unit, per_temperature = _inverse(temperature)
             for f_7 in range(d):
                 sum_q_unit_tangent_part1[i, f_7] = _quotient(f32(sum_q_unit_tangent_part1_product[row, f_7]), per_temperature_unit, per_temperature)
-        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part4_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_tangent_part4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for f_7 in range(d):
@@ -2785,7 +2874,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             rest_sum_k_unit_2_3 = rest_sum_k_unit_2[i_21]
             factor_18 = seed_7 / (f32(1.0) + rest_sum_k_unit_2_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_22 = strip + place
                     factor_19 = factor_18 * exp_sum_k_unit_2[j_22, i_21] * f32(sum_k_unit[j_22, i_21])
@@ -2797,7 +2886,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             factor_20 = f32(0.5) * seed_7 * (-((rest_sum_k_unit_6) if i_21 == argmax_sum_k_unit[i_21] else (f32(1.0) + rest_sum_k_unit_6 - exp_sum_k_unit_own[i_21])) / (f32(1.0) + rest_sum_k_unit_6) - ((rest_sum_k_unit_2_3) if i_21 == argmax_sum_k_unit_2[i_21] else (f32(1.0) + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i_21])) / (f32(1.0) + rest_sum_k_unit_2_3)) / temperature
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_4 = strip + place
                     sum_k_unit_2_now = _quotient(f32(sum_k_unit_2_product[i_21, f_4]), per_temperature_unit, per_temperature)
@@ -2809,7 +2898,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 sum_norm_key_now_sum += _block_sum(strips[0], length)
             sum_norm_key_now = f32(sum_norm_key_now_sum)
             sum_norm_key[i_21] = sum_norm_key_now
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
+        _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again_2[: stop - start], np.bool_(False))
         for i_21 in range(start, stop):
             row = i_21 - start
             per_temperature_unit, per_temperature = _inverse(temperature)
@@ -2823,7 +2912,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 sum_k_unit_2_tangent_part3_left[i_21, i] = ((softmax_sum_k_unit_2_tangent_now) if i != i_21 else f32(0.0))
             _interleave(4)
             softmax_sum_k_unit_2_tangent_own[i_21] = softmax_sum_k_unit_2_tangent[i_21, i_21]
-        _multiply(sum_k_unit_2_tangent_part3_left[start:stop], True, q_unit[start:stop], False, sum_k_unit_2_tangent_part3_product, True)
+        _multiply(sum_k_unit_2_tangent_part3_left[start:stop], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_tangent_part3_product, np.bool_(True))
     sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
     sum_temperature_2_tangent = 0.0
     sum_temperature_2_tangent_lost = 0.0
@@ -2833,7 +2922,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         term_3 = f32(1.0) + rest_sum_k_unit_2_5
         per_term_3_unit, per_term_3 = _inverse(term_3)
         for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(n) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
             for place in range(length):
                 j_128 = strip + place
                 factor_22 = seed_8 * (softmax_sum_k_unit_2_tangent[j_128, i_127] * f32(sum_k_unit[j_128, i_127]) + _quotient(exp_sum_k_unit_2[j_128, i_127] * sum_k_unit_tangent[j_128, i_127], per_term_3_unit, per_term_3))
@@ -2850,7 +2939,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         factor_26 = seed_8 * softmax_sum_k_unit_tangent_own_2 / temperature
         factor_27 = factor_9 * seed_8 * term_4
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_4 = strip + place
                 sum_k_unit_2_tangent_part3 = factor_23 * f32(0.5) * f32(sum_k_unit_2_tangent_part3_product[i_127, f_4])  # -direction_temperature*q_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + q_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + q_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + q_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
@@ -2881,7 +2970,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             sum_q_unit_tangent_part3_right[f_7, j_132] = seed[j_132] * f32(k_unit[j_132, f_7])
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(sum_k_unit_2_tangent_part3_left[start:stop], False, sum_q_unit_tangent_part3_right, True, sum_q_unit_tangent_part3_product[: stop - start], False)
+        _multiply(sum_k_unit_2_tangent_part3_left[start:stop], np.bool_(False), sum_q_unit_tangent_part3_right, np.bool_(True), sum_q_unit_tangent_part3_product[: stop - start], np.bool_(False))
         for i_6 in range(start, stop):
             row = i_6 - start
             sum_norm_query_tangent_sum = 0.0
@@ -2897,7 +2986,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             factor_38 = factor_9 * seed_9 * term_6
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_7 = strip + place
                     sum_q_unit_tangent_part3 = _quotient(f32(0.5) * f32(sum_q_unit_tangent_part3_product[row, f_7]), per_temperature_unit, per_temperature)  # -direction_temperature*k_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + k_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + k_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + k_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature

@@ -240,6 +240,65 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -295,9 +354,41 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
+
+
+@intrinsic
+def _largest_of_128(typing_context, row, start):
+    """Return the largest of 128 numbers of a row without gaps, NaN where one is NaN."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        number = context.get_value_type(signature.return_type)
+
+        def larger(a, b):
+            name = f"llvm.maximum.v{a.type.count}{number.intrinsic_name}"
+            signature = cgutils.ir.FunctionType(a.type, [a.type] * 2)
+            function = cgutils.get_or_insert_function(builder.module, signature, name)
+            return builder.call(function, (a, b), fastmath=("nsz",))
+
+        kind = cgutils.ir.VectorType(number, 16)
+        parts = []
+        for k in range(0, 128, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [larger(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = larger(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+
+    return row.dtype(row, start), build
 
 
 @intrinsic(prefer_literal=True)
@@ -323,7 +414,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_down(x):
     """Return exp(x) for x up to 0."""
     x = f32(x)
@@ -339,11 +430,11 @@ def _exp_down(x):
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
     p = _fma(p * r, r, r) + f32(1.0)
-    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    power = _of_bits(np.int32(_bits_of(shifted) << 23))
     return p * power * f32(5.421010862427522e-20)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _raised_decay(x):
     """Return 2**64 exp(-abs(x))."""
     x = f32(x)
@@ -360,11 +451,11 @@ def _raised_decay(x):
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
     p = _fma(p * r, r, r) + f32(1.0)
-    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    power = _of_bits(np.int32(_bits_of(shifted) << 23))
     return p * power
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p_unit(x):
     """Return log(1 + x) for x between 0 and 1."""
     x = f32(x)
@@ -380,7 +471,7 @@ def _log1p_unit(x):
     return _fma(x * x, p, x)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p(x):
     """Return log(1 + x) for x from -1 up."""
     x = f32(x)
@@ -388,10 +479,10 @@ def _log1p(x):
     lost = x - (u - f32(1.0)) if x < f32(8388608.0) else f32(0.0)
     small = u < f32(1.1754943508222875e-38)
     scaled = u * f32(33554432.0) if small else u
-    bits = np.float32(scaled).view(np.int32)
+    bits = _bits_of(scaled)
     exponent = np.int32((bits + 4913933) >> 23)
-    k = np.int32(exponent + 1258291200).view(np.float32) - (f32(8388760.0) if small else f32(8388735.0))
-    f = np.int32(bits - ((exponent - 127) << 23)).view(np.float32) - f32(1.0)
+    k = _of_bits(np.int32(exponent + 1258291200)) - (f32(8388760.0) if small else f32(8388735.0))
+    f = _of_bits(np.int32(bits - ((exponent - 127) << 23))) - f32(1.0)
     s = f / (f + f32(2.0))  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = f32(0.23581400513648987)
@@ -406,7 +497,7 @@ def _log1p(x):
     return np.float32(-math.inf) if u == f32(0.0) else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -414,13 +505,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -434,49 +525,55 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most: float = row.dtype.type(-f32(math.inf))
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _first_largest(row, count: int):
+    """Return the largest of the first numbers of a row and the first place of it; NaN and 0 where one is NaN."""
+    most: float = row.dtype.type(-f32(math.inf))
+    whole = count - 128
+    if whole < 0:
+        for k in range(count):
+            most = _larger(most, row[k])
+        return most, _place_of(most, row, count)
+    place = np.uint64(0)
+    for start in range(0, count, 128):
+        from_here = np.uint64(start if start < whole else whole)  # of the last 128 some are known: a tie comes too late
+        here = _largest_of_128(row, from_here)
+        if here > most or here != here:
+            most, place = here, from_here
+    after = np.int32(128)
+    for k in range(np.uint64(128)):
+        after = min(after, np.int32(k) if row[place + k] == most else np.int32(128))
+    return most, np.int64(place) + after if after < 128 else 0
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= f32(0.0) else f32(0.0)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
     return _exp_down(a - b)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return f32(0.0) if b == f32(0.0) else a / b
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -484,20 +581,20 @@ def _inverse(b: float):
     return unit, f32(1.0) / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _divisor(b: float):
     """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
     unit, inverse = _inverse(b)
     return unit, f32(0.0) if b == f32(0.0) else inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -508,11 +605,13 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
         if not add:
             out[:] = f32(0.0)
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, f32(1.0) if add else f32(0.0), out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = f32(1.0), f32(1.0) if add else f32(0.0)
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
@@ -526,7 +625,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     sample_weight = np.empty((n,), f32)
     a_unit = np.empty((n, d,), anchor.dtype)
     p_unit = np.empty((n, d,), anchor.dtype)
@@ -548,7 +647,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
         over_peak_anchor_unit, over_peak_anchor = _divisor(peak_anchor)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
@@ -575,17 +674,16 @@ def value(anchor, positive, scale, sample_weights, value_out):
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 factor_3 = scale * f32(sum_a_unit[row, j_8])
                 max_sum_a_unit_row[j_8] = factor_3
-            max_sum_a_unit = _largest(max_sum_a_unit_row, n)
-            argmax_sum_a_unit = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
+            max_sum_a_unit, argmax_sum_a_unit = _first_largest(max_sum_a_unit_row, n)
             rest_sum_a_unit_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_a_unit = _exp_difference(scale * f32(sum_a_unit[row, j_99]), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
@@ -615,7 +713,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     sample_weight = np.empty((n,), f32)
     seed = np.empty((n,), f32)
     peak_anchor = np.empty((n,), f32)
@@ -654,7 +752,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
@@ -686,18 +784,17 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 factor_3 = scale * f32(sum_a_unit[row, j_8])
                 max_sum_a_unit_row[j_8] = factor_3
-            max_sum_a_unit = _largest(max_sum_a_unit_row, n)
-            argmax_sum_a_unit_now = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
+            max_sum_a_unit, argmax_sum_a_unit_now = _first_largest(max_sum_a_unit_row, n)
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_99]), max_sum_a_unit)
@@ -723,7 +820,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             factor_5 = seed_2 / (f32(1.0) + rest_sum_a_unit_now)
             for f_6 in range(d):
                 sum_p_unit_right[row, f_6] = factor_5 * f32(a_unit[i, f_6])
-        _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_sum = 0.0
@@ -736,7 +833,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             factor_7 = scale * seed_3
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_2_now = _quotient(f32(sum_a_unit_2_product[row, f_3]), per_term_unit, per_term)
@@ -750,7 +847,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             ratio_value_3 = _ratio(f32(1.0), factor_9)
             for d_9 in range(d):
                 gradient_anchor[i, d_9] = (factor_7 * (sum_a_unit_2[d_9] + factor_6 * f32(p_unit[i, d_9])) - sum_norm_anchor * f32(a_unit[i, d_9])) * ratio_value_3
-        _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, gradient_positive, True)
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), gradient_positive, np.bool_(True))
     for j_5 in range(n):
         sum_norm_positive_sum = 0.0
         seed_4 = seed[j_5]
@@ -758,7 +855,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         case_2 = ((rest_sum_a_unit_3) if j_5 == argmax_sum_a_unit[j_5] else (f32(1.0) + rest_sum_a_unit_3 - exp_sum_a_unit_own[j_5]))
         factor_10 = -seed_4 * case_2 / (f32(1.0) + rest_sum_a_unit_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_39 = strip + place
                 factor_11 = scale * f32(p_unit[j_5, f_39]) * (gradient_positive[j_5, f_39] + factor_10 * f32(a_unit[j_5, f_39]))
@@ -781,7 +878,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     seed = np.empty((n,), f32)
     peak_anchor = np.empty((n,), f32)
     scaled_anchor = np.empty((n,), f32)
@@ -831,7 +928,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
@@ -854,7 +951,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_3 = strip + place
                 a_3 = f32(anchor[i, f_3])
@@ -874,7 +971,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     square_3 = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_a_unit_3 = f32(sum_a_unit[i, i])
@@ -882,13 +979,12 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             for j_8 in range(n):
                 factor_4 = scale * f32(sum_a_unit[i, j_8])
                 max_sum_a_unit_now_row[j_8] = factor_4
-            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
-            argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
+            max_sum_a_unit_now, argmax_sum_a_unit_now = _first_largest(max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[i, j_99]), max_sum_a_unit_now)
@@ -951,7 +1047,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                         sum_norm_positive_sensitivity[j_52, d_48] += factor_13 * term_3
                     if i != j_52:
                         sum_p_unit_sensitivity_own[j_52, d_48] += factor_14 * a_unit_3 * term_3
-        _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now_sum = 0.0
@@ -966,7 +1062,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             factor_16 = scale * seed_3
             per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_2_now = _quotient(f32(sum_a_unit_2_product[row, f_3]), per_term_4_unit, per_term_4)
@@ -995,7 +1091,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 term_5 = sum_a_unit_2[i, d_48] + factor_15 * f32(p_unit[i, d_48])
                 sum_norm_anchor_change_2[i, d_48] = factor_16 * (sum_norm_anchor_sensitivity_3[i, d_48] + sum_norm_anchor_sensitivity_2_now * (-logsumexp_sum_a_unit_centred_2 - a_unit_5 * ratio_value_5) + sum_norm_anchor_sensitivity_5 * (factor_20 * a_unit_5 + factor_21 * logsumexp_sum_a_unit_centred_2) + term_5 * ratio_value_5)
                 gradient_anchor[i, d_48] = (factor_16 * term_5 - sum_norm_anchor_now * a_unit_5) * ratio_value_5
-        _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
     factor_27 = loss_scale * scale
     factor_35 = -loss_scale * scale
     for j_5 in range(n):
@@ -1039,7 +1135,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         over_factor_25_unit, over_factor_25 = _divisor(factor_25)
         over_factor_30_unit, over_factor_30 = _divisor(factor_30)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_39 = strip + place
                 p_unit_4 = f32(p_unit[j_5, f_39])
@@ -1094,7 +1190,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n,), f32)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     seed = np.empty((n,), f32)
     a_unit = np.empty((n, d,), anchor.dtype)
     p_unit = np.empty((n, d,), anchor.dtype)
@@ -1118,7 +1214,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         over_peak_anchor_unit, over_peak_anchor = _divisor(peak_anchor)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
@@ -1152,17 +1248,16 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     sum_scale_2_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 factor_3 = scale * f32(sum_a_unit[row, j_8])
                 max_sum_a_unit_row[j_8] = factor_3
-            max_sum_a_unit = _largest(max_sum_a_unit_row, n)
-            argmax_sum_a_unit = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
+            max_sum_a_unit, argmax_sum_a_unit = _first_largest(max_sum_a_unit_row, n)
             rest_sum_a_unit_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_99]), max_sum_a_unit)
@@ -1182,7 +1277,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             term = f32(1.0) + rest_sum_a_unit
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_20 = strip + place
                     exp_sum_a_unit_2 = exp_sum_a_unit[j_20]
@@ -1206,7 +1301,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             logsumexp_sum_a_unit_centred_2 = f32(logsumexp_sum_a_unit_centred_2_sum)
             factor_9 = logsumexp_sum_a_unit_centred_2 * seed_2 / term
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_85 = strip + place
                     factor_10 = factor_9 * exp_sum_a_unit[j_85] * f32(sum_a_unit[row, j_85])
@@ -1230,7 +1325,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     seed = np.empty((n,), f32)
     peak_anchor = np.empty((n,), f32)
     scaled_anchor = np.empty((n,), f32)
@@ -1282,7 +1377,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         over_peak_anchor_now_unit, over_peak_anchor_now = _divisor(peak_anchor_now)
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
@@ -1306,7 +1401,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_3 = strip + place
                 a_3 = f32(anchor[i, f_3])
@@ -1346,19 +1441,18 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     sum_p_unit_tangent[:, :] = f32(0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 sum_a_unit_3 = f32(sum_a_unit[row, j_8])
                 factor_5 = scale * sum_a_unit_3
                 max_sum_a_unit_row[j_8] = factor_5
-            max_sum_a_unit = _largest(max_sum_a_unit_row, n)
-            argmax_sum_a_unit_now = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
+            max_sum_a_unit, argmax_sum_a_unit_now = _first_largest(max_sum_a_unit_row, n)
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_99]), max_sum_a_unit)
@@ -1379,7 +1473,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             for f_6 in range(d):
                 a_unit_3 = f32(a_unit[i, f_6])
                 sum_p_unit_right[row, f_6] = factor_6 * a_unit_3
-        _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now_sum = 0.0
@@ -1392,7 +1486,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             factor_8 = scale * seed_3
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_2_now = _quotient(f32(sum_a_unit_2_product[row, f_3]), per_term_unit, per_term)
@@ -1405,9 +1499,9 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 sum_norm_anchor_now_sum += _block_sum(strips[0], length)
             sum_norm_anchor_now = f32(sum_norm_anchor_now_sum)
             sum_norm_anchor[row] = sum_norm_anchor_now
-        _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, product_positive, True)
-        _multiply(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
-        _multiply(a_unit_tangent[start:stop], False, p_unit, True, sum_a_unit_tangent_part2[: stop - start], False)
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), product_positive, np.bool_(True))
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit_tangent, np.bool_(True), sum_a_unit_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(a_unit_tangent[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -1419,7 +1513,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             term_4 = scale * sum_a_unit_tangent[argmax_sum_a_unit_3] + f32(direction_parameters[0]) * f32(sum_a_unit[row, argmax_sum_a_unit_3])
             per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_89 = strip + place
                     factor_10 = _quotient(exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + f32(direction_parameters[0]) * f32(sum_a_unit[row, j_89]) - term_4), per_term_3_unit, per_term_3)
@@ -1445,8 +1539,8 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                         sum_p_unit_tangent[j_8, f_6] += seed_4 * (softmax_sum_a_unit_tangent_now * a_unit_5 + factor_13 * f32(a_unit_tangent[i, f_6]))
             softmax_sum_a_unit_tangent_own_now = softmax_sum_a_unit_tangent[i]
             softmax_sum_a_unit_tangent_own[i] = softmax_sum_a_unit_tangent_own_now
-        _multiply(sum_a_unit_2_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_2_tangent_part1[: stop - start], False)
-        _multiply(sum_a_unit_2_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_2_tangent_part2_product[: stop - start], False)
+        _multiply(sum_a_unit_2_tangent_part1_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit_tangent, np.bool_(False), sum_a_unit_2_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_tangent_sum = 0.0
@@ -1461,7 +1555,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             factor_16 = -scale * case_2 / term_5
             per_term_5_unit, per_term_5 = _inverse(term_5)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_2_tangent_part2 = _quotient(f32(sum_a_unit_2_tangent_part2_product[row, f_3]), per_term_5_unit, per_term_5)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
@@ -1505,7 +1599,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         factor_29 = scale * seed_6 * softmax_sum_a_unit_tangent_own_3
         factor_30 = -scale * seed_6 * case_3 / (f32(1.0) + rest_sum_a_unit_5)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_39 = strip + place
                 p_unit_6 = f32(p_unit[j_5, f_39])
@@ -1544,7 +1638,7 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,), f32)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     sample_weight = np.empty((block,), f32)
     sum_anchor = np.empty((block, n,), anchor.dtype)
     total = 0.0
@@ -1555,17 +1649,16 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
             sample_weight_now = ((f32(sample_weights[i])) if weighted else f32(1.0))
             sample_weight[row] = sample_weight_now
         _interleave(2)
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), positive, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * f32(sum_anchor[row, j_2])
                 max_sum_anchor_row[j_2] = factor
-            max_sum_anchor = _largest(max_sum_anchor_row, n)
-            argmax_sum_anchor = _place_of(max_sum_anchor, max_sum_anchor_row, n)
+            max_sum_anchor, argmax_sum_anchor = _first_largest(max_sum_anchor_row, n)
             rest_sum_anchor_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_58 = strip + place
                     exp_sum_anchor = _exp_difference(scale * f32(sum_anchor[row, j_58]), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
@@ -1595,7 +1688,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,), f32)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     sample_weight = np.empty((block,), f32)
     seed = np.empty((n,), f32)
     sum_anchor = np.empty((block, n,), anchor.dtype)
@@ -1617,18 +1710,17 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             seed_now = loss_scale * sample_weight_now
             seed[i] = seed_now
         _interleave(2)
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), positive, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * f32(sum_anchor[row, j_2])
                 max_sum_anchor_row[j_2] = factor
-            max_sum_anchor = _largest(max_sum_anchor_row, n)
-            argmax_sum_anchor_now = _place_of(max_sum_anchor, max_sum_anchor_row, n)
+            max_sum_anchor, argmax_sum_anchor_now = _first_largest(max_sum_anchor_row, n)
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_58 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_58]), max_sum_anchor)
@@ -1655,7 +1747,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             for d_4 in range(d):
                 a = f32(anchor[i, d_4])
                 sum_positive_right[row, d_4] = factor_3 * a
-        _multiply(sum_anchor_2_left[: stop - start], False, positive, False, sum_anchor_2_product[: stop - start], False)
+        _multiply(sum_anchor_2_left[: stop - start], np.bool_(False), positive, np.bool_(False), sum_anchor_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2 = rest_sum_anchor[i]
@@ -1670,7 +1762,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
                 sum_anchor_2 = _quotient(f32(sum_anchor_2_product[row, d_3]), per_term_unit, per_term)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
                 p = f32(positive[i, d_3])
                 gradient_anchor[i, d_3] = factor_5 * (sum_anchor_2 + factor_4 * p)
-        _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, gradient_positive, True)
+        _multiply(sum_anchor_2_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), gradient_positive, np.bool_(True))
     for i in range(n):
         seed_4 = seed[i]
         rest_sum_anchor_3 = rest_sum_anchor[i]
@@ -1693,7 +1785,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,), f32)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     seed = np.empty((n,), f32)
     sum_anchor = np.empty((n, n,), anchor.dtype)
     max_sum_anchor = np.empty((n,), f32)
@@ -1720,19 +1812,18 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
         _interleave(2)
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[start:stop], False)
+        _multiply(anchor[start:stop], np.bool_(False), positive, np.bool_(True), sum_anchor[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * f32(sum_anchor[i, j_2])
                 max_sum_anchor_now_row[j_2] = factor
-            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
-            argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
+            max_sum_anchor_now, argmax_sum_anchor_now = _first_largest(max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_58 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[i, j_58]), max_sum_anchor_now)
@@ -1772,7 +1863,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                     if (i != j_33 and j_33 != argmax_sum_anchor_now):
                         sum_anchor_2_sensitivity_own[i, d_30] += factor_5 * p * term_2
                 sum_positive_sensitivity_own_left[row, j_33] = ((exp_sum_anchor_2 * ((rest_sum_anchor_now) if j_33 == argmax_sum_anchor_now else (f32(1.0) + rest_sum_anchor_now - exp_sum_anchor_2))) if i != j_33 else f32(0.0))
-        _multiply(sum_anchor_2_left[: stop - start], False, positive, False, sum_anchor_2_product[: stop - start], False)
+        _multiply(sum_anchor_2_left[: stop - start], np.bool_(False), positive, np.bool_(False), sum_anchor_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2 = rest_sum_anchor[i]
@@ -1789,8 +1880,8 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                 sum_anchor_2[i, d_3] = sum_anchor_2_now
                 p_3 = f32(positive[i, d_3])
                 gradient_anchor[i, d_3] = factor_7 * (sum_anchor_2_now + factor_6 * p_3)
-        _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _multiply(sum_positive_sensitivity_own_left[: stop - start], True, sum_positive_sensitivity_own_right[: stop - start], False, sum_positive_sensitivity_own, True)
+        _multiply(sum_anchor_2_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
+        _multiply(sum_positive_sensitivity_own_left[: stop - start], np.bool_(True), sum_positive_sensitivity_own_right[: stop - start], np.bool_(False), sum_positive_sensitivity_own, np.bool_(True))
     factor_10 = loss_scale * scale
     square_2 = (scale * scale)
     for i in range(n):
@@ -1827,7 +1918,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,), f32)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     seed = np.empty((block,), f32)
     sum_anchor = np.empty((block, n,), anchor.dtype)
     exp_sum_anchor = np.empty((n,), f32)
@@ -1847,17 +1938,16 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             seed_now = sample_weight * loss_scale
             seed[row] = seed_now
         _interleave(2)
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), positive, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * f32(sum_anchor[row, j_2])
                 max_sum_anchor_row[j_2] = factor
-            max_sum_anchor = _largest(max_sum_anchor_row, n)
-            argmax_sum_anchor = _place_of(max_sum_anchor, max_sum_anchor_row, n)
+            max_sum_anchor, argmax_sum_anchor = _first_largest(max_sum_anchor_row, n)
             rest_sum_anchor_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_58 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_58]), max_sum_anchor)
@@ -1877,7 +1967,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             term = f32(1.0) + rest_sum_anchor
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_14 = strip + place
                     exp_sum_anchor_2 = exp_sum_anchor[j_14]
@@ -1901,7 +1991,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             logsumexp_sum_anchor_centred_2 = f32(logsumexp_sum_anchor_centred_2_sum)
             factor_7 = logsumexp_sum_anchor_centred_2 * seed_2 / term
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_50 = strip + place
                     factor_8 = factor_7 * exp_sum_anchor[j_50] * f32(sum_anchor[row, j_50])
@@ -1925,7 +2015,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     loss_scale = f32(loss_scale)
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,), f32)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     seed = np.empty((n,), f32)
     sum_anchor = np.empty((block, n,), anchor.dtype)
     argmax_sum_anchor = np.empty((n,), np.int64)
@@ -1958,19 +2048,18 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
         _interleave(2)
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), positive, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 sum_anchor_3 = f32(sum_anchor[row, j_2])
                 factor = scale * sum_anchor_3
                 max_sum_anchor_row[j_2] = factor
-            max_sum_anchor = _largest(max_sum_anchor_row, n)
-            argmax_sum_anchor_now = _place_of(max_sum_anchor, max_sum_anchor_row, n)
+            max_sum_anchor, argmax_sum_anchor_now = _first_largest(max_sum_anchor_row, n)
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_58 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_58]), max_sum_anchor)
@@ -1991,7 +2080,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             for d_4 in range(d):
                 a = f32(anchor[i, d_4])
                 sum_positive_right[row, d_4] = factor_2 * a
-        _multiply(sum_anchor_2_left[: stop - start], False, positive, False, sum_anchor_2_product[: stop - start], False)
+        _multiply(sum_anchor_2_left[: stop - start], np.bool_(False), positive, np.bool_(False), sum_anchor_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2 = rest_sum_anchor[i]
@@ -2000,9 +2089,9 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             for d_3 in range(d):
                 sum_anchor_2_now = _quotient(f32(sum_anchor_2_product[row, d_3]), per_term_unit, per_term)
                 sum_anchor_2[row, d_3] = sum_anchor_2_now
-        _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, product_positive, True)
-        _multiply(anchor[start:stop], False, direction_positive, True, sum_anchor_tangent_part1[: stop - start], False)
-        _multiply(direction_anchor[start:stop], False, positive, True, sum_anchor_tangent_part2[: stop - start], False)
+        _multiply(sum_anchor_2_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), product_positive, np.bool_(True))
+        _multiply(anchor[start:stop], np.bool_(False), direction_positive, np.bool_(True), sum_anchor_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(direction_anchor[start:stop], np.bool_(False), positive, np.bool_(True), sum_anchor_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -2014,7 +2103,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             term_3 = scale * sum_anchor_tangent[argmax_sum_anchor_2] + f32(direction_parameters[0]) * f32(sum_anchor[row, argmax_sum_anchor_2])
             per_term_2_unit, per_term_2 = _inverse(term_2)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_52 = strip + place
                     factor_3 = _quotient(exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + f32(direction_parameters[0]) * f32(sum_anchor[row, j_52]) - term_3), per_term_2_unit, per_term_2)
@@ -2041,8 +2130,8 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                         sum_positive_tangent[j_2, d_4] += seed_3 * (softmax_sum_anchor_tangent_now * a_2 + factor_6 * v_a)
             softmax_sum_anchor_tangent_own_now = softmax_sum_anchor_tangent[i]
             softmax_sum_anchor_tangent_own[i] = softmax_sum_anchor_tangent_own_now
-        _multiply(sum_anchor_2_tangent_part1_left[: stop - start], False, positive, False, sum_anchor_2_tangent_part1[: stop - start], False)
-        _multiply(sum_anchor_2_left[: stop - start], False, direction_positive, False, sum_anchor_2_tangent_part2_product[: stop - start], False)
+        _multiply(sum_anchor_2_tangent_part1_left[: stop - start], np.bool_(False), positive, np.bool_(False), sum_anchor_2_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_anchor_2_left[: stop - start], np.bool_(False), direction_positive, np.bool_(False), sum_anchor_2_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_4 = rest_sum_anchor[i]
@@ -2090,7 +2179,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,), f32)
     max_sum_a_unit_2_row = np.empty((n,), f32)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     sample_weight = np.empty((n,), f32)
     a_unit = np.empty((n, d,), anchor.dtype)
     p_unit = np.empty((n, d,), anchor.dtype)
@@ -2122,7 +2211,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
@@ -2159,18 +2248,17 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 factor_4 = scale * f32(sum_a_unit[row, j_8])
                 max_sum_a_unit_now_row[j_8] = factor_4
-            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
-            argmax_sum_a_unit = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
+            max_sum_a_unit_now, argmax_sum_a_unit = _first_largest(max_sum_a_unit_now_row, n)
             max_sum_a_unit[row] = max_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_207 = strip + place
                     exp_sum_a_unit = _exp_difference(scale * f32(sum_a_unit[row, j_207]), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
@@ -2182,17 +2270,16 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                 rest_sum_a_unit_now_sum += _block_sum(strips[0], length)
             rest_sum_a_unit_now = f32(rest_sum_a_unit_now_sum)
             rest_sum_a_unit[row] = rest_sum_a_unit_now
-        _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
                 factor_5 = scale * f32(sum_a_unit_2[row, j_24])
                 max_sum_a_unit_2_row[j_24] = factor_5
-            max_sum_a_unit_2 = _largest(max_sum_a_unit_2_row, n)
-            argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2, max_sum_a_unit_2_row, n)
+            max_sum_a_unit_2, argmax_sum_a_unit_2 = _first_largest(max_sum_a_unit_2_row, n)
             rest_sum_a_unit_2_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_210 = strip + place
                     exp_sum_a_unit_2 = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
@@ -2226,7 +2313,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,), f32)
     max_sum_a_unit_2_now_row = np.empty((n,), f32)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     sample_weight = np.empty((n,), f32)
     seed = np.empty((n,), f32)
     peak_anchor = np.empty((n,), f32)
@@ -2284,7 +2371,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
@@ -2328,18 +2415,17 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 factor_4 = scale * f32(sum_a_unit[row, j_8])
                 max_sum_a_unit_now_row[j_8] = factor_4
-            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
-            argmax_sum_a_unit = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
+            max_sum_a_unit_now, argmax_sum_a_unit = _first_largest(max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_207 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_207]), max_sum_a_unit_now)
@@ -2355,18 +2441,17 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
-        _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
                 factor_5 = scale * f32(sum_a_unit_2[row, j_24])
                 max_sum_a_unit_2_now_row[j_24] = factor_5
-            max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
-            argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
+            max_sum_a_unit_2_now, argmax_sum_a_unit_2 = _first_largest(max_sum_a_unit_2_now_row, n)
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             rest_sum_a_unit_2_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_210 = strip + place
                     exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
@@ -2401,7 +2486,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             total += factor_9
             if wanted:
                 value_out[i] = factor_9
-        _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit, np.bool_(False), sum_a_unit_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
@@ -2410,8 +2495,8 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             for f_3 in range(d):
                 sum_a_unit_3_now = _quotient(f32(sum_a_unit_3_product[row, f_3]), per_term_2_unit, per_term_2)
                 sum_a_unit_3[row, f_3] = sum_a_unit_3_now
-        _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
-        _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(True), sum_h_unit_right[: stop - start], np.bool_(False), sum_h_unit, np.bool_(True))
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_sum = 0.0
@@ -2432,7 +2517,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             factor_11 = scale * seed_3
             per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_4_now = _quotient(f32(sum_a_unit_4_product[row, f_3]), per_term_3_unit, per_term_3)
@@ -2446,7 +2531,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             ratio_value_4 = _ratio(f32(1.0), factor_13)
             for d_32 in range(d):
                 gradient_anchor[i, d_32] = (factor_11 * (f32(p_unit[i, d_32]) * term_5 + sum_a_unit_4[d_32] * sigmoid_plus_2 + sum_a_unit_3[row, d_32] * sigmoid_minus_2) - sum_norm_anchor * f32(a_unit[i, d_32])) * ratio_value_4
-        _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
     for j_29 in range(n):
         sum_norm_negative_sum = 0.0
         sum_norm_positive_sum = 0.0
@@ -2457,7 +2542,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         term_7 = -f32(1.0) + exp_sum_a_unit_own[j_29] * (((f32(1.0) / (f32(1.0) + decay_3))) if term_6 >= 0 else (decay_3 / (f32(1.0) + decay_3)) if term_6 < f32(0.0) else f32(np.nan)) / (f32(1.0) + rest_sum_a_unit_5)
         factor_15 = seed_4 * term_7
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_58 = strip + place
                 factor_14 = f32(h_unit[j_29, f_58]) * f32(sum_h_unit[j_29, f_58])
@@ -2487,7 +2572,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,), f32)
     max_sum_a_unit_2_now_row = np.empty((n,), f32)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     seed = np.empty((n,), f32)
     peak_anchor = np.empty((n,), f32)
     scaled_anchor = np.empty((n,), f32)
@@ -2567,7 +2652,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
@@ -2599,7 +2684,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_3 = strip + place
                 a_3 = f32(anchor[i, f_3])
@@ -2626,7 +2711,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     square_4 = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_a_unit_5 = f32(sum_a_unit[i, i])
@@ -2634,13 +2719,12 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             for j_8 in range(n):
                 factor_5 = scale * f32(sum_a_unit[i, j_8])
                 max_sum_a_unit_now_row[j_8] = factor_5
-            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
-            argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
+            max_sum_a_unit_now, argmax_sum_a_unit_now = _first_largest(max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_207 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[i, j_207]), max_sum_a_unit_now)
@@ -2688,18 +2772,17 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                         sum_norm_anchor_sensitivity_6[i, d_94] += factor_13 * term_2
                     if (i != j_96 and j_96 != argmax_sum_a_unit_now):
                         sum_a_unit_4_sensitivity_own[i, d_94] += factor_12 * p_unit_2 * term_2
-        _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
                 factor_14 = scale * f32(sum_a_unit_2[row, j_24])
                 max_sum_a_unit_2_now_row[j_24] = factor_14
-            max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
-            argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
+            max_sum_a_unit_2_now, argmax_sum_a_unit_2 = _first_largest(max_sum_a_unit_2_now_row, n)
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             rest_sum_a_unit_2_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_210 = strip + place
                     exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
@@ -2801,7 +2884,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                     sum_norm_negative_sensitivity[j_98, d_94] += factor_36 * term_8
                     sum_norm_negative_sensitivity_3_own[j_98, d_94] += factor_38 * term_8
                     sum_h_unit_sensitivity_3_own_joint[j_98, d_94] += factor_41 * a_unit_4 * term_8
-        _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit, np.bool_(False), sum_a_unit_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_sensitivity_3_now_sum = 0.0
@@ -2809,7 +2892,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             term_9 = f32(1.0) + rest_sum_a_unit_2_2
             per_term_9_unit, per_term_9 = _inverse(term_9)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_3_now = _quotient(f32(sum_a_unit_3_product[row, f_3]), per_term_9_unit, per_term_9)
@@ -2820,8 +2903,8 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 sum_norm_anchor_sensitivity_3_now_sum += _block_sum(strips[0], length)
             sum_norm_anchor_sensitivity_3_now = f32(sum_norm_anchor_sensitivity_3_now_sum)
             sum_norm_anchor_sensitivity_3[i] = sum_norm_anchor_sensitivity_3_now
-        _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
-        _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(True), sum_h_unit_right[: stop - start], np.bool_(False), sum_h_unit, np.bool_(True))
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now_sum = 0.0
@@ -2843,7 +2926,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             factor_44 = scale * seed_3
             per_term_10_unit, per_term_10 = _inverse(term_10)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_4_now = _quotient(f32(sum_a_unit_4_product[row, f_3]), per_term_10_unit, per_term_10)
@@ -2890,7 +2973,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 a_unit_7 = f32(a_unit[i, d_94])
                 sum_norm_anchor_change_2[i, d_94] = a_unit_slope[d_94] * ratio_value_8 + factor_49 * sum_norm_anchor_sensitivity_4[i, d_94] + factor_50 * sum_norm_anchor_sensitivity_6[i, d_94] + factor_53 * (factor_51 * logsumexp_sum_a_unit_2_sensitivity_2 - scale * logsumexp_sum_a_unit_2_centred[i, d_94] + factor_52 * logsumexp_sum_a_unit_sensitivity_2) + factor_56 * term_14 + factor_57 * term_14 + factor_58 * a_unit_7
                 gradient_anchor[i, d_94] = (factor_44 * (f32(p_unit[i, d_94]) * term_12 + sum_a_unit_3[i, d_94] * sigmoid_minus_2 + sum_a_unit_4[i, d_94] * sigmoid_plus_2) - sum_norm_anchor_now * a_unit_7) * ratio_value_8
-        _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
     factor_67 = loss_scale * scale
     factor_72 = loss_scale * square_4
     factor_88 = -loss_scale * scale
@@ -2961,7 +3044,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         over_factor_64_unit, over_factor_64 = _divisor(factor_64)
         over_factor_70_unit, over_factor_70 = _divisor(factor_70)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_58 = strip + place
                 factor_59 = f32(h_unit[j_29, f_58]) * f32(sum_h_unit[j_29, f_58])
@@ -3049,7 +3132,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,), f32)
     max_sum_a_unit_2_row = np.empty((n,), f32)
-    strips = np.empty((6, 512,), f32)
+    strips = _strips(6, f32)
     seed = np.empty((n,), f32)
     a_unit = np.empty((n, d,), anchor.dtype)
     p_unit = np.empty((n, d,), anchor.dtype)
@@ -3087,7 +3170,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
@@ -3137,19 +3220,18 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     sum_scale_3_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 factor_4 = scale * f32(sum_a_unit[row, j_8])
                 max_sum_a_unit_now_row[j_8] = factor_4
-            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
-            argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
+            max_sum_a_unit_now, argmax_sum_a_unit_now = _first_largest(max_sum_a_unit_now_row, n)
             max_sum_a_unit[row] = max_sum_a_unit_now
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_207 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_207]), max_sum_a_unit_now)
@@ -3170,7 +3252,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             term = f32(1.0) + rest_sum_a_unit_now
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_169 = strip + place
                     exp_sum_a_unit_3 = exp_sum_a_unit[row, j_169]
@@ -3188,17 +3270,16 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             logsumexp_sum_a_unit_centred_2_now = f32(logsumexp_sum_a_unit_centred_2_now_sum)
             logsumexp_sum_a_unit_sensitivity_2[row] = logsumexp_sum_a_unit_sensitivity_2_now
             logsumexp_sum_a_unit_centred_2[row] = logsumexp_sum_a_unit_centred_2_now
-        _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
                 factor_8 = scale * f32(sum_a_unit_2[row, j_24])
                 max_sum_a_unit_2_row[j_24] = factor_8
-            max_sum_a_unit_2 = _largest(max_sum_a_unit_2_row, n)
-            argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2, max_sum_a_unit_2_row, n)
+            max_sum_a_unit_2, argmax_sum_a_unit_2 = _first_largest(max_sum_a_unit_2_row, n)
             rest_sum_a_unit_2_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_210 = strip + place
                     exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2)
@@ -3227,7 +3308,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
             per_term_2_unit, per_term_2 = _inverse(term_2)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_45 = strip + place
                     exp_sum_a_unit_2_2 = exp_sum_a_unit_2[j_45]
@@ -3268,7 +3349,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             factor_18 = seed_3 * case * (-logsumexp_sum_a_unit_2_centred_2 + logsumexp_sum_a_unit_2_sensitivity_2 * case_2 - logsumexp_sum_a_unit_sensitivity_2_2 * case_2) / term_2
             factor_20 = seed_3 * case_2 * (-logsumexp_sum_a_unit_centred_2[row] + logsumexp_sum_a_unit_sensitivity_2_2 * case - logsumexp_sum_a_unit_2_sensitivity_2 * case) / (f32(1.0) + rest_sum_a_unit_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_176 = strip + place
                     factor_19 = factor_18 * exp_sum_a_unit_2[j_176] * f32(sum_a_unit_2[row, j_176])
@@ -3299,7 +3380,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n,), f32)
     max_sum_a_unit_2_now_row = np.empty((n,), f32)
-    strips = np.empty((4, 512,), f32)
+    strips = _strips(4, f32)
     seed = np.empty((n,), f32)
     peak_anchor = np.empty((n,), f32)
     scaled_anchor = np.empty((n,), f32)
@@ -3387,7 +3468,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
@@ -3421,7 +3502,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_3 = strip + place
                 a_3 = f32(anchor[i, f_3])
@@ -3478,22 +3559,21 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     sum_p_unit_tangent[:, :] = f32(0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
                 sum_a_unit_5 = f32(sum_a_unit[row, j_8])
                 factor_7 = scale * sum_a_unit_5
                 max_sum_a_unit_now_row[j_8] = factor_7
-            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
-            argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
+            max_sum_a_unit_now, argmax_sum_a_unit_now = _first_largest(max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
             sum_a_unit_6 = f32(sum_a_unit[row, argmax_sum_a_unit_now])
             sum_a_unit_entry_2[i] = sum_a_unit_6
             rest_sum_a_unit_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_207 = strip + place
                     exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_207]), max_sum_a_unit_now)
@@ -3509,22 +3589,21 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
-        _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
                 sum_a_unit_2_2 = f32(sum_a_unit_2[row, j_24])
                 factor_8 = scale * sum_a_unit_2_2
                 max_sum_a_unit_2_now_row[j_24] = factor_8
-            max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
-            argmax_sum_a_unit_2_now = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
+            max_sum_a_unit_2_now, argmax_sum_a_unit_2_now = _first_largest(max_sum_a_unit_2_now_row, n)
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             argmax_sum_a_unit_2[row] = argmax_sum_a_unit_2_now
             sum_a_unit_2_3 = f32(sum_a_unit_2[row, argmax_sum_a_unit_2_now])
             sum_a_unit_2_entry_4[i] = sum_a_unit_2_3
             rest_sum_a_unit_2_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_210 = strip + place
                     exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
@@ -3551,7 +3630,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 a_unit_3 = f32(a_unit[i, f_30])
                 sum_h_unit_right[row, f_30] = factor_10 * a_unit_3
                 sum_p_unit_right[row, f_30] = factor_11 * a_unit_3
-        _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit, np.bool_(False), sum_a_unit_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
@@ -3560,8 +3639,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             for f_3 in range(d):
                 sum_a_unit_3_now = _quotient(f32(sum_a_unit_3_product[row, f_3]), per_term_2_unit, per_term_2)
                 sum_a_unit_3[row, f_3] = sum_a_unit_3_now
-        _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
-        _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(True), sum_h_unit_right[: stop - start], np.bool_(False), sum_h_unit, np.bool_(True))
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now_sum = 0.0
@@ -3581,7 +3660,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_13 = scale * seed_3
             per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_4_now = _quotient(f32(sum_a_unit_4_product[row, f_3]), per_term_3_unit, per_term_3)
@@ -3595,9 +3674,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 sum_norm_anchor_now_sum += _block_sum(strips[0], length)
             sum_norm_anchor_now = f32(sum_norm_anchor_now_sum)
             sum_norm_anchor[row] = sum_norm_anchor_now
-        _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
-        _multiply(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
-        _multiply(a_unit_tangent[start:stop], False, p_unit, True, sum_a_unit_tangent_part2[: stop - start], False)
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
+        _multiply(a_unit[start:stop], np.bool_(False), p_unit_tangent, np.bool_(True), sum_a_unit_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(a_unit_tangent[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -3617,7 +3696,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             term_8 = factor_16 + factor_17
             per_term_7_unit, per_term_7 = _inverse(term_7)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_186 = strip + place
                     factor_18 = _quotient(exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + f32(direction_parameters[0]) * f32(sum_a_unit[row, j_186]) - term_8), per_term_7_unit, per_term_7)
@@ -3632,8 +3711,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 sum_a_unit_4_tangent_part1_left[row, j_8] = ((softmax_sum_a_unit_tangent_now) if i != j_8 else f32(0.0))
             softmax_sum_a_unit_tangent_own_now = softmax_sum_a_unit_tangent[row, i]
             softmax_sum_a_unit_tangent_own[i] = softmax_sum_a_unit_tangent_own_now
-        _multiply(a_unit[start:stop], False, h_unit_tangent, True, sum_a_unit_2_tangent_part1[: stop - start], False)
-        _multiply(a_unit_tangent[start:stop], False, h_unit, True, sum_a_unit_2_tangent_part2[: stop - start], False)
+        _multiply(a_unit[start:stop], np.bool_(False), h_unit_tangent, np.bool_(True), sum_a_unit_2_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(a_unit_tangent[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
@@ -3651,7 +3730,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             term_10 = factor_19 + factor_20
             per_term_9_unit, per_term_9 = _inverse(term_9)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_189 = strip + place
                     factor_21 = _quotient(f32(exp_sum_a_unit_2[row, j_189]) * (scale * sum_a_unit_2_tangent[row, j_189] + f32(direction_parameters[0]) * f32(sum_a_unit_2[row, j_189]) - term_10), per_term_9_unit, per_term_9)
@@ -3712,7 +3791,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     sum_h_unit_tangent[j_24, f_3] += factor_26 * (softmax_sum_a_unit_2_tangent * a_unit_5 + factor_32 * a_unit_tangent_2 + factor_33 * a_unit_5)
                     if i != j_24:
                         sum_p_unit_tangent[j_24, f_3] += factor_29 * (a_unit_5 * softmax_sum_a_unit_tangent_2 + factor_34 * a_unit_tangent_2 + factor_35 * a_unit_5)
-        _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit_tangent, False, sum_a_unit_3_tangent_2_product[: stop - start], False)
+        _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit_tangent, np.bool_(False), sum_a_unit_3_tangent_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_a_unit_2_5 = rest_sum_a_unit_2[i]
@@ -3721,8 +3800,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             for f_3 in range(d):
                 sum_a_unit_3_tangent_2_now = _quotient(f32(sum_a_unit_3_tangent_2_product[row, f_3]), per_term_18_unit, per_term_18)
                 sum_a_unit_3_tangent_2[row, f_3] = sum_a_unit_3_tangent_2_now
-        _multiply(sum_a_unit_4_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_4_tangent_part1[: stop - start], False)
-        _multiply(sum_a_unit_4_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_4_tangent_part2_product[: stop - start], False)
+        _multiply(sum_a_unit_4_tangent_part1_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit_tangent, np.bool_(False), sum_a_unit_4_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_tangent_sum = 0.0
@@ -3764,7 +3843,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_48 = scale * term_24 * sigmoid_plus_4 * sigmoid_minus_4
             per_term_19_unit, per_term_19 = _inverse(term_19)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(d) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_4_tangent_part2 = _quotient(f32(sum_a_unit_4_tangent_part2_product[row, f_3]), per_term_19_unit, per_term_19)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
@@ -3827,7 +3906,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         case_2 = ((factor_63) if term_26 >= 0 else ((f32(1.0) / (f32(1.0) + decay_5))) if term_26 < f32(0.0) else f32(np.nan))
         factor_68 = scale * exp_sum_a_unit_own_4 * seed_7 * term_30 * case * case_2 / (f32(1.0) + rest_sum_a_unit_8)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_58 = strip + place
                 h_unit_3 = f32(h_unit[j_29, f_58])
@@ -3887,7 +3966,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,), f32)
     max_sum_anchor_2_row = np.empty((n,), f32)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     sample_weight = np.empty((block,), f32)
     sum_anchor = np.empty((block, n,), anchor.dtype)
     max_sum_anchor = np.empty((block,), f32)
@@ -3901,18 +3980,17 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
             sample_weight_now = ((f32(sample_weights[i])) if weighted else f32(1.0))
             sample_weight[row] = sample_weight_now
         _interleave(2)
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), positive, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * f32(sum_anchor[row, j_2])
                 max_sum_anchor_now_row[j_2] = factor
-            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
-            argmax_sum_anchor = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
+            max_sum_anchor_now, argmax_sum_anchor = _first_largest(max_sum_anchor_now_row, n)
             max_sum_anchor[row] = max_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_114 = strip + place
                     exp_sum_anchor = _exp_difference(scale * f32(sum_anchor[row, j_114]), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
@@ -3924,17 +4002,16 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                 rest_sum_anchor_now_sum += _block_sum(strips[0], length)
             rest_sum_anchor_now = f32(rest_sum_anchor_now_sum)
             rest_sum_anchor[row] = rest_sum_anchor_now
-        _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), negative, np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
                 factor_2 = scale * f32(sum_anchor_2[row, j_6])
                 max_sum_anchor_2_row[j_6] = factor_2
-            max_sum_anchor_2 = _largest(max_sum_anchor_2_row, n)
-            argmax_sum_anchor_2 = _place_of(max_sum_anchor_2, max_sum_anchor_2_row, n)
+            max_sum_anchor_2, argmax_sum_anchor_2 = _first_largest(max_sum_anchor_2_row, n)
             rest_sum_anchor_2_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_116 = strip + place
                     exp_sum_anchor_2 = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
@@ -3968,7 +4045,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,), f32)
     max_sum_anchor_2_now_row = np.empty((n,), f32)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     sample_weight = np.empty((block,), f32)
     seed = np.empty((n,), f32)
     sum_anchor = np.empty((block, n,), anchor.dtype)
@@ -4000,18 +4077,17 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             seed_now = loss_scale * sample_weight_now
             seed[i] = seed_now
         _interleave(2)
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), positive, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * f32(sum_anchor[row, j_2])
                 max_sum_anchor_now_row[j_2] = factor
-            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
-            argmax_sum_anchor = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
+            max_sum_anchor_now, argmax_sum_anchor = _first_largest(max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_114 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_114]), max_sum_anchor_now)
@@ -4027,18 +4103,17 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
-        _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), negative, np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
                 factor_2 = scale * f32(sum_anchor_2[row, j_6])
                 max_sum_anchor_2_now_row[j_6] = factor_2
-            max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
-            argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
+            max_sum_anchor_2_now, argmax_sum_anchor_2 = _first_largest(max_sum_anchor_2_now_row, n)
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             rest_sum_anchor_2_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_116 = strip + place
                     exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
@@ -4073,7 +4148,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             total += factor_6
             if wanted:
                 value_out[i] = factor_6
-        _multiply(exp_sum_anchor_2[: stop - start], False, negative, False, sum_anchor_3_product[: stop - start], False)
+        _multiply(exp_sum_anchor_2[: stop - start], np.bool_(False), negative, np.bool_(False), sum_anchor_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
@@ -4082,8 +4157,8 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             for d_8 in range(d):
                 sum_anchor_3_now = _quotient(f32(sum_anchor_3_product[row, d_8]), per_term_2_unit, per_term_2)
                 sum_anchor_3[row, d_8] = sum_anchor_3_now
-        _multiply(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
-        _multiply(sum_anchor_4_left[: stop - start], False, positive, False, sum_anchor_4_product[: stop - start], False)
+        _multiply(exp_sum_anchor_2[: stop - start], np.bool_(True), sum_negative_right[: stop - start], np.bool_(False), sum_negative, np.bool_(True))
+        _multiply(sum_anchor_4_left[: stop - start], np.bool_(False), positive, np.bool_(False), sum_anchor_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_4 = rest_sum_anchor[i]
@@ -4106,7 +4181,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                 sum_anchor_4 = _quotient(f32(sum_anchor_4_product[row, d_8]), per_term_3_unit, per_term_3)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
                 p = f32(positive[i, d_8])
                 gradient_anchor[i, d_8] = factor_8 * (sum_anchor_4 * sigmoid_plus_2 + p * term_5 + sum_anchor_3[row, d_8] * sigmoid_minus_2)
-        _multiply(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
+        _multiply(sum_anchor_4_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
     for i in range(n):
         seed_4 = seed[i]
         rest_sum_anchor_5 = rest_sum_anchor[i]
@@ -4139,7 +4214,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,), f32)
     max_sum_anchor_2_now_row = np.empty((n,), f32)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     seed = np.empty((n,), f32)
     sum_anchor = np.empty((n, n,), anchor.dtype)
     max_sum_anchor = np.empty((n,), f32)
@@ -4183,19 +4258,18 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
         _interleave(2)
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[start:stop], False)
+        _multiply(anchor[start:stop], np.bool_(False), positive, np.bool_(True), sum_anchor[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * f32(sum_anchor[i, j_2])
                 max_sum_anchor_now_row[j_2] = factor
-            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
-            argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
+            max_sum_anchor_now, argmax_sum_anchor_now = _first_largest(max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_114 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[i, j_114]), max_sum_anchor_now)
@@ -4226,18 +4300,17 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                         logsumexp_sum_anchor_centred[i, d_51] += factor_3 * term
                     if (i != j_59 and j_59 != argmax_sum_anchor_now):
                         sum_anchor_4_sensitivity_own[i, d_51] += factor_3 * p * term
-        _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), negative, np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
                 factor_4 = scale * f32(sum_anchor_2[row, j_6])
                 max_sum_anchor_2_now_row[j_6] = factor_4
-            max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
-            argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
+            max_sum_anchor_2_now, argmax_sum_anchor_2 = _first_largest(max_sum_anchor_2_now_row, n)
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             rest_sum_anchor_2_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_116 = strip + place
                     exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
@@ -4291,7 +4364,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 exp_sum_anchor_4 = f32(exp_sum_anchor[row, j_55])
                 sum_positive_sensitivity_3_own_joint_left[row, j_55] = ((factor_12 * (exp_sum_anchor_4 * exp_sum_anchor_4) + exp_sum_anchor_4 * ((rest_sum_anchor_3) if j_55 == argmax_sum_anchor_3 else (f32(1.0) + rest_sum_anchor_3 - exp_sum_anchor_4)) / (term_5 * term_5)) if i != j_55 else f32(0.0))
                 sum_negative_sensitivity_3_own_joint_left[row, j_55] = factor_13 * (exp_sum_anchor_2_2 * exp_sum_anchor_2_2) + exp_sum_anchor_2_2 * ((rest_sum_anchor_2_now) if j_55 == argmax_sum_anchor_2 else (f32(1.0) + rest_sum_anchor_2_now - exp_sum_anchor_2_2)) / (term_3 * term_3)
-        _multiply(exp_sum_anchor_2[: stop - start], False, negative, False, sum_anchor_3_product[: stop - start], False)
+        _multiply(exp_sum_anchor_2[: stop - start], np.bool_(False), negative, np.bool_(False), sum_anchor_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
@@ -4300,8 +4373,8 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             for d_8 in range(d):
                 sum_anchor_3_now = _quotient(f32(sum_anchor_3_product[row, d_8]), per_term_7_unit, per_term_7)
                 sum_anchor_3[i, d_8] = sum_anchor_3_now
-        _multiply(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
-        _multiply(sum_anchor_4_left[: stop - start], False, positive, False, sum_anchor_4_product[: stop - start], False)
+        _multiply(exp_sum_anchor_2[: stop - start], np.bool_(True), sum_negative_right[: stop - start], np.bool_(False), sum_negative, np.bool_(True))
+        _multiply(sum_anchor_4_left[: stop - start], np.bool_(False), positive, np.bool_(False), sum_anchor_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_4 = rest_sum_anchor[i]
@@ -4324,8 +4397,8 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 sum_anchor_4[i, d_8] = sum_anchor_4_now
                 p_3 = f32(positive[i, d_8])
                 gradient_anchor[i, d_8] = factor_15 * (p_3 * term_10 + sum_anchor_3[i, d_8] * sigmoid_minus_2 + sum_anchor_4_now * sigmoid_plus_2)
-        _multiply(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _multiply(exp_sum_anchor[: stop - start], False, positive, False, logsumexp_sum_anchor_sensitivity_product[: stop - start], False)
+        _multiply(sum_anchor_4_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
+        _multiply(exp_sum_anchor[: stop - start], np.bool_(False), positive, np.bool_(False), logsumexp_sum_anchor_sensitivity_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_5 = rest_sum_anchor[i]
@@ -4333,8 +4406,8 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             per_term_11_unit, per_term_11 = _inverse(term_11)
             for d_51 in range(d):
                 logsumexp_sum_anchor_sensitivity[i, d_51] = _quotient(f32(logsumexp_sum_anchor_sensitivity_product[row, d_51]), per_term_11_unit, per_term_11)
-        _multiply(sum_positive_sensitivity_3_own_joint_left[: stop - start], True, sum_positive_sensitivity_3_own_joint_right[: stop - start], False, sum_positive_sensitivity_3_own_joint, True)
-        _multiply(sum_negative_sensitivity_3_own_joint_left[: stop - start], True, sum_negative_sensitivity_3_own_joint_right[: stop - start], False, sum_negative_sensitivity_3_own_joint, True)
+        _multiply(sum_positive_sensitivity_3_own_joint_left[: stop - start], np.bool_(True), sum_positive_sensitivity_3_own_joint_right[: stop - start], np.bool_(False), sum_positive_sensitivity_3_own_joint, np.bool_(True))
+        _multiply(sum_negative_sensitivity_3_own_joint_left[: stop - start], np.bool_(True), sum_negative_sensitivity_3_own_joint_right[: stop - start], np.bool_(False), sum_negative_sensitivity_3_own_joint, np.bool_(True))
     square_2 = (scale * scale)
     for i in range(n):
         seed_4 = seed[i]
@@ -4404,7 +4477,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,), f32)
     max_sum_anchor_2_row = np.empty((n,), f32)
-    strips = np.empty((6, 512,), f32)
+    strips = _strips(6, f32)
     seed = np.empty((block,), f32)
     sum_anchor = np.empty((block, n,), anchor.dtype)
     max_sum_anchor = np.empty((block,), f32)
@@ -4437,19 +4510,18 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             seed_now = sample_weight * loss_scale
             seed[row] = seed_now
         _interleave(2)
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), positive, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = scale * f32(sum_anchor[row, j_2])
                 max_sum_anchor_now_row[j_2] = factor
-            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
-            argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
+            max_sum_anchor_now, argmax_sum_anchor_now = _first_largest(max_sum_anchor_now_row, n)
             max_sum_anchor[row] = max_sum_anchor_now
             argmax_sum_anchor[row] = argmax_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_114 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_114]), max_sum_anchor_now)
@@ -4470,7 +4542,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             term = f32(1.0) + rest_sum_anchor_now
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_84 = strip + place
                     exp_sum_anchor_3 = exp_sum_anchor[row, j_84]
@@ -4488,17 +4560,16 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             logsumexp_sum_anchor_centred_2_now = f32(logsumexp_sum_anchor_centred_2_now_sum)
             logsumexp_sum_anchor_sensitivity_2[row] = logsumexp_sum_anchor_sensitivity_2_now
             logsumexp_sum_anchor_centred_2[row] = logsumexp_sum_anchor_centred_2_now
-        _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), negative, np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
                 factor_5 = scale * f32(sum_anchor_2[row, j_6])
                 max_sum_anchor_2_row[j_6] = factor_5
-            max_sum_anchor_2 = _largest(max_sum_anchor_2_row, n)
-            argmax_sum_anchor_2 = _place_of(max_sum_anchor_2, max_sum_anchor_2_row, n)
+            max_sum_anchor_2, argmax_sum_anchor_2 = _first_largest(max_sum_anchor_2_row, n)
             rest_sum_anchor_2_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_116 = strip + place
                     exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2)
@@ -4527,7 +4598,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             argmax_sum_anchor_3 = argmax_sum_anchor[row]
             per_term_2_unit, per_term_2 = _inverse(term_2)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_21 = strip + place
                     exp_sum_anchor_2_2 = exp_sum_anchor_2[j_21]
@@ -4568,7 +4639,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             factor_15 = seed_3 * case * (-logsumexp_sum_anchor_2_centred_2 + logsumexp_sum_anchor_2_sensitivity * case_2 - logsumexp_sum_anchor_sensitivity_2_2 * case_2) / term_2
             factor_17 = seed_3 * case_2 * (-logsumexp_sum_anchor_centred_2[row] + logsumexp_sum_anchor_sensitivity_2_2 * case - logsumexp_sum_anchor_2_sensitivity * case) / (f32(1.0) + rest_sum_anchor_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_91 = strip + place
                     factor_16 = factor_15 * exp_sum_anchor_2[j_91] * f32(sum_anchor_2[row, j_91])
@@ -4599,7 +4670,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,), f32)
     max_sum_anchor_2_now_row = np.empty((n,), f32)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     seed = np.empty((n,), f32)
     sum_anchor = np.empty((block, n,), anchor.dtype)
     max_sum_anchor = np.empty((n,), f32)
@@ -4660,22 +4731,21 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
         _interleave(2)
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), positive, np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 sum_anchor_5 = f32(sum_anchor[row, j_2])
                 factor = scale * sum_anchor_5
                 max_sum_anchor_now_row[j_2] = factor
-            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
-            argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
+            max_sum_anchor_now, argmax_sum_anchor_now = _first_largest(max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[row] = argmax_sum_anchor_now
             sum_anchor_6 = f32(sum_anchor[row, argmax_sum_anchor_now])
             sum_anchor_entry_2[i] = sum_anchor_6
             rest_sum_anchor_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_114 = strip + place
                     exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_114]), max_sum_anchor_now)
@@ -4691,22 +4761,21 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
-        _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), negative, np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
                 sum_anchor_2_2 = f32(sum_anchor_2[row, j_6])
                 factor_2 = scale * sum_anchor_2_2
                 max_sum_anchor_2_now_row[j_6] = factor_2
-            max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
-            argmax_sum_anchor_2_now = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
+            max_sum_anchor_2_now, argmax_sum_anchor_2_now = _first_largest(max_sum_anchor_2_now_row, n)
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             argmax_sum_anchor_2[row] = argmax_sum_anchor_2_now
             sum_anchor_2_3 = f32(sum_anchor_2[row, argmax_sum_anchor_2_now])
             sum_anchor_2_entry_4[i] = sum_anchor_2_3
             rest_sum_anchor_2_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_116 = strip + place
                     exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
@@ -4733,7 +4802,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 a = f32(anchor[i, d_10])
                 sum_negative_right[row, d_10] = factor_4 * a
                 sum_positive_right[row, d_10] = factor_5 * a
-        _multiply(exp_sum_anchor_2[: stop - start], False, negative, False, sum_anchor_3_product[: stop - start], False)
+        _multiply(exp_sum_anchor_2[: stop - start], np.bool_(False), negative, np.bool_(False), sum_anchor_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
@@ -4742,8 +4811,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             for d_8 in range(d):
                 sum_anchor_3_now = _quotient(f32(sum_anchor_3_product[row, d_8]), per_term_2_unit, per_term_2)
                 sum_anchor_3[row, d_8] = sum_anchor_3_now
-        _multiply(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
-        _multiply(sum_anchor_4_left[: stop - start], False, positive, False, sum_anchor_4_product[: stop - start], False)
+        _multiply(exp_sum_anchor_2[: stop - start], np.bool_(True), sum_negative_right[: stop - start], np.bool_(False), sum_negative, np.bool_(True))
+        _multiply(sum_anchor_4_left[: stop - start], np.bool_(False), positive, np.bool_(False), sum_anchor_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_4 = rest_sum_anchor[i]
@@ -4752,9 +4821,9 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             for d_8 in range(d):
                 sum_anchor_4_now = _quotient(f32(sum_anchor_4_product[row, d_8]), per_term_3_unit, per_term_3)
                 sum_anchor_4[row, d_8] = sum_anchor_4_now
-        _multiply(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _multiply(anchor[start:stop], False, direction_positive, True, sum_anchor_tangent_part1[: stop - start], False)
-        _multiply(direction_anchor[start:stop], False, positive, True, sum_anchor_tangent_part2[: stop - start], False)
+        _multiply(sum_anchor_4_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
+        _multiply(anchor[start:stop], np.bool_(False), direction_positive, np.bool_(True), sum_anchor_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(direction_anchor[start:stop], np.bool_(False), positive, np.bool_(True), sum_anchor_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -4774,7 +4843,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             term_5 = factor_7 + factor_8
             per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_99 = strip + place
                     factor_9 = _quotient(exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[row, j_99] + f32(direction_parameters[0]) * f32(sum_anchor[row, j_99]) - term_5), per_term_4_unit, per_term_4)
@@ -4789,8 +4858,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 sum_anchor_4_tangent_part1_left[row, j_2] = ((softmax_sum_anchor_tangent_now) if i != j_2 else f32(0.0))
             softmax_sum_anchor_tangent_own_now = softmax_sum_anchor_tangent[row, i]
             softmax_sum_anchor_tangent_own[i] = softmax_sum_anchor_tangent_own_now
-        _multiply(anchor[start:stop], False, direction_negative, True, sum_anchor_2_tangent_part1[: stop - start], False)
-        _multiply(direction_anchor[start:stop], False, negative, True, sum_anchor_2_tangent_part2[: stop - start], False)
+        _multiply(anchor[start:stop], np.bool_(False), direction_negative, np.bool_(True), sum_anchor_2_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(direction_anchor[start:stop], np.bool_(False), negative, np.bool_(True), sum_anchor_2_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
@@ -4808,7 +4877,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             term_7 = factor_10 + factor_11
             per_term_6_unit, per_term_6 = _inverse(term_6)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(n) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
                     j_101 = strip + place
                     factor_12 = _quotient(f32(exp_sum_anchor_2[row, j_101]) * (scale * sum_anchor_2_tangent[row, j_101] + f32(direction_parameters[0]) * f32(sum_anchor_2[row, j_101]) - term_7), per_term_6_unit, per_term_6)
@@ -4868,7 +4937,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                     sum_negative_tangent[j_6, d_8] += factor_17 * (softmax_sum_anchor_2_tangent * a_2 + factor_22 * v_a + factor_23 * a_2)
                     if i != j_6:
                         sum_positive_tangent[j_6, d_8] += factor_20 * (a_2 * softmax_sum_anchor_tangent_2 + factor_24 * v_a + factor_25 * a_2)
-        _multiply(exp_sum_anchor_2[: stop - start], False, direction_negative, False, sum_anchor_3_tangent_2_product[: stop - start], False)
+        _multiply(exp_sum_anchor_2[: stop - start], np.bool_(False), direction_negative, np.bool_(False), sum_anchor_3_tangent_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
@@ -4877,8 +4946,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             for d_8 in range(d):
                 sum_anchor_3_tangent_2_now = _quotient(f32(sum_anchor_3_tangent_2_product[row, d_8]), per_term_15_unit, per_term_15)
                 sum_anchor_3_tangent_2[row, d_8] = sum_anchor_3_tangent_2_now
-        _multiply(sum_anchor_4_tangent_part1_left[: stop - start], False, positive, False, sum_anchor_4_tangent_part1[: stop - start], False)
-        _multiply(sum_anchor_4_left[: stop - start], False, direction_positive, False, sum_anchor_4_tangent_part2_product[: stop - start], False)
+        _multiply(sum_anchor_4_tangent_part1_left[: stop - start], np.bool_(False), positive, np.bool_(False), sum_anchor_4_tangent_part1[: stop - start], np.bool_(False))
+        _multiply(sum_anchor_4_left[: stop - start], np.bool_(False), direction_positive, np.bool_(False), sum_anchor_4_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_7 = rest_sum_anchor[i]

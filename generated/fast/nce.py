@@ -56,6 +56,46 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
 @intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
@@ -146,7 +186,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_down(x):
     """Return exp(x) for x up to 0."""
     x = f32(x)
@@ -162,11 +202,11 @@ def _exp_down(x):
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
     p = _fma(p * r, r, r) + f32(1.0)
-    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    power = _of_bits(np.int32(_bits_of(shifted) << 23))
     return p * power * f32(5.421010862427522e-20)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p_unit(x):
     """Return log(1 + x) for x between 0 and 1."""
     x = f32(x)
@@ -182,16 +222,16 @@ def _log1p_unit(x):
     return _fma(x * x, p, x)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log(x):
     """Return log(x)."""
     x = f32(x)
     small = x < f32(1.1754943508222875e-38)
     scaled = x * f32(33554432.0) if small else x
-    bits = np.float32(scaled).view(np.int32)
+    bits = _bits_of(scaled)
     exponent = np.int32((bits + 4913933) >> 23)
-    k = np.int32(exponent + 1258291200).view(np.float32) - (f32(8388760.0) if small else f32(8388735.0))
-    f = np.int32(bits - ((exponent - 127) << 23)).view(np.float32) - f32(1.0)
+    k = _of_bits(np.int32(exponent + 1258291200)) - (f32(8388760.0) if small else f32(8388735.0))
+    f = _of_bits(np.int32(bits - ((exponent - 127) << 23))) - f32(1.0)
     s = f / (f + f32(2.0))  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = f32(0.23581400513648987)
@@ -206,7 +246,7 @@ def _log(x):
     return np.float32(-math.inf) if x == f32(0.0) else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -214,13 +254,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -234,7 +274,7 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _decay_of_sum(terms) -> float:
     """exp(-|x|) of a sum, multiplied by what rounding took from the sum."""
     total, lost = f32(0.0), f32(0.0)
@@ -244,7 +284,7 @@ def _decay_of_sum(terms) -> float:
     return e + e * (lost if total < f32(0.0) else -lost) if e > f32(0.0) else e
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= f32(0.0) else f32(0.0)
@@ -257,7 +297,7 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
     k = noise_score.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     total = 0.0
     log_value = _log(f32(k))
     factor = -log_value
@@ -265,7 +305,7 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         sum_noise_log_noise_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(k), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(k) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(k) else np.uint64(k) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(noise_log_noise, i + 1, strip + ahead)
                 _fetch(noise_score, i + 1, strip + ahead)
@@ -296,7 +336,7 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     total = 0.0
     log_value = _log(f32(k))
     factor = -log_value
@@ -311,7 +351,7 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
         gradient_data_score[i] = -seed * sigmoid_plus
         sum_noise_log_noise_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(k), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(k) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(k) else np.uint64(k) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(noise_log_noise, i + 1, strip + ahead)
                 _fetch(noise_score, i + 1, strip + ahead)

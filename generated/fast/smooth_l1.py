@@ -51,6 +51,25 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
+@intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -119,7 +138,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -127,13 +146,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -147,13 +166,13 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
     return math.copysign(f32(1.0), x) if abs(x) > f32(0.0) else x
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -161,7 +180,7 @@ def _inverse(b: float):
     return unit, f32(1.0) / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
@@ -173,11 +192,11 @@ def value(prediction, target, beta, sample_weights, value_out):
     n = np.uint64(prediction.shape[0])
     beta = f32(beta)
     block = np.uint64(1024)
-    total_block = np.empty((block,), f32)
+    total_block = _scratch(f32)
     total = 0.0
     factor = (-f32(0.5)) * beta
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         per_beta_unit, per_beta = _inverse(beta)
         for i in range(start, stop):
             row = i - start
@@ -221,11 +240,11 @@ def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, val
     beta = f32(beta)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    total_block = np.empty((block,), f32)
+    total_block = _scratch(f32)
     total = 0.0
     factor = (-f32(0.5)) * beta
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         per_beta_unit, per_beta = _inverse(beta)
         for i in range(start, stop):
             row = i - start
@@ -303,14 +322,14 @@ def parameter_gradient_and_hessian(prediction, target, beta, sample_weights, los
     beta = f32(beta)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    sum_beta_block = np.empty((block,), f32)
-    sum_beta_sensitivity_block = np.empty((block,), f32)
+    sum_beta_block = _scratch(f32)
+    sum_beta_sensitivity_block = _scratch(f32)
     sum_beta = 0.0
     sum_beta_lost = 0.0
     sum_beta_sensitivity = 0.0
     sum_beta_sensitivity_lost = 0.0
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -339,11 +358,11 @@ def full_hessian_product(prediction, target, beta, sample_weights, loss_scale, d
     beta = f32(beta)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    sum_beta_tangent_block = np.empty((block,), f32)
+    sum_beta_tangent_block = _scratch(f32)
     sum_beta_tangent = 0.0
     sum_beta_tangent_lost = 0.0
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))

@@ -139,6 +139,46 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
 @intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
@@ -195,9 +235,54 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
+
+
+@intrinsic
+def _larger_beside(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is: no choice, which would be stored under a mask, slowly."""
+
+    def build(context, builder, signature, arguments):
+        bits = cgutils.ir.IntType(32 if a == types.float32 else 64)
+        larger = builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
+        unordered = builder.sext(builder.fcmp_unordered("uno", *arguments), bits)
+        return builder.bitcast(builder.or_(builder.bitcast(larger, bits), unordered), larger.type)
+
+    return a(a, a), build
+
+
+@intrinsic
+def _largest_of_128(typing_context, row, start):
+    """Return the largest of 128 numbers of a row without gaps, NaN where one is NaN."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        number = context.get_value_type(signature.return_type)
+
+        def larger(a, b):
+            name = f"llvm.maximum.v{a.type.count}{number.intrinsic_name}"
+            signature = cgutils.ir.FunctionType(a.type, [a.type] * 2)
+            function = cgutils.get_or_insert_function(builder.module, signature, name)
+            return builder.call(function, (a, b), fastmath=("nsz",))
+
+        kind = cgutils.ir.VectorType(number, 16)
+        parts = []
+        for k in range(0, 128, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [larger(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = larger(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+
+    return row.dtype(row, start), build
 
 
 @intrinsic
@@ -242,7 +327,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_down(x):
     """Return exp(x) for x up to 0."""
     x = f32(x)
@@ -258,11 +343,11 @@ def _exp_down(x):
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
     p = _fma(p * r, r, r) + f32(1.0)
-    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    power = _of_bits(np.int32(_bits_of(shifted) << 23))
     return p * power * f32(5.421010862427522e-20)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p(x):
     """Return log(1 + x) for x from -1 up."""
     x = f32(x)
@@ -270,10 +355,10 @@ def _log1p(x):
     lost = x - (u - f32(1.0)) if x < f32(8388608.0) else f32(0.0)
     small = u < f32(1.1754943508222875e-38)
     scaled = u * f32(33554432.0) if small else u
-    bits = np.float32(scaled).view(np.int32)
+    bits = _bits_of(scaled)
     exponent = np.int32((bits + 4913933) >> 23)
-    k = np.int32(exponent + 1258291200).view(np.float32) - (f32(8388760.0) if small else f32(8388735.0))
-    f = np.int32(bits - ((exponent - 127) << 23)).view(np.float32) - f32(1.0)
+    k = _of_bits(np.int32(exponent + 1258291200)) - (f32(8388760.0) if small else f32(8388735.0))
+    f = _of_bits(np.int32(bits - ((exponent - 127) << 23))) - f32(1.0)
     s = f / (f + f32(2.0))  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = f32(0.23581400513648987)
@@ -288,7 +373,7 @@ def _log1p(x):
     return np.float32(-math.inf) if u == f32(0.0) else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -296,13 +381,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -316,37 +401,43 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most: float = row.dtype.type(-f32(math.inf))
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _first_largest(row, count: int):
+    """Return the largest of the first numbers of a row and the first place of it; NaN and 0 where one is NaN."""
+    most: float = row.dtype.type(-f32(math.inf))
+    whole = count - 128
+    if whole < 0:
+        for k in range(count):
+            most = _larger(most, row[k])
+        return most, _place_of(most, row, count)
+    place = np.uint64(0)
+    for start in range(0, count, 128):
+        from_here = np.uint64(start if start < whole else whole)  # of the last 128 some are known: a tie comes too late
+        here = _largest_of_128(row, from_here)
+        if here > most or here != here:
+            most, place = here, from_here
+    after = np.int32(128)
+    for k in range(np.uint64(128)):
+        after = min(after, np.int32(k) if row[place + k] == most else np.int32(128))
+    return most, np.int64(place) + after if after < 128 else 0
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
     return _exp_down(a - b)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -354,7 +445,7 @@ def _inverse(b: float):
     return unit, f32(1.0) / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
@@ -367,7 +458,7 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     total = 0.0
     for i in range(n):
         y = label[i]
@@ -376,11 +467,10 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
                 value_out[i] = f32(0.0)
             continue
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
-        max_logits = f32(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
@@ -412,7 +502,7 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     total = 0.0
     for i in range(n):
         y = label[i]
@@ -423,11 +513,10 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
             continue
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        max_logits = f32(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
                 _fetch(gradient_logits, i, strip + ahead)
@@ -466,7 +555,7 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     for i in range(n):
         y = label[i]
         if not (y != ignore_index or not ignore_index_given):
@@ -475,11 +564,10 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
             continue
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        max_logits = f32(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
                 _fetch(gradient_logits, i, strip + ahead)
@@ -522,7 +610,7 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     exp_logits = np.empty((c,), f32)
     for i in range(n):
         y = label[i]
@@ -531,11 +619,10 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
             continue
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        max_logits = f32(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
                 _fetch(product_logits, i, strip + ahead)
@@ -556,7 +643,7 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         v_z_2 = f32(direction_logits[i, argmax_logits])
         per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for place in range(length):
                 k_4 = strip + place
                 v_z = f32(direction_logits[i, k_4])
@@ -593,7 +680,7 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     exp_logits = np.empty((c,), f32)
     for i in range(n):
         y = label[i]
@@ -602,11 +689,10 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
             continue
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        max_logits = f32(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
                 _fetch(product_logits, i, strip + ahead)
@@ -627,7 +713,7 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
         v_z_2 = f32(direction_logits[i, argmax_logits])
         per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for place in range(length):
                 k_4 = strip + place
                 v_z = f32(direction_logits[i, k_4])
@@ -692,8 +778,8 @@ def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore
         for k_1 in range(c):
             for row in range(length):
                 z = logits_lanes[k_1, row]
-                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
-                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
         for row in range(length):
             rest_logits_lanes[row] = f32(0.0)
         for k_5 in range(c):
@@ -775,8 +861,8 @@ def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_
         for k_1 in range(c):
             for row in range(length):
                 z = logits_lanes[k_1, row]
-                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
-                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
         for row in range(length):
             rest_logits_lanes[row] = f32(0.0)
         for k_5 in range(c):
@@ -873,8 +959,8 @@ def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignor
         for k_1 in range(c):
             for row in range(length):
                 z = logits_lanes[k_1, row]
-                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
-                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
         for row in range(length):
             rest_logits_lanes[row] = f32(0.0)
         for k_5 in range(c):
@@ -948,7 +1034,7 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
     weighted = sample_weights.size > 0
     label_smoothing = f32(label_smoothing)
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     total = 0.0
     factor_2 = label_smoothing / f32(c)
     term = f32(1.0) - label_smoothing
@@ -959,11 +1045,10 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
                 value_out[i] = f32(0.0)
             continue
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
-        max_logits = f32(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
@@ -980,7 +1065,7 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
         sum_logits_sum = 0.0
         log1p_value = _log1p(rest_logits)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for place in range(length):
                 k_2 = strip + place
                 w = f32(class_weight[k_2])
@@ -1008,11 +1093,11 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     exp_logits = np.empty((c,), f32)
     sum_logsumexp_logits_sum = 0.0
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-        length = min(np.uint64(512), np.uint64(c) - strip)
+        length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
         for place in range(length):
             k_13 = strip + place
             w = f32(class_weight[k_13])
@@ -1033,11 +1118,10 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
             continue
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        max_logits = f32(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
@@ -1062,7 +1146,7 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
         factor_5 = seed * ((-w_y + label_smoothing * w_y + (w_y + factor_2 - label_smoothing * w_y) * exp_difference_value / (f32(1.0) + rest_logits) + factor_4) if exp_difference_value / (f32(1.0) + rest_logits) <= f32(0.5) else (factor_2 + factor_4 - term_2 * ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan)) / (f32(1.0) + rest_logits)) if exp_difference_value / (f32(1.0) + rest_logits) > f32(0.5) else f32(np.nan))
         factor_6 = term_2 / (f32(1.0) + rest_logits)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for place in range(length):
                 k_2 = strip + place
                 w_2 = f32(class_weight[k_2])
@@ -1090,10 +1174,10 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
     weighted = sample_weights.size > 0
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     sum_logsumexp_logits_sum = 0.0
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-        length = min(np.uint64(512), np.uint64(c) - strip)
+        length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
         for place in range(length):
             k_13 = strip + place
             w = f32(class_weight[k_13])
@@ -1111,11 +1195,10 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
             continue
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        max_logits = f32(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
                 _fetch(gradient_logits, i, strip + ahead)
@@ -1162,11 +1245,11 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
     weighted = sample_weights.size > 0
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     exp_logits = np.empty((c,), f32)
     sum_logsumexp_logits_sum = 0.0
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-        length = min(np.uint64(512), np.uint64(c) - strip)
+        length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
         for place in range(length):
             k_13 = strip + place
             w = f32(class_weight[k_13])
@@ -1182,11 +1265,10 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
             continue
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        max_logits = f32(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
                 _fetch(product_logits, i, strip + ahead)
@@ -1207,7 +1289,7 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
         v_z_2 = f32(direction_logits[i, argmax_logits])
         per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for place in range(length):
                 k_18 = strip + place
                 v_z = f32(direction_logits[i, k_18])
@@ -1238,7 +1320,7 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     sum_label_smoothing = 0.0
     sum_label_smoothing_lost = 0.0
     for i in range(n):
@@ -1247,11 +1329,10 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
             continue
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        max_logits = f32(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
@@ -1268,7 +1349,7 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
         sum_logits_sum = 0.0
         log1p_value = _log1p(rest_logits)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for place in range(length):
                 k_2 = strip + place
                 w = f32(class_weight[k_2])
@@ -1294,11 +1375,11 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
     weighted = sample_weights.size > 0
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     exp_logits = np.empty((c,), f32)
     sum_logsumexp_logits_sum = 0.0
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-        length = min(np.uint64(512), np.uint64(c) - strip)
+        length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
         for place in range(length):
             k_13 = strip + place
             w = f32(class_weight[k_13])
@@ -1317,11 +1398,10 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
             continue
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        max_logits = f32(_largest(logits[i], c))
-        argmax_logits = _place_of(max_logits, logits[i], c)
+        max_logits, argmax_logits = _first_largest(logits[i], c)
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
@@ -1342,7 +1422,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         v_z_2 = f32(direction_logits[i, argmax_logits])
         per_term_unit, per_term = _inverse(term)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for place in range(length):
                 k_14 = strip + place
                 v_z = f32(direction_logits[i, k_14])
@@ -1370,7 +1450,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         factor_8 = term_4 / term
         per_c_unit, per_c = _inverse(f32(c))
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for place in range(length):
                 k_15 = strip + place
                 w_2 = f32(class_weight[k_15])
@@ -1436,8 +1516,8 @@ def value_few_label_smoothing_general(logits, label, label_smoothing, class_weig
         for k_1 in range(c):
             for row in range(length):
                 z = logits_lanes[k_1, row]
-                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
-                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
         for row in range(length):
             rest_logits_lanes[row] = f32(0.0)
         for k_19 in range(c):
@@ -1490,7 +1570,7 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     lanes = np.empty((15, 64), f32)
     sample_weight_lanes = lanes[0]
     seed_lanes = lanes[1]
@@ -1515,7 +1595,7 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
     exp_logits = np.empty((c, 64,), f32)
     sum_logsumexp_logits_sum = 0.0
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-        length = min(np.uint64(512), np.uint64(c) - strip)
+        length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
         for place in range(length):
             k_13 = strip + place
             w = f32(class_weight[k_13])
@@ -1549,8 +1629,8 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
         for k_1 in range(c):
             for row in range(length):
                 z = logits_lanes[k_1, row]
-                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
-                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
         for row in range(length):
             rest_logits_lanes[row] = f32(0.0)
         for k_19 in range(c):
@@ -1622,7 +1702,7 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
     weighted = sample_weights.size > 0
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     lanes = np.empty((15, 64), f32)
     sample_weight_lanes = lanes[0]
     seed_lanes = lanes[1]
@@ -1647,7 +1727,7 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
     exp_logits = np.empty((c, 64,), f32)
     sum_logsumexp_logits_sum = 0.0
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-        length = min(np.uint64(512), np.uint64(c) - strip)
+        length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
         for place in range(length):
             k_13 = strip + place
             w = f32(class_weight[k_13])
@@ -1679,8 +1759,8 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
         for k_1 in range(c):
             for row in range(length):
                 z = logits_lanes[k_1, row]
-                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
-                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
         for row in range(length):
             rest_logits_lanes[row] = f32(0.0)
         for k_19 in range(c):

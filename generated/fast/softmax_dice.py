@@ -58,6 +58,46 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
 @intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
@@ -114,9 +154,41 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
+
+
+@intrinsic
+def _largest_of_128(typing_context, row, start):
+    """Return the largest of 128 numbers of a row without gaps, NaN where one is NaN."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        number = context.get_value_type(signature.return_type)
+
+        def larger(a, b):
+            name = f"llvm.maximum.v{a.type.count}{number.intrinsic_name}"
+            signature = cgutils.ir.FunctionType(a.type, [a.type] * 2)
+            function = cgutils.get_or_insert_function(builder.module, signature, name)
+            return builder.call(function, (a, b), fastmath=("nsz",))
+
+        kind = cgutils.ir.VectorType(number, 16)
+        parts = []
+        for k in range(0, 128, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [larger(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = larger(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+
+    return row.dtype(row, start), build
 
 
 @intrinsic(prefer_literal=True)
@@ -142,7 +214,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_down(x):
     """Return exp(x) for x up to 0."""
     x = f32(x)
@@ -158,11 +230,11 @@ def _exp_down(x):
     p = _fma(p, r, f32(0.1666652113199234))
     p = _fma(p, r, f32(0.4999999403953552))
     p = _fma(p * r, r, r) + f32(1.0)
-    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    power = _of_bits(np.int32(_bits_of(shifted) << 23))
     return p * power * f32(5.421010862427522e-20)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -170,13 +242,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -190,37 +262,43 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most: float = row.dtype.type(-f32(math.inf))
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _first_largest(row, count: int):
+    """Return the largest of the first numbers of a row and the first place of it; NaN and 0 where one is NaN."""
+    most: float = row.dtype.type(-f32(math.inf))
+    whole = count - 128
+    if whole < 0:
+        for k in range(count):
+            most = _larger(most, row[k])
+        return most, _place_of(most, row, count)
+    place = np.uint64(0)
+    for start in range(0, count, 128):
+        from_here = np.uint64(start if start < whole else whole)  # of the last 128 some are known: a tie comes too late
+        here = _largest_of_128(row, from_here)
+        if here > most or here != here:
+            most, place = here, from_here
+    after = np.int32(128)
+    for k in range(np.uint64(128)):
+        after = min(after, np.int32(k) if row[place + k] == most else np.int32(128))
+    return most, np.int64(place) + after if after < 128 else 0
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
     return _exp_down(a - b)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return f32(0.0) if b == f32(0.0) else a / b
@@ -236,7 +314,7 @@ def value(logits, label, smooth, sample_weights, value_out):
     smooth = f32(smooth)
     wanted = value_out.size > 0
     max_logits_now_row = np.empty((c,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     sample_weight = np.empty((c,), f32)
     max_logits = np.empty((m,), f32)
     argmax_logits = np.empty((m,), np.int64)
@@ -256,8 +334,7 @@ def value(logits, label, smooth, sample_weights, value_out):
             for a_2 in range(c):
                 z = f32(logits[i, a_2, q_1])
                 max_logits_now_row[a_2] = z
-            max_logits_now = _largest(max_logits_now_row, c)
-            argmax_logits_now = _place_of(max_logits_now, max_logits_now_row, c)
+            max_logits_now, argmax_logits_now = _first_largest(max_logits_now_row, c)
             max_logits[q_1] = max_logits_now
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
@@ -275,7 +352,7 @@ def value(logits, label, smooth, sample_weights, value_out):
             sum_logsumexp_logits_2_now_sum = 0.0
             lack_logsumexp_logits_2_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(m) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
                 for place in range(length):
                     q_4 = strip + place
                     factor = exp_logits[k, q_4] / (f32(1.0) + rest_logits[q_4])
@@ -294,7 +371,7 @@ def value(logits, label, smooth, sample_weights, value_out):
             rest_logits_2 = rest_logits[q_72]
             lack_logsumexp_logits[y_3] += ((rest_logits_2) if argmax_logits[q_72] == y_3 else (f32(1.0) + rest_logits_2 - exp_logits[y_3, q_72]) if argmax_logits[q_72] == argmax_logits[q_72] else f32(np.nan)) / (f32(1.0) + rest_logits_2)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(c) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
             for place in range(length):
                 k = strip + place
                 term = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
@@ -318,7 +395,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
     max_logits_now_row = np.empty((c,), f32)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     sample_weight = np.empty((c,), f32)
     seed = np.empty((c,), f32)
     max_logits = np.empty((m,), f32)
@@ -345,8 +422,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             for a_2 in range(c):
                 z = f32(logits[i, a_2, q_1])
                 max_logits_now_row[a_2] = z
-            max_logits_now = _largest(max_logits_now_row, c)
-            argmax_logits_now = _place_of(max_logits_now, max_logits_now_row, c)
+            max_logits_now, argmax_logits_now = _first_largest(max_logits_now_row, c)
             max_logits[q_1] = max_logits_now
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
@@ -374,7 +450,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             sum_logsumexp_logits_2_now_sum = 0.0
             lack_logsumexp_logits_2_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(m) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
                 for place in range(length):
                     q_4 = strip + place
                     factor = exp_logits[k, q_4] / (f32(1.0) + rest_logits[q_4])
@@ -434,7 +510,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
     max_logits_now_row = np.empty((c,), f32)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     seed = np.empty((c,), f32)
     max_logits = np.empty((m,), f32)
     argmax_logits = np.empty((m,), np.int64)
@@ -467,8 +543,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             for a_2 in range(c):
                 z = f32(logits[i, a_2, q_1])
                 max_logits_now_row[a_2] = z
-            max_logits_now = _largest(max_logits_now_row, c)
-            argmax_logits_now = _place_of(max_logits_now, max_logits_now_row, c)
+            max_logits_now, argmax_logits_now = _first_largest(max_logits_now_row, c)
             max_logits[q_1] = max_logits_now
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
@@ -490,7 +565,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
         for k in range(c):
             sum_logsumexp_logits_2_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(m) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
                 for place in range(length):
                     q_4 = strip + place
                     factor = exp_logits[k, q_4] / (f32(1.0) + rest_logits[q_4])
@@ -585,7 +660,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
     max_logits_now_row = np.empty((c,), f32)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     seed = np.empty((c,), f32)
     max_logits = np.empty((m,), f32)
     argmax_logits = np.empty((m,), np.int64)
@@ -619,8 +694,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             for a_2 in range(c):
                 z = f32(logits[i, a_2, q_1])
                 max_logits_now_row[a_2] = z
-            max_logits_now = _largest(max_logits_now_row, c)
-            argmax_logits_now = _place_of(max_logits_now, max_logits_now_row, c)
+            max_logits_now, argmax_logits_now = _first_largest(max_logits_now_row, c)
             max_logits[q_1] = max_logits_now
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
@@ -643,7 +717,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
         for k in range(c):
             sum_logsumexp_logits_2_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(m) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
                 for place in range(length):
                     q_4 = strip + place
                     exp_logits_2 = exp_logits[k, q_4]
@@ -691,7 +765,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             square = (ratio_value_4 * ratio_value_4)
             factor_4 = seed_3 * sum_logsumexp_logits_tangent[k] * square
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(m) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
                 for place in range(length):
                     q_42 = strip + place
                     exp_logits_3 = exp_logits[k, q_42]
@@ -771,7 +845,7 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
     max_logits_now_row = np.empty((c,), f32)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     seed = np.empty((c,), f32)
     max_logits = np.empty((m,), f32)
     argmax_logits = np.empty((m,), np.int64)
@@ -793,8 +867,7 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             for a_2 in range(c):
                 z = f32(logits[i, a_2, q_1])
                 max_logits_now_row[a_2] = z
-            max_logits_now = _largest(max_logits_now_row, c)
-            argmax_logits_now = _place_of(max_logits_now, max_logits_now_row, c)
+            max_logits_now, argmax_logits_now = _first_largest(max_logits_now_row, c)
             max_logits[q_1] = max_logits_now
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
@@ -815,7 +888,7 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
         for k in range(c):
             sum_logsumexp_logits_2_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(m) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
                 for place in range(length):
                     q_4 = strip + place
                     factor = exp_logits[k, q_4] / (f32(1.0) + rest_logits[q_4])
@@ -846,7 +919,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
     max_logits_now_row = np.empty((c,), f32)
-    strips = np.empty((1, 512,), f32)
+    strips = _strips(1, f32)
     seed = np.empty((c,), f32)
     max_logits = np.empty((m,), f32)
     argmax_logits = np.empty((m,), np.int64)
@@ -889,8 +962,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             for a_2 in range(c):
                 z = f32(logits[i, a_2, q_1])
                 max_logits_now_row[a_2] = z
-            max_logits_now = _largest(max_logits_now_row, c)
-            argmax_logits_now = _place_of(max_logits_now, max_logits_now_row, c)
+            max_logits_now, argmax_logits_now = _first_largest(max_logits_now_row, c)
             max_logits[q_1] = max_logits_now
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
@@ -915,7 +987,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
         for k in range(c):
             sum_logsumexp_logits_2_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(m) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
                 for place in range(length):
                     q_4 = strip + place
                     exp_logits_2 = exp_logits[k, q_4]
@@ -977,7 +1049,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             factor_6 = seed_3 * sum_logsumexp_logits_tangent_2 * square_2
             factor_7 = seed_3 * square_2
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
-                length = min(np.uint64(512), np.uint64(m) - strip)
+                length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
                 for place in range(length):
                     q_42 = strip + place
                     exp_logits_4 = exp_logits[k, q_42]

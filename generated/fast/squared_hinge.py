@@ -56,6 +56,25 @@ SPEC = {'abi': 3,
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic
 def _add_in_lanes(typing_context, a, b):
     """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
 
@@ -133,7 +152,7 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -141,13 +160,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -161,13 +180,13 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= f32(0.0) else f32(0.0)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _step(x: float) -> float:
     """1 where x > 0, else 0; NaN stays NaN."""
     return f32(1.0) if x > f32(0.0) else f32(0.0) if x <= f32(0.0) else f32(math.nan)
@@ -179,10 +198,10 @@ def value(score, target, margin, sample_weights, value_out):
     n = np.uint64(score.shape[0])
     margin = f32(margin)
     block = np.uint64(1024)
-    total_block = np.empty((block,), f32)
+    total_block = _scratch(f32)
     total = 0.0
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -223,10 +242,10 @@ def value_and_gradient(score, target, margin, sample_weights, loss_scale, value_
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    total_block = np.empty((block,), f32)
+    total_block = _scratch(f32)
     total = 0.0
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -303,14 +322,14 @@ def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_s
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    sum_margin_block = np.empty((block,), f32)
-    sum_margin_sensitivity_block = np.empty((block,), f32)
+    sum_margin_block = _scratch(f32)
+    sum_margin_sensitivity_block = _scratch(f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_margin_sensitivity = 0.0
     sum_margin_sensitivity_lost = 0.0
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
@@ -339,11 +358,11 @@ def full_hessian_product(score, target, margin, sample_weights, loss_scale, dire
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    sum_margin_tangent_block = np.empty((block,), f32)
+    sum_margin_tangent_block = _scratch(f32)
     sum_margin_tangent = 0.0
     sum_margin_tangent_lost = 0.0
     for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
+        stop = start + block if start + block < n else n
         for i in range(start, stop):
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))

@@ -439,6 +439,46 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
+@intrinsic(prefer_literal=True)
+def _strips(typing_context, rows, dtype):
+    """Return so many rows of 512 numbers that last as long as the call."""
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, count)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
+        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
+        return array._getvalue()
+
+    return kind(rows, dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
 @intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
@@ -495,7 +535,7 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
 
@@ -542,16 +582,16 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log(x):
     """Return log(x)."""
     x = f32(x)
     small = x < f32(1.1754943508222875e-38)
     scaled = x * f32(33554432.0) if small else x
-    bits = np.float32(scaled).view(np.int32)
+    bits = _bits_of(scaled)
     exponent = np.int32((bits + 4913933) >> 23)
-    k = np.int32(exponent + 1258291200).view(np.float32) - (f32(8388760.0) if small else f32(8388735.0))
-    f = np.int32(bits - ((exponent - 127) << 23)).view(np.float32) - f32(1.0)
+    k = _of_bits(np.int32(exponent + 1258291200)) - (f32(8388760.0) if small else f32(8388735.0))
+    f = _of_bits(np.int32(bits - ((exponent - 127) << 23))) - f32(1.0)
     s = f / (f + f32(2.0))  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = f32(0.23581400513648987)
@@ -566,7 +606,7 @@ def _log(x):
     return np.float32(-math.inf) if x == f32(0.0) else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -574,13 +614,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
     total, lost, stop = 0.0, 0.0, np.uint64(count)
@@ -594,25 +634,25 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= f32(0.0) else f32(0.0)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _step(x: float) -> float:
     """1 where x > 0, else 0; NaN stays NaN."""
     return f32(1.0) if x > f32(0.0) else f32(0.0) if x <= f32(0.0) else f32(math.nan)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
     return math.copysign(f32(1.0), x) if abs(x) > f32(0.0) else x
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _power(x: float, exponent: float) -> float:
     """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
     if exponent < f32(0.0):
@@ -620,13 +660,13 @@ def _power(x: float, exponent: float) -> float:
     return math.pow(x, exponent)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return f32(0.0) if b == f32(0.0) else a / b
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -634,14 +674,14 @@ def _inverse(b: float):
     return unit, f32(1.0) / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _divisor(b: float):
     """Return what to multiply by in order to divide by b, or to have 0 where b is 0."""
     unit, inverse = _inverse(b)
     return unit, f32(0.0) if b == f32(0.0) else inverse
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
@@ -655,7 +695,7 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -674,7 +714,7 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
@@ -707,7 +747,7 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -727,7 +767,7 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
@@ -778,7 +818,7 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -797,7 +837,7 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
@@ -851,7 +891,7 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -870,7 +910,7 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
@@ -895,7 +935,7 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_10 = strip + place
                 v_a = f32(direction_anchor[i, f_10])
@@ -943,7 +983,7 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -964,7 +1004,7 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
@@ -997,7 +1037,7 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -1016,7 +1056,7 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
@@ -1041,7 +1081,7 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
         over_factor_unit, over_factor = _divisor(factor)
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_10 = strip + place
                 v_a = f32(direction_anchor[i, f_10])
@@ -1091,7 +1131,7 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -1115,7 +1155,7 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
         over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
@@ -1155,7 +1195,7 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -1180,7 +1220,7 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
         over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
@@ -1238,7 +1278,7 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -1262,7 +1302,7 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
         over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
@@ -1329,7 +1369,7 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -1353,7 +1393,7 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
@@ -1384,7 +1424,7 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         over_factor_5_unit, over_factor_5 = _divisor(factor_5)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_14 = strip + place
                 p_4 = f32(positive[i, f_14])
@@ -1448,7 +1488,7 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -1474,7 +1514,7 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
         over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
@@ -1514,7 +1554,7 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -1538,7 +1578,7 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
         over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
@@ -1569,7 +1609,7 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         over_factor_5_unit, over_factor_5 = _divisor(factor_5)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_14 = strip + place
                 p_4 = f32(positive[i, f_14])
@@ -1635,14 +1675,14 @@ def value_p_1(anchor, positive, negative, margin, p, sample_weights, value_out):
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         sum_negative_sum = 0.0
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a = f32(anchor[i, f_1])
@@ -1673,7 +1713,7 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -1681,7 +1721,7 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
         sum_negative_sum = 0.0
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a = f32(anchor[i, f_1])
@@ -1724,14 +1764,14 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
         sum_negative_sum = 0.0
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a = f32(anchor[i, f_1])
@@ -1782,7 +1822,7 @@ def parameter_gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sa
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -1791,7 +1831,7 @@ def parameter_gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sa
         sum_negative_sum = 0.0
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a = f32(anchor[i, f_1])
@@ -1836,7 +1876,7 @@ def value_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, v
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -1844,7 +1884,7 @@ def value_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, v
         sum_negative_2_sum = 0.0
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_2 = f32(positive[i, f_1])
@@ -1879,7 +1919,7 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -1888,7 +1928,7 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
         sum_negative_2_sum = 0.0
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_2 = f32(positive[i, f_1])
@@ -1937,7 +1977,7 @@ def gradient_and_hessian_p_1_swap_true(anchor, positive, negative, margin, p, sa
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -1945,7 +1985,7 @@ def gradient_and_hessian_p_1_swap_true(anchor, positive, negative, margin, p, sa
         sum_negative_2_sum = 0.0
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_2 = f32(positive[i, f_1])
@@ -2002,7 +2042,7 @@ def parameter_gradient_and_hessian_p_1_swap_true(anchor, positive, negative, mar
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -2012,7 +2052,7 @@ def parameter_gradient_and_hessian_p_1_swap_true(anchor, positive, negative, mar
         sum_negative_2_sum = 0.0
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_2 = f32(positive[i, f_1])
@@ -2062,7 +2102,7 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
     margin = f32(margin)
     p = f32(p)
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -2081,7 +2121,7 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
         over_max_negative_unit, over_max_negative = _divisor(max_negative)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2113,7 +2153,7 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
     p = f32(p)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     total = 0.0
     term_3 = -f32(1.0) + p
     term_4 = -f32(1.0) + (f32(1.0) / p)
@@ -2135,7 +2175,7 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
         over_max_negative_unit, over_max_negative = _divisor(max_negative)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2190,7 +2230,7 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    strips = np.empty((2, 512,), f32)
+    strips = _strips(2, f32)
     sum_positive_change = np.empty((d,), f32)
     sum_positive_change_2 = np.empty((d,), f32)
     sum_negative_change_2 = np.empty((d,), f32)
@@ -2222,7 +2262,7 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
         over_max_negative_unit, over_max_negative = _divisor(max_negative)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2303,7 +2343,7 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    strips = np.empty((4, 512,), f32)
+    strips = _strips(4, f32)
     term_3 = -f32(1.0) + p
     term_7 = -f32(2.0) + p
     term_8 = -f32(1.0) + (f32(1.0) / p)
@@ -2334,7 +2374,7 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
         over_max_negative_unit, over_max_negative = _divisor(max_negative)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2422,7 +2462,7 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    strips = np.empty((4, 512,), f32)
+    strips = _strips(4, f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_p = 0.0
@@ -2459,7 +2499,7 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         over_max_negative_unit, over_max_negative = _divisor(max_negative)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(anchor, i + 1, strip + ahead)
                 _fetch(negative, i + 1, strip + ahead)
@@ -2511,7 +2551,7 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         factor_15 = -log_value * power_value_5 / (p * p)
         factor_16 = max_negative * seed * step_value
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_22 = strip + place
                 a_3 = f32(anchor[i, f_22])
@@ -2558,7 +2598,7 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    strips = np.empty((4, 512,), f32)
+    strips = _strips(4, f32)
     sum_p_2 = 0.0
     sum_p_2_lost = 0.0
     sum_p_3 = 0.0
@@ -2599,7 +2639,7 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         over_max_negative_unit, over_max_negative = _divisor(max_negative)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(anchor, i + 1, strip + ahead)
                 _fetch(negative, i + 1, strip + ahead)
@@ -2681,7 +2721,7 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         factor_39 = f32(direction_parameters[1]) * power_value_10 * ratio_value_3
         factor_40 = -square_4 * term_3 * power_value_10
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_22 = strip + place
                 a_3 = f32(anchor[i, f_22])
@@ -2742,7 +2782,7 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
     margin = f32(margin)
     p = f32(p)
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -2766,7 +2806,7 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -2804,7 +2844,7 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
     p = f32(p)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     total = 0.0
     term = -f32(1.0) + (f32(1.0) / p)
     term_4 = -f32(1.0) + p
@@ -2831,7 +2871,7 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
         over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -2898,7 +2938,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    strips = np.empty((3, 512,), f32)
+    strips = _strips(3, f32)
     sum_positive_change = np.empty((d,), f32)
     sum_negative_change = np.empty((d,), f32)
     sum_positive_change_2 = np.empty((d,), f32)
@@ -2942,7 +2982,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
         over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -3046,7 +3086,7 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    strips = np.empty((6, 512,), f32)
+    strips = _strips(6, f32)
     term_4 = -f32(1.0) + p
     term_8 = -f32(1.0) + (f32(1.0) / p)
     term_9 = -f32(2.0) + (f32(1.0) / p)
@@ -3089,7 +3129,7 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
         over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -3200,7 +3240,7 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    strips = np.empty((6, 512,), f32)
+    strips = _strips(6, f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_p = 0.0
@@ -3249,7 +3289,7 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(anchor, i + 1, strip + ahead)
                 _fetch(negative, i + 1, strip + ahead)
@@ -3316,7 +3356,7 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         factor_16 = -log_value_3 * power_value_9 / (p * p)
         factor_17 = max_positive * seed * step_value
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_32 = strip + place
                 a_3 = f32(anchor[i, f_32])
@@ -3374,7 +3414,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    strips = np.empty((6, 512,), f32)
+    strips = _strips(6, f32)
     sum_p_2 = 0.0
     sum_p_2_lost = 0.0
     sum_p_tangent = 0.0
@@ -3428,7 +3468,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         over_max_negative_2_unit, over_max_negative_2 = _divisor(max_negative_2)
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for ahead in range(np.uint64(0), length, np.uint64(16)):
                 _fetch(anchor, i + 1, strip + ahead)
                 _fetch(negative, i + 1, strip + ahead)
@@ -3494,7 +3534,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         factor_14 = power_value_8 * ratio_value_6
         factor_15 = max_positive * seed * step_value
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_32 = strip + place
                 a_3 = f32(anchor[i, f_32])
@@ -3556,7 +3596,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         factor_47 = -adjoint_sum_negative_2_tangent * p * ratio_value_5
         factor_48 = -adjoint_sum_negative_tangent * p * ratio_value_4
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = min(np.uint64(512), np.uint64(d) - strip)
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             for place in range(length):
                 f_72 = strip + place
                 a_4 = f32(anchor[i, f_72])

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, type_callable
 from numba.np.linalg import ensure_blas
 
@@ -460,6 +461,45 @@ def _pair_ratio(x, y):
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -480,20 +520,20 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log(x):
     """Return log(x)."""
     small = x < 2.2250738585072014e-308
     scaled = x * 1.8014398509481984e+16 if small else x
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -511,17 +551,17 @@ def _log(x):
     return np.float64(-math.inf) if x == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p(x):
     """Return log(1 + x) for x from -1 up."""
     u = x + 1.0
     lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
     small = u < 2.2250738585072014e-308
     scaled = u * 1.8014398509481984e+16 if small else u
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -539,7 +579,7 @@ def _log1p(x):
     return np.float64(-math.inf) if u == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
     most: float = row.dtype.type(-math.inf)
@@ -548,22 +588,16 @@ def _largest(row, count: int) -> float:
     return most
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -574,15 +608,17 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
         if not add:
             out[:] = 0.0
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, 1.0 if add else 0.0, out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = 1.0, 1.0 if add else 0.0
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_log(x):
     """Return log(x), by one step of Newton's from a float."""
     y = _log(x[0])
@@ -590,7 +626,7 @@ def _pair_log(x):
     return _pair_close(y, m[0] + (m[1] - 0.5 * m[0] * m[0]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_log1p(x):
     """Return log(1 + x), to the last bits of a pair even where x is small."""
     y = _log1p(x[0])
@@ -601,7 +637,7 @@ def _pair_log1p(x):
     return _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_circle(x):
     """Return the cosine and the sine of an angle of a few turns."""
     k = (x[0] * 0.6366197723675814 + 6755399441055744.0) - 6755399441055744.0
@@ -621,19 +657,19 @@ def _pair_circle(x):
     return (_pair_negative(cosine), _pair_negative(sine)) if abs(turn) == 2.0 else (cosine, sine)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_cos(x):
     """Return the cosine of an angle of a few turns."""
     return _pair_circle(x)[0]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_sin(x):
     """Return the sine of an angle of a few turns."""
     return _pair_circle(x)[1]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_atan2(y, x):
     """Return the angle of a point, by one step of Newton's from a float."""
     angle = math.atan2(y[0], x[0])
@@ -643,7 +679,7 @@ def _pair_atan2(y, x):
     return (angle, 0.0) if along[0] == 0.0 else _pair_add_number(_pair_divide(across, along), angle)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
     """Return the sum of the first numbers of a block and of their rests."""
     total, lost = 0.0, 0.0
@@ -653,7 +689,7 @@ def _pair_block_sum(block, count: int):
     return _pair_close(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_part(matrix, bits: int, transposed: bool):
     """Return the leading bits of every number, counted from the largest beside it, and what they leave of the pair.
 
@@ -679,7 +715,7 @@ def _pair_part(matrix, bits: int, transposed: bool):
     return lead, rest
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_matrices(
     left, left_transposed: bool, right, right_transposed: bool, out, add: bool
 ) -> None:  # fmt: skip
@@ -806,7 +842,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             cos_value_2 = _pair_cos(theta)
             target_now = ((cos_value if _pair_add(theta, _pair_negative(factor_4))[0] < 0.0 else (cos_value_2 if factor_4[0] == factor_4[0] and theta[0] == theta[0] else (np.nan, 0.0))) if easy_margin else (cos_value if _pair_add(theta, _pair_negative(term))[0] <= 0.0 else (_pair_add(cos_value_2, factor_5) if term[0] == term[0] and theta[0] == theta[0] else (np.nan, 0.0))))
             _pair_put(target, (row,), target_now)
-        _pair_matrices(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
+        _pair_matrices(x_unit[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             target_2 = _pair_at(target, (row,))
@@ -975,7 +1011,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             cos_value_2 = _pair_cos(theta_now)
             target_now = ((cos_value if _pair_add(theta_now, _pair_negative(factor_6))[0] < 0.0 else (cos_value_2 if factor_6[0] == factor_6[0] and theta_now[0] == theta_now[0] else (np.nan, 0.0))) if easy_margin else (cos_value if _pair_add(theta_now, _pair_negative(term_4))[0] <= 0.0 else (_pair_add(cos_value_2, factor_7) if term_4[0] == term_4[0] and theta_now[0] == theta_now[0] else (np.nan, 0.0))))
             _pair_put(target, (row,), target_now)
-        _pair_matrices(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
+        _pair_matrices(x_unit[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             target_2 = _pair_at(target, (row,))
@@ -1036,8 +1072,8 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             total = _pair_add(total, factor_17)
             if wanted:
                 value_out[i] = _pair_rounded(factor_17)
-        _pair_matrices(sum_w_unit_2_left[: stop - start], True, sum_w_unit_2_right[: stop - start], False, sum_w_unit_2, True)
-        _pair_matrices(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
+        _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(True), sum_w_unit_2_right[: stop - start], np.bool_(False), sum_w_unit_2, np.bool_(True))
+        _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_embedding = (0.0, 0.0)
@@ -1384,7 +1420,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 theta_change_2_now = _pair_scaled(_pair_multiply(_pair_add(_pair_multiply(ratio_value_11, _pair_add(_pair_multiply(norm_label_sensitivity_2_now, ratio_value_12), _pair_negative(ratio_value_13))), _pair_negative(_pair_multiply(_pair_add(ratio_value_14, _pair_negative(_pair_multiply(norm_label_2_sensitivity_2_now, ratio_value_12))), ratio_value_10))), ratio_value_16), 2.0)
                 _pair_put(theta_change_2, (row, d_239,), theta_change_2_now)
                 _pair_put(target_change_2, (row, d_239,), _pair_multiply(theta_change_2_now, case))
-        _pair_matrices(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
+        _pair_matrices(x_unit[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             target_2 = _pair_at(target, (row,))
@@ -1535,8 +1571,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 square_6 = _pair_multiply(ratio_value_28, ratio_value_28)
                 sum_w_unit_3_sensitivity_own_joint_part1[y_2, d_187, 0], sum_w_unit_3_sensitivity_own_joint_part1[y_2, d_187, 1] = _pair_add((sum_w_unit_3_sensitivity_own_joint_part1[y_2, d_187, 0], sum_w_unit_3_sensitivity_own_joint_part1[y_2, d_187, 1]), _pair_multiply(factor_41, square_6))
                 sum_w_unit_3_sensitivity_own_joint_part2[y_2, d_187, 0], sum_w_unit_3_sensitivity_own_joint_part2[y_2, d_187, 1] = _pair_add((sum_w_unit_3_sensitivity_own_joint_part2[y_2, d_187, 0], sum_w_unit_3_sensitivity_own_joint_part2[y_2, d_187, 1]), _pair_multiply(factor_42, square_6))
-        _pair_matrices(sum_w_unit_2_left[: stop - start], True, sum_w_unit_2_right[: stop - start], False, sum_w_unit_2, True)
-        _pair_matrices(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
+        _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(True), sum_w_unit_2_right[: stop - start], np.bool_(False), sum_w_unit_2, np.bool_(True))
+        _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_embedding_now = (0.0, 0.0)
@@ -1628,7 +1664,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 theta_change_3 = _pair_at(theta_change, (row, d_239,))
                 _pair_put(sum_norm_embedding_change, (row, d_239,), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(adjoint_x_unit_2, ratio_value_32), _pair_multiply(factor_49, _pair_at(sum_norm_embedding_sensitivity_2, (row, d_239,)))), _pair_multiply(factor_52, _pair_at(sum_norm_embedding_sensitivity, (row, d_239,)))), _pair_multiply(factor_59, _pair_add(_pair_add(_pair_add(_pair_scaled(_pair_multiply(factor_54, term_24), 2.0), _pair_multiply(factor_55, term_25)), _pair_multiply(factor_56, term_26)), _pair_negative(_pair_scaled(_pair_multiply(factor_58, theta_change_3), 2.0))))), _pair_multiply(factor_64, _pair_add(_pair_add(_pair_add(_pair_scaled(_pair_multiply(factor_60, theta_change_3), 2.0), _pair_multiply(factor_61, term_26)), _pair_multiply(factor_62, term_25)), _pair_negative(_pair_scaled(_pair_multiply(factor_63, term_24), 2.0))))), _pair_multiply(factor_65, x_unit_8)), _pair_multiply(factor_66, x_unit_8)), _pair_multiply(factor_67, x_unit_8)))
                 gradient_embedding[i, d_239] = _pair_rounded(_pair_multiply(ratio_value_32, _pair_add(adjoint_x_unit_2, _pair_negative(_pair_multiply(sum_norm_embedding_now, x_unit_8)))))
-        _pair_matrices(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_sensitivity_2_own_product[: stop - start], False)
+        _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_sensitivity_2_own_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_target_3 = _pair_at(rest_target, (row,))
@@ -1701,11 +1737,11 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 ratio_value_43 = _pair_ratio(_pair_add(x_unit_9, _pair_negative(ratio_value_40)), factor_71)
                 square_8 = _pair_multiply(x_unit_9, x_unit_9)
                 hessian_embedding[i, d_185] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(term_32, _pair_multiply(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_70, _pair_add(sum_x_unit_sensitivity_2_own, _pair_multiply_number(_pair_at(sum_x_unit_sensitivity_own, (row, d_185,)), scale))), _pair_scaled(_pair_multiply(_pair_multiply(factor_75, _pair_at(theta_change, (row, d_185,))), _pair_add(_pair_multiply(ratio_value_39, ratio_value_41), _pair_negative(_pair_multiply(ratio_value_42, ratio_value_43)))), 2.0)), _pair_scaled(_pair_multiply(_pair_multiply(factor_78, _pair_add(_pair_negative(_pair_at(logsumexp_target_sensitivity, (row, d_185,))), _pair_multiply(factor_76, target_change_5))), _pair_add(_pair_multiply(ratio_value_42, ratio_value_43), _pair_negative(_pair_multiply(ratio_value_39, ratio_value_41)))), 2.0)), _pair_multiply(_pair_multiply(factor_83, _pair_add(ratio_value_41, _pair_negative(_pair_multiply(norm_label_2_sensitivity_4, x_unit_9)))), _pair_add(_pair_add(_pair_negative(_pair_scaled(_pair_multiply(factor_79, ratio_value_43), 2.0)), _pair_negative(_pair_scaled(_pair_multiply(factor_80, ratio_value_41), 2.0))), _pair_negative(_pair_scaled(_pair_multiply(factor_81, ratio_value_41), 4.0))))), _pair_multiply(_pair_multiply(factor_83, _pair_add(ratio_value_43, _pair_negative(_pair_multiply(norm_label_sensitivity_4, x_unit_9)))), _pair_add(_pair_add(_pair_scaled(_pair_multiply(factor_84, ratio_value_41), 2.0), _pair_scaled(_pair_multiply(factor_85, ratio_value_43), 2.0)), _pair_scaled(_pair_multiply(factor_86, ratio_value_43), 4.0)))), _pair_multiply(factor_87, square_8)), ratio_value_46)), _pair_multiply(factor_88, square_8)), _pair_negative(_pair_multiply(_pair_multiply(x_unit_9, square_9), _pair_add(_pair_at(adjoint_x_unit, (row, d_185,)), _pair_negative(_pair_multiply(sum_norm_embedding_2, x_unit_9)))))), _pair_negative(_pair_multiply(_pair_multiply(_pair_at(sum_norm_embedding_change, (row, d_185,)), x_unit_9), ratio_value_46))))
-        _pair_matrices(softmax_target_slope[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity[: stop - start], False)
-        _pair_matrices(sum_norm_weight_sensitivity_3_left[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_3[: stop - start], False)
-        _pair_matrices(sum_norm_weight_sensitivity_4_left[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_4[: stop - start], False)
-        _pair_matrices(softmax_target_slope_2[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_6[: stop - start], False)
-        _pair_matrices(sum_norm_weight_sensitivity_8_left[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_8[: stop - start], False)
+        _pair_matrices(softmax_target_slope[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_norm_weight_sensitivity[: stop - start], np.bool_(False))
+        _pair_matrices(sum_norm_weight_sensitivity_3_left[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_norm_weight_sensitivity_3[: stop - start], np.bool_(False))
+        _pair_matrices(sum_norm_weight_sensitivity_4_left[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_norm_weight_sensitivity_4[: stop - start], np.bool_(False))
+        _pair_matrices(softmax_target_slope_2[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_norm_weight_sensitivity_6[: stop - start], np.bool_(False))
+        _pair_matrices(sum_norm_weight_sensitivity_8_left[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_norm_weight_sensitivity_8[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             y_5 = label[i]
@@ -1952,7 +1988,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             factor_7 = _pair_negative(_pair_sin(term))
             case = ((factor_7 if _pair_add(theta_now, _pair_negative(factor_4))[0] < 0.0 else ((0.0, 0.0) if factor_4[0] == factor_4[0] and theta_now[0] == theta_now[0] else (np.nan, 0.0))) if easy_margin else (factor_7 if _pair_add(theta_now, _pair_negative(term_2))[0] <= 0.0 else (term_3 if term_2[0] == term_2[0] and theta_now[0] == theta_now[0] else (np.nan, 0.0))))
             _pair_put(target_change_3, (row,), case)
-        _pair_matrices(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
+        _pair_matrices(x_unit[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             target_2 = _pair_at(target, (row,))
@@ -2264,7 +2300,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             _pair_put(target_tangent, (row,), target_tangent_now)
             factor_13 = _pair_multiply(seed_now, target_tangent_now)
             sum_scale_tangent = _pair_add(sum_scale_tangent, factor_13)
-        _pair_matrices(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
+        _pair_matrices(x_unit[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             target_2 = _pair_at(target, (row,))
@@ -2326,8 +2362,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 sum_w_unit_3[y_2, f_5, 0], sum_w_unit_3[y_2, f_5, 1] = _pair_add((sum_w_unit_3[y_2, f_5, 0], sum_w_unit_3[y_2, f_5, 1]), _pair_multiply(factor_20, ratio_value_14))
                 ratio_value_16 = _pair_ratio(_pair_add(x_unit_4, _pair_negative(ratio_value_13)), factor_19)
                 sum_w_unit_4[y_2, f_5, 0], sum_w_unit_4[y_2, f_5, 1] = _pair_add((sum_w_unit_4[y_2, f_5, 0], sum_w_unit_4[y_2, f_5, 1]), _pair_multiply(factor_21, ratio_value_16))
-        _pair_matrices(sum_w_unit_2_left[: stop - start], True, sum_w_unit_2_right[: stop - start], False, sum_w_unit_2, True)
-        _pair_matrices(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
+        _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(True), sum_w_unit_2_right[: stop - start], np.bool_(False), sum_w_unit_2, np.bool_(True))
+        _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_embedding_now = (0.0, 0.0)
@@ -2381,8 +2417,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     _pair_put(strips, (0, place), factor_29)
                 sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_embedding, (row,), sum_norm_embedding_now)
-        _pair_matrices(x_unit_tangent[: stop - start], False, w_unit, True, sum_w_unit_tangent_part1[: stop - start], False)
-        _pair_matrices(x_unit[: stop - start], False, w_unit_tangent, True, sum_w_unit_tangent_part2[: stop - start], False)
+        _pair_matrices(x_unit_tangent[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(x_unit[: stop - start], np.bool_(False), w_unit_tangent, np.bool_(True), sum_w_unit_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for k_92 in range(c):
@@ -2491,8 +2527,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 sum_w_unit_3_tangent[y_4, f_5, 0], sum_w_unit_3_tangent[y_4, f_5, 1] = _pair_add((sum_w_unit_3_tangent[y_4, f_5, 0], sum_w_unit_3_tangent[y_4, f_5, 1]), _pair_multiply(seed_4, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_42, ratio_value_24), _pair_multiply(factor_43, ratio_value_24)), _pair_multiply(factor_44, ratio_value_24)), _pair_multiply(factor_45, ratio_value_24)), _pair_multiply(factor_46, ratio_value_24)), _pair_multiply(factor_47, x_unit_tangent_4)), _pair_multiply(factor_48, ratio_value_24)), _pair_multiply(factor_49, term_22))))
                 ratio_value_29 = _pair_ratio(_pair_add(x_unit_7, _pair_negative(ratio_value_23)), factor_41)
                 sum_w_unit_4_tangent[y_4, f_5, 0], sum_w_unit_4_tangent[y_4, f_5, 1] = _pair_add((sum_w_unit_4_tangent[y_4, f_5, 0], sum_w_unit_4_tangent[y_4, f_5, 1]), _pair_multiply(seed_4, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_50, ratio_value_29), _pair_multiply(factor_51, term_22)), _pair_multiply(factor_52, ratio_value_29)), _pair_multiply(factor_53, ratio_value_29)), _pair_multiply(factor_54, ratio_value_29)), _pair_multiply(factor_55, ratio_value_29)), _pair_multiply(factor_56, x_unit_tangent_4)), _pair_multiply(factor_57, ratio_value_29))))
-        _pair_matrices(sum_x_unit_tangent_part1_left[: stop - start], False, w_unit, False, sum_x_unit_tangent_part1[: stop - start], False)
-        _pair_matrices(sum_w_unit_2_left[: stop - start], False, w_unit_tangent, False, sum_x_unit_tangent_part2_product[: stop - start], False)
+        _pair_matrices(sum_x_unit_tangent_part1_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit_tangent, np.bool_(False), sum_x_unit_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_embedding_tangent = (0.0, 0.0)

@@ -17,7 +17,8 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import lower_builtin, type_callable
+from numba.core import cgutils
+from numba.extending import intrinsic, lower_builtin, type_callable
 from numba.np.linalg import ensure_blas
 
 ensure_blas()
@@ -434,7 +435,26 @@ def _pair_ratio(x, y):
     return _select(_equal(y[0], 0.0), (0.0, 0.0), q)
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -445,15 +465,17 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
         if not add:
             out[:] = 0.0
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, 1.0 if add else 0.0, out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = 1.0, 1.0 if add else 0.0
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
     """Return the sum of the first numbers of a block and of their rests."""
     total, lost = 0.0, 0.0
@@ -463,7 +485,7 @@ def _pair_block_sum(block, count: int):
     return _pair_close(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_part(matrix, bits: int, transposed: bool):
     """Return the leading bits of every number, counted from the largest beside it, and what they leave of the pair.
 
@@ -489,7 +511,7 @@ def _pair_part(matrix, bits: int, transposed: bool):
     return lead, rest
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_matrices(
     left, left_transposed: bool, right, right_transposed: bool, out, add: bool
 ) -> None:  # fmt: skip
@@ -612,7 +634,7 @@ def value(embedding, w, b, sample_weights, value_out):
     factor_5 = _pair_divide(decay_3, _pair_add_number(decay_3, 1.0))
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit, True, sum_c_unit[: stop - start].reshape(((stop - start) * u, s, 2)), False)
+        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -787,7 +809,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     term_4 = _pair_add_number(decay_3, 1.0)
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s, 2)), False)
+        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s, 2)), np.bool_(False))
         for j in range(start, stop):
             for i in range(u):
                 largest_now = (-np.inf, 0.0)
@@ -1139,7 +1161,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(sum_embedding_3_term, (i_101, d_24,))))
                         if i != i_101:
                             _pair_put(sum_embedding_3_sensitivity_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_sensitivity_own, (j, i, d_24,)), _pair_at(sum_embedding_3_sensitivity_own_term, (i_101, d_24,))))
-        _pair_matrices(sum_embedding_3_sensitivity_2_own_term[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_3_sensitivity_2_own[start:stop], False)
+        _pair_matrices(sum_embedding_3_sensitivity_2_own_term[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_3_sensitivity_2_own[start:stop], np.bool_(False))
     decay_3 = _pair_scaled(_pair_raised_decay((np.inf, 0.0)), 5.421010862427522e-20)
     term_9 = _pair_add_number(decay_3, 1.0)
     factor_31 = _pair_divide(decay_3, term_9)
@@ -1147,7 +1169,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     factor_39 = _pair_negative(_pair_divide((w_2, 0.0), term))
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s, 2)), False)
+        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s, 2)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -1278,7 +1300,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             _pair_put(sum_norm_c_sensitivity_3_own, (j, i, d_24,), _pair_add(_pair_at(sum_norm_c_sensitivity_3_own, (j, i, d_24,)), _pair_at(sum_norm_c_sensitivity_3_own_term, (i_106, d_24,))))
                         if (i != i_106 and arglargest[j, i_106] >= 0):
                             _pair_put(sum_embedding_4_sensitivity_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4_sensitivity_own, (j, i, d_24,)), _pair_at(sum_embedding_4_sensitivity_own_term, (i_106, d_24,))))
-        _pair_matrices(sum_embedding_4_sensitivity_2_own_left[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_4_sensitivity_2_own[start:stop], False)
+        _pair_matrices(sum_embedding_4_sensitivity_2_own_left[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_4_sensitivity_2_own[start:stop], np.bool_(False))
     sum_w_2 = (0.0, 0.0)
     sum_b_2 = (0.0, 0.0)
     sum_c_unit_2[:, :, 0], sum_c_unit_2[:, :, 1] = (0.0, 0.0)
@@ -1380,7 +1402,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     factor_74 = _pair_multiply(factor_73, e_6)
                     factor_77 = _pair_multiply(factor_76, ratio_value_14)
                     gradient_embedding[k_10, i, d_24] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), _pair_multiply(factor_71, _pair_add(_pair_multiply_number(_pair_ratio(_pair_divide((sum_embedding_2[arglargest_3, d_24, 0], sum_embedding_2[arglargest_3, d_24, 1]), (np.float64(u), 0.0)), factor_68), case_5), _pair_multiply_number(ratio_value_14, case_6)))), factor_74), _pair_multiply(factor_75, e_6)), factor_77) if arglargest_3 >= 0 else _pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), factor_74), factor_77)))
-        _pair_matrices(c_unit[start:stop], False, largest_slope.reshape((s * u, d, 2)), True, sum_norm_c_sensitivity[start:stop].reshape(((stop - start), s * u, 2)), False)
+        _pair_matrices(c_unit[start:stop], np.bool_(False), largest_slope.reshape((s * u, d, 2)), np.bool_(True), sum_norm_c_sensitivity[start:stop].reshape(((stop - start), s * u, 2)), np.bool_(False))
     sum_norm_c_sensitivity_2_own[:, :, 0], sum_norm_c_sensitivity_2_own[:, :, 1] = (0.0, 0.0)
     for i_164 in range(u):
         for j_165 in range(s):
@@ -1708,7 +1730,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     factor_52 = _pair_divide((w_2, 0.0), (np.float64(u), 0.0))
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s, 2)), False)
+        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s, 2)), np.bool_(False))
         for j in range(start, stop):
             for i in range(u):
                 largest_now = (-np.inf, 0.0)
@@ -1748,8 +1770,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         _pair_put(strips, (0, place), factor_33)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
                 _pair_put(sum_norm_embedding, (j, i,), sum_norm_embedding_now)
-        _pair_matrices(e_tangent[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit, True, sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s, 2)), False)
-        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit_tangent, True, sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s, 2)), False)
+        _pair_matrices(e_tangent[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False))
+        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit_tangent, np.bool_(True), sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, type_callable
 from numba.np.linalg import ensure_blas
 
@@ -434,6 +435,45 @@ def _pair_ratio(x, y):
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -454,20 +494,20 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log(x):
     """Return log(x)."""
     small = x < 2.2250738585072014e-308
     scaled = x * 1.8014398509481984e+16 if small else x
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -485,17 +525,17 @@ def _log(x):
     return np.float64(-math.inf) if x == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p(x):
     """Return log(1 + x) for x from -1 up."""
     u = x + 1.0
     lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
     small = u < 2.2250738585072014e-308
     scaled = u * 1.8014398509481984e+16 if small else u
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -513,7 +553,7 @@ def _log1p(x):
     return np.float64(-math.inf) if u == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
     most: float = row.dtype.type(-math.inf)
@@ -522,22 +562,16 @@ def _largest(row, count: int) -> float:
     return most
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -548,15 +582,17 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
         if not add:
             out[:] = 0.0
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, 1.0 if add else 0.0, out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = 1.0, 1.0 if add else 0.0
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_log(x):
     """Return log(x), by one step of Newton's from a float."""
     y = _log(x[0])
@@ -564,7 +600,7 @@ def _pair_log(x):
     return _pair_close(y, m[0] + (m[1] - 0.5 * m[0] * m[0]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_log1p(x):
     """Return log(1 + x), to the last bits of a pair even where x is small."""
     y = _log1p(x[0])
@@ -575,7 +611,7 @@ def _pair_log1p(x):
     return _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
     """Return the sum of the first numbers of a block and of their rests."""
     total, lost = 0.0, 0.0
@@ -585,7 +621,7 @@ def _pair_block_sum(block, count: int):
     return _pair_close(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_part(matrix, bits: int, transposed: bool):
     """Return the leading bits of every number, counted from the largest beside it, and what they leave of the pair.
 
@@ -611,7 +647,7 @@ def _pair_part(matrix, bits: int, transposed: bool):
     return lead, rest
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_matrices(
     left, left_transposed: bool, right, right_transposed: bool, out, add: bool
 ) -> None:  # fmt: skip
@@ -733,7 +769,7 @@ def value(embedding, w, b, sample_weights, value_out):
     w_2 = w[()]
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit, True, sum_c_unit[: stop - start].reshape(((stop - start) * u, s, 2)), False)
+        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -893,7 +929,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     factor_9 = _pair_divide((w_2, 0.0), term)
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s, 2)), False)
+        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s, 2)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -942,8 +978,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     for d_24 in range(d):
                         if i != i_99:
                             _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(sum_embedding_3_term, (i_99, d_24,))))
-        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), False, sum_c_unit_2, True)
-        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), False)
+        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(True), sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False), sum_c_unit_2, np.bool_(True))
+        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
@@ -1170,7 +1206,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     factor_10 = _pair_divide((w_2, 0.0), term)
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s, 2)), False)
+        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s, 2)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -1276,8 +1312,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(sum_embedding_3_term, (i_99, d_24,))))
                         if i != i_99:
                             _pair_put(sum_embedding_3_sensitivity_2_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_sensitivity_2_own, (j, i, d_24,)), _pair_at(sum_embedding_3_sensitivity_2_own_term, (i_99, d_24,))))
-        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), False, sum_c_unit_2, True)
-        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), False)
+        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(True), sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False), sum_c_unit_2, np.bool_(True))
+        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
@@ -1303,8 +1339,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     sum_norm_embedding_sensitivity_3_now = _pair_add(sum_norm_embedding_sensitivity_3_now, _pair_block_sum(strips[1], length))
                 _pair_put(sum_norm_embedding, (j, i_3,), sum_norm_embedding_now)
                 _pair_put(sum_norm_embedding_sensitivity_3, (j, i_3,), sum_norm_embedding_sensitivity_3_now)
-        _pair_matrices(sum_embedding_3_sensitivity_3_own_term[: stop - start], False, sum_embedding_3_sensitivity_3_own_right, True, sum_embedding_3_sensitivity_3_own[start:stop], False)
-        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), False, c_unit, False, sum_e_2_sensitivity_2_own_product[: stop - start].reshape(((stop - start) * u, d, 2)), False)
+        _pair_matrices(sum_embedding_3_sensitivity_3_own_term[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_3_own_right, np.bool_(True), sum_embedding_3_sensitivity_3_own[start:stop], np.bool_(False))
+        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_sensitivity_2_own_product[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -1644,7 +1680,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     factor_28 = _pair_negative(_pair_divide((w_2, 0.0), term))
     for start in range(0, s, block):
         stop = min(start + block, s)
-        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s, 2)), False)
+        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit[start:stop].reshape(((stop - start) * u, s, 2)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -1678,8 +1714,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 for f_11 in range(d):
                     e_3 = _pair_at(e, (j, i, f_11,))
                     _pair_put(sum_c_unit_2_right, (row, i, f_11,), _pair_multiply(factor_12, e_3))
-        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), False, sum_c_unit_2, True)
-        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), False)
+        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(True), sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False), sum_c_unit_2, np.bool_(True))
+        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
@@ -1704,8 +1740,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         _pair_put(strips, (0, place), factor_16)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
                 _pair_put(sum_norm_embedding, (j, i_3,), sum_norm_embedding_now)
-        _pair_matrices(e_tangent[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit, True, sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s, 2)), False)
-        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit_tangent, True, sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s, 2)), False)
+        _pair_matrices(e_tangent[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False))
+        _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit_tangent, np.bool_(True), sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i in range(u):
@@ -1764,8 +1800,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     for d_24 in range(d):
                         if i != i_207:
                             _pair_put(sum_embedding_3_tangent, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_tangent, (j, i, d_24,)), _pair_at(sum_embedding_3_tangent_term, (i_207, d_24,))))
-        _pair_matrices(sum_e_2_tangent_part1_left[: stop - start].reshape(((stop - start) * u, s, 2)), False, c_unit, False, sum_e_2_tangent_part1[: stop - start].reshape(((stop - start) * u, d, 2)), False)
-        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), False, c_unit_tangent, False, sum_e_2_tangent_part2_product[: stop - start].reshape(((stop - start) * u, d, 2)), False)
+        _pair_matrices(sum_e_2_tangent_part1_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_tangent_part1[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
+        _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit_tangent, np.bool_(False), sum_e_2_tangent_part2_product[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, type_callable
 from numba.np.linalg import ensure_blas
 
@@ -493,6 +494,45 @@ def _pair_ratio(x, y):
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -513,20 +553,20 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log(x):
     """Return log(x)."""
     small = x < 2.2250738585072014e-308
     scaled = x * 1.8014398509481984e+16 if small else x
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -544,17 +584,17 @@ def _log(x):
     return np.float64(-math.inf) if x == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p(x):
     """Return log(1 + x) for x from -1 up."""
     u = x + 1.0
     lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
     small = u < 2.2250738585072014e-308
     scaled = u * 1.8014398509481984e+16 if small else u
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -572,7 +612,7 @@ def _log1p(x):
     return np.float64(-math.inf) if u == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
     most: float = row.dtype.type(-math.inf)
@@ -581,22 +621,16 @@ def _largest(row, count: int) -> float:
     return most
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -607,15 +641,17 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
         if not add:
             out[:] = 0.0
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, 1.0 if add else 0.0, out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = 1.0, 1.0 if add else 0.0
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_log(x):
     """Return log(x), by one step of Newton's from a float."""
     y = _log(x[0])
@@ -623,7 +659,7 @@ def _pair_log(x):
     return _pair_close(y, m[0] + (m[1] - 0.5 * m[0] * m[0]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_log1p(x):
     """Return log(1 + x), to the last bits of a pair even where x is small."""
     y = _log1p(x[0])
@@ -634,7 +670,7 @@ def _pair_log1p(x):
     return _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
     """Return the sum of the first numbers of a block and of their rests."""
     total, lost = 0.0, 0.0
@@ -644,7 +680,7 @@ def _pair_block_sum(block, count: int):
     return _pair_close(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_part(matrix, bits: int, transposed: bool):
     """Return the leading bits of every number, counted from the largest beside it, and what they leave of the pair.
 
@@ -670,7 +706,7 @@ def _pair_part(matrix, bits: int, transposed: bool):
     return lead, rest
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_matrices(
     left, left_transposed: bool, right, right_transposed: bool, out, add: bool
 ) -> None:  # fmt: skip
@@ -695,7 +731,7 @@ def _pair_matrices(
             out[i, j, 0], out[i, j, 1] = found
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_update_columns(block, start: int, peak, winner, rest) -> None:
     """Take rows into the largest entry of every column, its row, and the sum of the exponentials of the others."""
     rows, columns, _ = block.shape
@@ -774,7 +810,7 @@ def value(query, key, temperature, sample_weights, value_out):
     total = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
@@ -876,7 +912,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     total = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
@@ -912,8 +948,8 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             factor_5 = _pair_divide(seed_2, _pair_add_number(rest_sum_k_unit_now, 1.0))
             for f_3 in range(d):
                 _pair_put(sum_k_unit_2_right, (row, f_3,), _pair_multiply(factor_5, _pair_at(q_unit, (i, f_3,))))
-        _pair_matrices(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
-        _pair_matrices(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(True), sum_k_unit_2_right[: stop - start], np.bool_(False), sum_k_unit_2, np.bool_(True))
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query = (0.0, 0.0)
@@ -1050,7 +1086,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     sum_k_unit_2_sensitivity_own[:, :, 0], sum_k_unit_2_sensitivity_own[:, :, 1] = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_k_unit_3 = _pair_at(sum_k_unit, (i, i,))
@@ -1125,8 +1161,8 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                         _pair_put(sum_norm_key_sensitivity, (j_52, d_48,), _pair_add(_pair_at(sum_norm_key_sensitivity, (j_52, d_48,)), _pair_multiply(factor_13, term_3)))
                     if i != j_52:
                         _pair_put(sum_k_unit_2_sensitivity_own, (j_52, d_48,), _pair_add(_pair_at(sum_k_unit_2_sensitivity_own, (j_52, d_48,)), _pair_multiply(_pair_multiply(factor_14, q_unit_3), term_3)))
-        _pair_matrices(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
-        _pair_matrices(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(True), sum_k_unit_2_right[: stop - start], np.bool_(False), sum_k_unit_2, np.bool_(True))
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now = (0.0, 0.0)
@@ -1306,7 +1342,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     sum_temperature_2_sensitivity_2 = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
@@ -1486,7 +1522,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     factor_12 = _pair_negative(_pair_divide((direction_parameters[0], 0.0), _pair_of_product(temperature, temperature)))
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
@@ -1527,8 +1563,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             for f_3 in range(d):
                 q_unit_3 = _pair_at(q_unit, (i, f_3,))
                 _pair_put(sum_k_unit_2_right, (row, f_3,), _pair_multiply(factor_7, q_unit_3))
-        _pair_matrices(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
-        _pair_matrices(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(True), sum_k_unit_2_right[: stop - start], np.bool_(False), sum_k_unit_2, np.bool_(True))
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now = (0.0, 0.0)
@@ -1552,8 +1588,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                     _pair_put(strips, (0, place), factor_11)
                 sum_norm_query_now = _pair_add(sum_norm_query_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_query, (row,), sum_norm_query_now)
-        _pair_matrices(q_unit_tangent[start:stop], False, k_unit, True, sum_k_unit_tangent_part1[: stop - start], False)
-        _pair_matrices(q_unit[start:stop], False, k_unit_tangent, True, sum_k_unit_tangent_part2[: stop - start], False)
+        _pair_matrices(q_unit_tangent[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit_tangent, np.bool_(True), sum_k_unit_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -1589,8 +1625,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                         _pair_put(sum_k_unit_2_tangent, (j_8, f_3,), _pair_add(_pair_at(sum_k_unit_2_tangent, (j_8, f_3,)), _pair_multiply(seed_4, _pair_add(_pair_multiply(softmax_sum_k_unit_tangent_now, q_unit_5), _pair_multiply(factor_16, _pair_at(q_unit_tangent, (i, f_3,)))))))
             softmax_sum_k_unit_tangent_own_now = _pair_at(softmax_sum_k_unit_tangent, (i,))
             _pair_put(softmax_sum_k_unit_tangent_own, (i,), softmax_sum_k_unit_tangent_own_now)
-        _pair_matrices(sum_q_unit_tangent_part1_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part1[: stop - start], False)
-        _pair_matrices(sum_k_unit_2_left[: stop - start], False, k_unit_tangent, False, sum_q_unit_tangent_part2_product[: stop - start], False)
+        _pair_matrices(sum_q_unit_tangent_part1_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit_tangent, np.bool_(False), sum_q_unit_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_tangent = (0.0, 0.0)
@@ -1734,7 +1770,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     rest_sum_k_unit_2[:, 0], rest_sum_k_unit_2[:, 1] = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_k_unit_entry_1_now = _pair_at(sum_k_unit, (row, i,))
@@ -1859,7 +1895,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     rest_sum_k_unit_2[:, 0], rest_sum_k_unit_2[:, 1] = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_k_unit_entry_1_now = _pair_at(sum_k_unit, (row, i,))
@@ -1893,7 +1929,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     total = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             max_sum_k_unit_3 = _pair_at(max_sum_k_unit, (i,))
@@ -1916,8 +1952,8 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             total = _pair_add(total, factor_7)
             if wanted:
                 value_out[i] = _pair_rounded(factor_7)
-        _pair_matrices(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
-        _pair_matrices(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_product, np.bool_(True))
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query = (0.0, 0.0)
@@ -2073,7 +2109,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     rest_sum_k_unit_2[:, 0], rest_sum_k_unit_2[:, 1] = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_k_unit_3 = _pair_at(sum_k_unit, (i, i,))
@@ -2147,7 +2183,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     sum_k_unit_2_sensitivity_3_own[:, :, 0], sum_k_unit_2_sensitivity_3_own[:, :, 1] = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_sensitivity_3[i, :, 0], sum_norm_query_sensitivity_3[i, :, 1] = (0.0, 0.0)
@@ -2211,8 +2247,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 k_unit_5 = _pair_at(k_unit, (i, d_82,))
                 q_5 = query[argmax_sum_k_unit_2_3, d_82]
                 _pair_put(sum_norm_key_change_2, (i, d_82,), _pair_scaled(_pair_multiply(factor_27, _pair_add(_pair_add(_pair_add(_pair_at(q_unit, (i, d_82,)), _pair_multiply(k_unit_5, (sum_k_unit[argmax_sum_k_unit_2_3, i, 0], sum_k_unit[argmax_sum_k_unit_2_3, i, 1]))), _pair_negative(_pair_ratio((q_5, 0.0), factor_25))), _pair_negative(_pair_multiply(sum_k_unit_entry_1_2, k_unit_5)))), 0.5))
-        _pair_matrices(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
-        _pair_matrices(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_product, np.bool_(True))
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now = (0.0, 0.0)
@@ -2349,7 +2385,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             ratio_value_12 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_key, (j_3,))), _pair_positive_part(_pair_at(peak_key, (j_3,)))))
             for d_11 in range(d):
                 gradient_key[j_3, d_11] = _pair_rounded(_pair_multiply(_pair_add(_pair_add(_pair_at(sum_k_unit_2, (j_3, d_11,)), _pair_multiply(factor_39, _pair_at(q_unit, (j_3, d_11,)))), _pair_negative(_pair_multiply(sum_norm_key_now, _pair_at(k_unit, (j_3, d_11,))))), ratio_value_12))
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again_2[: stop - start], np.bool_(False))
         for j_3 in range(start, stop):
             row = j_3 - start
             rest_sum_k_unit_7 = _pair_at(rest_sum_k_unit, (j_3,))
@@ -2519,7 +2555,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     sum_temperature_3_sensitivity_2 = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_1 in range(n):
@@ -2582,7 +2618,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     logsumexp_sum_k_unit_2_centred_2[:, 0], logsumexp_sum_k_unit_2_centred_2[:, 1] = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for i_in in range(n):
@@ -2771,7 +2807,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     factor_9 = _pair_negative(_pair_divide((direction_parameters[0], 0.0), _pair_of_product(temperature, temperature)))
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_1 in range(n):
@@ -2811,8 +2847,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     _pair_put(strips, (0, place), factor_8)
                 sum_temperature_3 = _pair_add(sum_temperature_3, _pair_block_sum(strips[0], length))
         _pair_update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
-        _pair_matrices(q_unit_tangent[start:stop], False, k_unit, True, sum_k_unit_tangent_part1[start:stop], False)
-        _pair_matrices(q_unit[start:stop], False, k_unit_tangent, True, sum_k_unit_tangent_part2[start:stop], False)
+        _pair_matrices(q_unit_tangent[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_tangent_part1[start:stop], np.bool_(False))
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit_tangent, np.bool_(True), sum_k_unit_tangent_part2[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_1 in range(n):
@@ -2847,8 +2883,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     _pair_put(sum_k_unit_2_tangent_part2_left, (row, j_1,), (softmax_sum_k_unit_tangent_now if i != j_1 else (0.0, 0.0)))
                 sum_temperature_3_tangent = _pair_add(sum_temperature_3_tangent, _pair_block_sum(strips[0], length))
             _pair_put(softmax_sum_k_unit_tangent_own, (i,), _pair_at(softmax_sum_k_unit_tangent, (i,)))
-        _pair_matrices(sum_k_unit_2_tangent_part2_left[: stop - start], True, sum_k_unit_2_tangent_part2_right[start:stop], False, sum_k_unit_2_tangent_part2_product, True)
-        _pair_matrices(sum_k_unit_2_tangent_part2_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part2_product[: stop - start], False)
+        _pair_matrices(sum_k_unit_2_tangent_part2_left[: stop - start], np.bool_(True), sum_k_unit_2_tangent_part2_right[start:stop], np.bool_(False), sum_k_unit_2_tangent_part2_product, np.bool_(True))
+        _pair_matrices(sum_k_unit_2_tangent_part2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             seed_4 = _pair_at(seed, (i,))
@@ -2861,7 +2897,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     sum_k_unit_2_tangent_part4_product[:, :, 0], sum_k_unit_2_tangent_part4_product[:, :, 1] = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             max_sum_k_unit_3 = _pair_at(max_sum_k_unit, (i,))
@@ -2882,8 +2918,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             _pair_put(exp_sum_k_unit_2_own, (i,), exp_sum_k_unit_2_own_now)
             for f_4 in range(d):
                 _pair_put(sum_k_unit_2_tangent_part2, (i, f_4,), _pair_scaled(_pair_divide(_pair_at(sum_k_unit_2_tangent_part2_product, (i, f_4,)), (temperature, 0.0)), 0.5))
-        _pair_matrices(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
-        _pair_matrices(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_product, np.bool_(True))
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now = (0.0, 0.0)
@@ -2903,14 +2939,14 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     _pair_put(strips, (0, place), factor_17)
                 sum_norm_query_now = _pair_add(sum_norm_query_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_query, (i,), sum_norm_query_now)
-        _pair_matrices(sum_k_unit_2_left[: stop - start], True, q_unit_tangent[start:stop], False, sum_k_unit_2_tangent_part1_product, True)
-        _pair_matrices(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_tangent_part4_product, True)
-        _pair_matrices(sum_k_unit_2_left[: stop - start], False, k_unit_tangent, False, sum_q_unit_tangent_part1_product[: stop - start], False)
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit_tangent[start:stop], np.bool_(False), sum_k_unit_2_tangent_part1_product, np.bool_(True))
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_tangent_part4_product, np.bool_(True))
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit_tangent, np.bool_(False), sum_q_unit_tangent_part1_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for f_7 in range(d):
                 _pair_put(sum_q_unit_tangent_part1, (i, f_7,), _pair_divide(_pair_at(sum_q_unit_tangent_part1_product, (row, f_7,)), (temperature, 0.0)))
-        _pair_matrices(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part4_product[: stop - start], False)
+        _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_tangent_part4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for f_7 in range(d):
@@ -2947,7 +2983,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     _pair_put(sum_k_unit_2_tangent_part4, (i_21, f_4,), _pair_multiply(factor_9, _pair_at(sum_k_unit_2_tangent_part4_product, (i_21, f_4,))))
                 sum_norm_key_now = _pair_add(sum_norm_key_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_key, (i_21,), sum_norm_key_now)
-        _pair_matrices(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
+        _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again_2[: stop - start], np.bool_(False))
         for i_21 in range(start, stop):
             row = i_21 - start
             for i in range(n):
@@ -2959,7 +2995,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 _pair_put(softmax_sum_k_unit_2_tangent, (i_21, i,), softmax_sum_k_unit_2_tangent_now)
                 _pair_put(sum_k_unit_2_tangent_part3_left, (i_21, i,), (softmax_sum_k_unit_2_tangent_now if i != i_21 else (0.0, 0.0)))
             _pair_put(softmax_sum_k_unit_2_tangent_own, (i_21,), _pair_at(softmax_sum_k_unit_2_tangent, (i_21, i_21,)))
-        _pair_matrices(sum_k_unit_2_tangent_part3_left[start:stop], True, q_unit[start:stop], False, sum_k_unit_2_tangent_part3_product, True)
+        _pair_matrices(sum_k_unit_2_tangent_part3_left[start:stop], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_tangent_part3_product, np.bool_(True))
     sum_temperature_2_tangent = (0.0, 0.0)
     for i_127 in range(n):
         seed_8 = _pair_at(seed, (i_127,))
@@ -3012,7 +3048,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             _pair_put(sum_q_unit_tangent_part3_right, (f_7, j_132,), _pair_multiply(_pair_at(seed, (j_132,)), _pair_at(k_unit, (j_132, f_7,))))
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(sum_k_unit_2_tangent_part3_left[start:stop], False, sum_q_unit_tangent_part3_right, True, sum_q_unit_tangent_part3_product[: stop - start], False)
+        _pair_matrices(sum_k_unit_2_tangent_part3_left[start:stop], np.bool_(False), sum_q_unit_tangent_part3_right, np.bool_(True), sum_q_unit_tangent_part3_product[: stop - start], np.bool_(False))
         for i_6 in range(start, stop):
             row = i_6 - start
             sum_norm_query_tangent = (0.0, 0.0)

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, type_callable
 from numba.np.linalg import ensure_blas
 
@@ -620,6 +621,45 @@ def _pair_ratio(x, y):
 
 
 @intrinsic
+def _scratch(typing_context, dtype):
+    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
+    kind = types.Array(dtype.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        number = context.get_data_type(kind.dtype)
+        width = cgutils.intp_t(context.get_abi_sizeof(number))
+        array = context.make_array(kind)(context, builder)
+        memory = cgutils.alloca_once(builder, number, 1056)
+        memory.align = 64
+        array.data = memory
+        array.nitems, array.itemsize = cgutils.intp_t(1024), width
+        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        return array._getvalue()
+
+    return kind(dtype), build
+
+
+@intrinsic
+def _bits_of(typing_context, x):
+    """Return the bits of a number as an integer."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.int32 if x == types.float32 else types.int64)(x), build
+
+
+@intrinsic
+def _of_bits(typing_context, bits):
+    """Return the number that has these bits."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return (types.float32 if bits == types.int32 else types.float64)(bits), build
+
+
+@intrinsic
 def _fma(typing_context, a, b, c):
     """Return a b + c, rounded once where the machine can."""
 
@@ -640,20 +680,20 @@ def _larger(typing_context, a, b):
         kind = arguments[0].type
         signature = type(builder.function.function_type)(kind, [kind] * 2)
         function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log(x):
     """Return log(x)."""
     small = x < 2.2250738585072014e-308
     scaled = x * 1.8014398509481984e+16 if small else x
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -671,17 +711,17 @@ def _log(x):
     return np.float64(-math.inf) if x == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p(x):
     """Return log(1 + x) for x from -1 up."""
     u = x + 1.0
     lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
     small = u < 2.2250738585072014e-308
     scaled = u * 1.8014398509481984e+16 if small else u
-    bits = np.float64(scaled).view(np.int64)
+    bits = _bits_of(scaled)
     exponent = (bits + 2638147582215219) >> 52
-    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
     s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
     z = s * s
     p = 0.14795395039235842
@@ -699,7 +739,7 @@ def _log1p(x):
     return np.float64(-math.inf) if u == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
     most: float = row.dtype.type(-math.inf)
@@ -708,22 +748,16 @@ def _largest(row, count: int) -> float:
     return most
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -734,15 +768,17 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
         if not add:
             out[:] = 0.0
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, 1.0 if add else 0.0, out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = 1.0, 1.0 if add else 0.0
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_log(x):
     """Return log(x), by one step of Newton's from a float."""
     y = _log(x[0])
@@ -750,7 +786,7 @@ def _pair_log(x):
     return _pair_close(y, m[0] + (m[1] - 0.5 * m[0] * m[0]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_log1p(x):
     """Return log(1 + x), to the last bits of a pair even where x is small."""
     y = _log1p(x[0])
@@ -761,7 +797,7 @@ def _pair_log1p(x):
     return _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
     """Return the sum of the first numbers of a block and of their rests."""
     total, lost = 0.0, 0.0
@@ -771,7 +807,7 @@ def _pair_block_sum(block, count: int):
     return _pair_close(total, lost)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_part(matrix, bits: int, transposed: bool):
     """Return the leading bits of every number, counted from the largest beside it, and what they leave of the pair.
 
@@ -797,7 +833,7 @@ def _pair_part(matrix, bits: int, transposed: bool):
     return lead, rest
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_matrices(
     left, left_transposed: bool, right, right_transposed: bool, out, add: bool
 ) -> None:  # fmt: skip
@@ -874,7 +910,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
     total = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
@@ -977,7 +1013,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     total = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
@@ -1013,7 +1049,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             factor_5 = _pair_divide(seed_2, _pair_add_number(rest_sum_a_unit_now, 1.0))
             for f_6 in range(d):
                 _pair_put(sum_p_unit_right, (row, f_6,), _pair_multiply(factor_5, _pair_at(a_unit, (i, f_6,))))
-        _pair_matrices(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
+        _pair_matrices(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor = (0.0, 0.0)
@@ -1038,7 +1074,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             ratio_value_3 = _pair_ratio((1.0, 0.0), factor_9)
             for d_9 in range(d):
                 gradient_anchor[i, d_9] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply(factor_7, _pair_add(_pair_at(sum_a_unit_2, (d_9,)), _pair_multiply(factor_6, _pair_at(p_unit, (i, d_9,))))), _pair_negative(_pair_multiply(sum_norm_anchor, _pair_at(a_unit, (i, d_9,))))), ratio_value_3))
-        _pair_matrices(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+        _pair_matrices(sum_a_unit_2_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
     for j_5 in range(n):
         sum_norm_positive = (0.0, 0.0)
         seed_4 = _pair_at(seed, (j_5,))
@@ -1152,7 +1188,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     square_3 = _pair_of_product(scale, scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_a_unit_3 = _pair_at(sum_a_unit, (i, i,))
@@ -1226,7 +1262,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                         _pair_put(sum_norm_positive_sensitivity, (j_52, d_48,), _pair_add(_pair_at(sum_norm_positive_sensitivity, (j_52, d_48,)), _pair_multiply(factor_13, term_3)))
                     if i != j_52:
                         _pair_put(sum_p_unit_sensitivity_own, (j_52, d_48,), _pair_add(_pair_at(sum_p_unit_sensitivity_own, (j_52, d_48,)), _pair_multiply(_pair_multiply(factor_14, a_unit_3), term_3)))
-        _pair_matrices(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
+        _pair_matrices(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now = (0.0, 0.0)
@@ -1267,7 +1303,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 term_5 = _pair_add(_pair_at(sum_a_unit_2, (i, d_48,)), _pair_multiply(factor_15, _pair_at(p_unit, (i, d_48,))))
                 _pair_put(sum_norm_anchor_change_2, (i, d_48,), _pair_multiply(factor_16, _pair_add(_pair_add(_pair_add(_pair_at(sum_norm_anchor_sensitivity_3, (i, d_48,)), _pair_multiply(sum_norm_anchor_sensitivity_2_now, _pair_add(_pair_negative(logsumexp_sum_a_unit_centred_2), _pair_negative(_pair_multiply(a_unit_5, ratio_value_5))))), _pair_multiply(sum_norm_anchor_sensitivity_5, _pair_add(_pair_multiply(factor_20, a_unit_5), _pair_multiply(factor_21, logsumexp_sum_a_unit_centred_2)))), _pair_multiply(term_5, ratio_value_5))))
                 gradient_anchor[i, d_48] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply(factor_16, term_5), _pair_negative(_pair_multiply(sum_norm_anchor_now, a_unit_5))), ratio_value_5))
-        _pair_matrices(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+        _pair_matrices(sum_a_unit_2_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
     factor_27 = _pair_of_product(loss_scale, scale)
     factor_35 = _pair_negative(_pair_of_product(loss_scale, scale))
     for j_5 in range(n):
@@ -1408,7 +1444,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     sum_scale_2_sensitivity_2 = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
@@ -1584,7 +1620,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     sum_p_unit_tangent[:, :, 0], sum_p_unit_tangent[:, :, 1] = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
@@ -1616,7 +1652,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             for f_6 in range(d):
                 a_unit_3 = _pair_at(a_unit, (i, f_6,))
                 _pair_put(sum_p_unit_right, (row, f_6,), _pair_multiply(factor_6, a_unit_3))
-        _pair_matrices(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
+        _pair_matrices(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now = (0.0, 0.0)
@@ -1640,9 +1676,9 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                     _pair_put(strips, (0, place), factor_9)
                 sum_norm_anchor_now = _pair_add(sum_norm_anchor_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_anchor, (row,), sum_norm_anchor_now)
-        _pair_matrices(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
-        _pair_matrices(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
-        _pair_matrices(a_unit_tangent[start:stop], False, p_unit, True, sum_a_unit_tangent_part2[: stop - start], False)
+        _pair_matrices(sum_a_unit_2_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
+        _pair_matrices(a_unit[start:stop], np.bool_(False), p_unit_tangent, np.bool_(True), sum_a_unit_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(a_unit_tangent[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -1678,8 +1714,8 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                         _pair_put(sum_p_unit_tangent, (j_8, f_6,), _pair_add(_pair_at(sum_p_unit_tangent, (j_8, f_6,)), _pair_multiply(seed_4, _pair_add(_pair_multiply(softmax_sum_a_unit_tangent_now, a_unit_5), _pair_multiply(factor_13, _pair_at(a_unit_tangent, (i, f_6,)))))))
             softmax_sum_a_unit_tangent_own_now = _pair_at(softmax_sum_a_unit_tangent, (i,))
             _pair_put(softmax_sum_a_unit_tangent_own, (i,), softmax_sum_a_unit_tangent_own_now)
-        _pair_matrices(sum_a_unit_2_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_2_tangent_part1[: stop - start], False)
-        _pair_matrices(sum_a_unit_2_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_2_tangent_part2_product[: stop - start], False)
+        _pair_matrices(sum_a_unit_2_tangent_part1_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit_tangent, np.bool_(False), sum_a_unit_2_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_tangent = (0.0, 0.0)
@@ -1781,7 +1817,7 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
             row = i - start
             sample_weight_now = (sample_weights[i] if weighted else 1.0)
             _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
@@ -1840,7 +1876,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
             _pair_put(seed, (i,), seed_now)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
@@ -1877,7 +1913,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             for d_4 in range(d):
                 a = anchor[i, d_4]
                 _pair_put(sum_positive_right, (row, d_4,), _pair_multiply_number(factor_3, a))
-        _pair_matrices(sum_anchor_2_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_2_product[: stop - start], False)
+        _pair_matrices(sum_anchor_2_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2 = _pair_at(rest_sum_anchor, (i,))
@@ -1891,7 +1927,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
                 sum_anchor_2 = _pair_divide(_pair_at(sum_anchor_2_product, (row, d_3,)), term)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
                 p = positive[i, d_3]
                 gradient_anchor[i, d_3] = _pair_rounded(_pair_multiply(factor_5, _pair_add(sum_anchor_2, _pair_multiply_number(factor_4, p))))
-        _pair_matrices(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
+        _pair_matrices(sum_anchor_2_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
     for i in range(n):
         seed_4 = _pair_at(seed, (i,))
         rest_sum_anchor_3 = _pair_at(rest_sum_anchor, (i,))
@@ -1938,7 +1974,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (i,), seed_now)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[start:stop], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
@@ -1989,7 +2025,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                     if (i != j_33 and j_33 != argmax_sum_anchor_now):
                         _pair_put(sum_anchor_2_sensitivity_own, (i, d_30,), _pair_add(_pair_at(sum_anchor_2_sensitivity_own, (i, d_30,)), _pair_multiply(_pair_multiply_number(factor_5, p), term_2)))
                 _pair_put(sum_positive_sensitivity_own_left, (row, j_33,), (_pair_multiply(exp_sum_anchor_2, (rest_sum_anchor_now if j_33 == argmax_sum_anchor_now else _pair_add(_pair_add_number(rest_sum_anchor_now, 1.0), _pair_negative(exp_sum_anchor_2)))) if i != j_33 else (0.0, 0.0)))
-        _pair_matrices(sum_anchor_2_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_2_product[: stop - start], False)
+        _pair_matrices(sum_anchor_2_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2 = _pair_at(rest_sum_anchor, (i,))
@@ -2005,8 +2041,8 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                 _pair_put(sum_anchor_2, (i, d_3,), sum_anchor_2_now)
                 p_3 = positive[i, d_3]
                 gradient_anchor[i, d_3] = _pair_rounded(_pair_multiply(factor_7, _pair_add(sum_anchor_2_now, _pair_multiply_number(factor_6, p_3))))
-        _pair_matrices(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _pair_matrices(sum_positive_sensitivity_own_left[: stop - start], True, sum_positive_sensitivity_own_right[: stop - start], False, sum_positive_sensitivity_own, True)
+        _pair_matrices(sum_anchor_2_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
+        _pair_matrices(sum_positive_sensitivity_own_left[: stop - start], np.bool_(True), sum_positive_sensitivity_own_right[: stop - start], np.bool_(False), sum_positive_sensitivity_own, np.bool_(True))
     factor_10 = _pair_of_product(loss_scale, scale)
     square_2 = _pair_of_product(scale, scale)
     for i in range(n):
@@ -2057,7 +2093,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (row,), seed_now)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
@@ -2157,7 +2193,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (i,), seed_now)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
@@ -2189,7 +2225,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             for d_4 in range(d):
                 a = anchor[i, d_4]
                 _pair_put(sum_positive_right, (row, d_4,), _pair_multiply_number(factor_2, a))
-        _pair_matrices(sum_anchor_2_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_2_product[: stop - start], False)
+        _pair_matrices(sum_anchor_2_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2 = _pair_at(rest_sum_anchor, (i,))
@@ -2197,9 +2233,9 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             for d_3 in range(d):
                 sum_anchor_2_now = _pair_divide(_pair_at(sum_anchor_2_product, (row, d_3,)), term)
                 _pair_put(sum_anchor_2, (row, d_3,), sum_anchor_2_now)
-        _pair_matrices(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, direction_positive.reshape((n, d, 1)), True, sum_anchor_tangent_part1[: stop - start], False)
-        _pair_matrices(direction_anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor_tangent_part2[: stop - start], False)
+        _pair_matrices(sum_anchor_2_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), direction_positive.reshape((n, d, 1)), np.bool_(True), sum_anchor_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(direction_anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -2236,8 +2272,8 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                         _pair_put(sum_positive_tangent, (j_2, d_4,), _pair_add(_pair_at(sum_positive_tangent, (j_2, d_4,)), _pair_multiply(seed_3, _pair_add(_pair_multiply_number(softmax_sum_anchor_tangent_now, a_2), _pair_multiply_number(factor_6, v_a)))))
             softmax_sum_anchor_tangent_own_now = _pair_at(softmax_sum_anchor_tangent, (i,))
             _pair_put(softmax_sum_anchor_tangent_own, (i,), softmax_sum_anchor_tangent_own_now)
-        _pair_matrices(sum_anchor_2_tangent_part1_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_2_tangent_part1[: stop - start], False)
-        _pair_matrices(sum_anchor_2_left[: stop - start], False, direction_positive.reshape((n, d, 1)), False, sum_anchor_2_tangent_part2_product[: stop - start], False)
+        _pair_matrices(sum_anchor_2_tangent_part1_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_2_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(sum_anchor_2_left[: stop - start], np.bool_(False), direction_positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_2_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_4 = _pair_at(rest_sum_anchor, (i,))
@@ -2341,7 +2377,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     total = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
@@ -2363,7 +2399,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_a_unit, (row,), rest_sum_a_unit_now)
-        _pair_matrices(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
@@ -2497,7 +2533,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     total = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
@@ -2523,7 +2559,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
             exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (i,))
             _pair_put(exp_sum_a_unit_own, (i,), exp_sum_a_unit_own_now)
-        _pair_matrices(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
@@ -2568,7 +2604,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             total = _pair_add(total, factor_9)
             if wanted:
                 value_out[i] = _pair_rounded(factor_9)
-        _pair_matrices(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
+        _pair_matrices(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit, np.bool_(False), sum_a_unit_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_a_unit_2_2 = _pair_at(rest_sum_a_unit_2, (i,))
@@ -2576,8 +2612,8 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             for f_3 in range(d):
                 sum_a_unit_3_now = _pair_divide(_pair_at(sum_a_unit_3_product, (row, f_3,)), term_2)
                 _pair_put(sum_a_unit_3, (row, f_3,), sum_a_unit_3_now)
-        _pair_matrices(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
-        _pair_matrices(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
+        _pair_matrices(exp_sum_a_unit_2[: stop - start], np.bool_(True), sum_h_unit_right[: stop - start], np.bool_(False), sum_h_unit, np.bool_(True))
+        _pair_matrices(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor = (0.0, 0.0)
@@ -2610,7 +2646,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             ratio_value_4 = _pair_ratio((1.0, 0.0), factor_13)
             for d_32 in range(d):
                 gradient_anchor[i, d_32] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply(factor_11, _pair_add(_pair_add(_pair_multiply(_pair_at(p_unit, (i, d_32,)), term_5), _pair_multiply(_pair_at(sum_a_unit_4, (d_32,)), sigmoid_plus_2)), _pair_multiply(_pair_at(sum_a_unit_3, (row, d_32,)), sigmoid_minus_2))), _pair_negative(_pair_multiply(sum_norm_anchor, _pair_at(a_unit, (i, d_32,))))), ratio_value_4))
-        _pair_matrices(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+        _pair_matrices(sum_a_unit_4_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
     for j_29 in range(n):
         sum_norm_negative = (0.0, 0.0)
         sum_norm_positive = (0.0, 0.0)
@@ -2776,7 +2812,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     square_4 = _pair_of_product(scale, scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_a_unit_5 = _pair_at(sum_a_unit, (i, i,))
@@ -2836,7 +2872,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                         _pair_put(sum_norm_anchor_sensitivity_6, (i, d_94,), _pair_add(_pair_at(sum_norm_anchor_sensitivity_6, (i, d_94,)), _pair_multiply(factor_13, term_2)))
                     if (i != j_96 and j_96 != argmax_sum_a_unit_now):
                         _pair_put(sum_a_unit_4_sensitivity_own, (i, d_94,), _pair_add(_pair_at(sum_a_unit_4_sensitivity_own, (i, d_94,)), _pair_multiply(_pair_multiply(factor_12, p_unit_2), term_2)))
-        _pair_matrices(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
@@ -2946,7 +2982,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                     _pair_put(sum_norm_negative_sensitivity, (j_98, d_94,), _pair_add(_pair_at(sum_norm_negative_sensitivity, (j_98, d_94,)), _pair_multiply(factor_36, term_8)))
                     _pair_put(sum_norm_negative_sensitivity_3_own, (j_98, d_94,), _pair_add(_pair_at(sum_norm_negative_sensitivity_3_own, (j_98, d_94,)), _pair_multiply(factor_38, term_8)))
                     _pair_put(sum_h_unit_sensitivity_3_own_joint, (j_98, d_94,), _pair_add(_pair_at(sum_h_unit_sensitivity_3_own_joint, (j_98, d_94,)), _pair_multiply(_pair_multiply(factor_41, a_unit_4), term_8)))
-        _pair_matrices(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
+        _pair_matrices(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit, np.bool_(False), sum_a_unit_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_sensitivity_3_now = (0.0, 0.0)
@@ -2963,8 +2999,8 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                     _pair_put(strips, (0, place), factor_42)
                 sum_norm_anchor_sensitivity_3_now = _pair_add(sum_norm_anchor_sensitivity_3_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_anchor_sensitivity_3, (i,), sum_norm_anchor_sensitivity_3_now)
-        _pair_matrices(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
-        _pair_matrices(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
+        _pair_matrices(exp_sum_a_unit_2[: stop - start], np.bool_(True), sum_h_unit_right[: stop - start], np.bool_(False), sum_h_unit, np.bool_(True))
+        _pair_matrices(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now = (0.0, 0.0)
@@ -3029,7 +3065,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 a_unit_7 = _pair_at(a_unit, (i, d_94,))
                 _pair_put(sum_norm_anchor_change_2, (i, d_94,), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(a_unit_slope, (d_94,)), ratio_value_8), _pair_multiply(factor_49, _pair_at(sum_norm_anchor_sensitivity_4, (i, d_94,)))), _pair_multiply(factor_50, _pair_at(sum_norm_anchor_sensitivity_6, (i, d_94,)))), _pair_multiply(factor_53, _pair_add(_pair_add(_pair_multiply(factor_51, logsumexp_sum_a_unit_2_sensitivity_2), _pair_negative(_pair_multiply_number(_pair_at(logsumexp_sum_a_unit_2_centred, (i, d_94,)), scale))), _pair_multiply(factor_52, logsumexp_sum_a_unit_sensitivity_2)))), _pair_multiply(factor_56, term_14)), _pair_multiply(factor_57, term_14)), _pair_multiply(factor_58, a_unit_7)))
                 gradient_anchor[i, d_94] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply(factor_44, _pair_add(_pair_add(_pair_multiply(_pair_at(p_unit, (i, d_94,)), term_12), _pair_multiply(_pair_at(sum_a_unit_3, (i, d_94,)), sigmoid_minus_2)), _pair_multiply(_pair_at(sum_a_unit_4, (i, d_94,)), sigmoid_plus_2))), _pair_negative(_pair_multiply(sum_norm_anchor_now, a_unit_7))), ratio_value_8))
-        _pair_matrices(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+        _pair_matrices(sum_a_unit_4_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
     factor_67 = _pair_of_product(loss_scale, scale)
     factor_72 = _pair_multiply_number(square_4, loss_scale)
     factor_88 = _pair_negative(_pair_of_product(loss_scale, scale))
@@ -3253,7 +3289,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     sum_scale_3_sensitivity_2 = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
@@ -3300,7 +3336,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 logsumexp_sum_a_unit_centred_2_now = _pair_add(logsumexp_sum_a_unit_centred_2_now, _pair_block_sum(strips[1], length))
             _pair_put(logsumexp_sum_a_unit_sensitivity_2, (row,), logsumexp_sum_a_unit_sensitivity_2_now)
             _pair_put(logsumexp_sum_a_unit_centred_2, (row,), logsumexp_sum_a_unit_centred_2_now)
-        _pair_matrices(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
@@ -3562,7 +3598,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     sum_p_unit_tangent[:, :, 0], sum_p_unit_tangent[:, :, 1] = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _pair_matrices(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
@@ -3592,7 +3628,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
             exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (row, i,))
             _pair_put(exp_sum_a_unit_own, (i,), exp_sum_a_unit_own_now)
-        _pair_matrices(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
@@ -3633,7 +3669,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 a_unit_3 = _pair_at(a_unit, (i, f_30,))
                 _pair_put(sum_h_unit_right, (row, f_30,), _pair_multiply(factor_10, a_unit_3))
                 _pair_put(sum_p_unit_right, (row, f_30,), _pair_multiply(factor_11, a_unit_3))
-        _pair_matrices(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
+        _pair_matrices(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit, np.bool_(False), sum_a_unit_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_a_unit_2_2 = _pair_at(rest_sum_a_unit_2, (i,))
@@ -3641,8 +3677,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             for f_3 in range(d):
                 sum_a_unit_3_now = _pair_divide(_pair_at(sum_a_unit_3_product, (row, f_3,)), term_2)
                 _pair_put(sum_a_unit_3, (row, f_3,), sum_a_unit_3_now)
-        _pair_matrices(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
-        _pair_matrices(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
+        _pair_matrices(exp_sum_a_unit_2[: stop - start], np.bool_(True), sum_h_unit_right[: stop - start], np.bool_(False), sum_h_unit, np.bool_(True))
+        _pair_matrices(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now = (0.0, 0.0)
@@ -3674,9 +3710,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     _pair_put(strips, (0, place), factor_14)
                 sum_norm_anchor_now = _pair_add(sum_norm_anchor_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_anchor, (row,), sum_norm_anchor_now)
-        _pair_matrices(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
-        _pair_matrices(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
-        _pair_matrices(a_unit_tangent[start:stop], False, p_unit, True, sum_a_unit_tangent_part2[: stop - start], False)
+        _pair_matrices(sum_a_unit_4_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
+        _pair_matrices(a_unit[start:stop], np.bool_(False), p_unit_tangent, np.bool_(True), sum_a_unit_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(a_unit_tangent[start:stop], np.bool_(False), p_unit, np.bool_(True), sum_a_unit_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -3709,8 +3745,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 _pair_put(sum_a_unit_4_tangent_part1_left, (row, j_8,), (softmax_sum_a_unit_tangent_now if i != j_8 else (0.0, 0.0)))
             softmax_sum_a_unit_tangent_own_now = _pair_at(softmax_sum_a_unit_tangent, (row, i,))
             _pair_put(softmax_sum_a_unit_tangent_own, (i,), softmax_sum_a_unit_tangent_own_now)
-        _pair_matrices(a_unit[start:stop], False, h_unit_tangent, True, sum_a_unit_2_tangent_part1[: stop - start], False)
-        _pair_matrices(a_unit_tangent[start:stop], False, h_unit, True, sum_a_unit_2_tangent_part2[: stop - start], False)
+        _pair_matrices(a_unit[start:stop], np.bool_(False), h_unit_tangent, np.bool_(True), sum_a_unit_2_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(a_unit_tangent[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
@@ -3786,7 +3822,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     _pair_put(sum_h_unit_tangent, (j_24, f_3,), _pair_add(_pair_at(sum_h_unit_tangent, (j_24, f_3,)), _pair_multiply(factor_26, _pair_add(_pair_add(_pair_multiply(softmax_sum_a_unit_2_tangent, a_unit_5), _pair_multiply(factor_32, a_unit_tangent_2)), _pair_multiply(factor_33, a_unit_5)))))
                     if i != j_24:
                         _pair_put(sum_p_unit_tangent, (j_24, f_3,), _pair_add(_pair_at(sum_p_unit_tangent, (j_24, f_3,)), _pair_multiply(factor_29, _pair_add(_pair_add(_pair_multiply(a_unit_5, softmax_sum_a_unit_tangent_2), _pair_multiply(factor_34, a_unit_tangent_2)), _pair_multiply(factor_35, a_unit_5)))))
-        _pair_matrices(exp_sum_a_unit_2[: stop - start], False, h_unit_tangent, False, sum_a_unit_3_tangent_2_product[: stop - start], False)
+        _pair_matrices(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit_tangent, np.bool_(False), sum_a_unit_3_tangent_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_a_unit_2_5 = _pair_at(rest_sum_a_unit_2, (i,))
@@ -3794,8 +3830,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             for f_3 in range(d):
                 sum_a_unit_3_tangent_2_now = _pair_divide(_pair_at(sum_a_unit_3_tangent_2_product, (row, f_3,)), term_18)
                 _pair_put(sum_a_unit_3_tangent_2, (row, f_3,), sum_a_unit_3_tangent_2_now)
-        _pair_matrices(sum_a_unit_4_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_4_tangent_part1[: stop - start], False)
-        _pair_matrices(sum_a_unit_4_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_4_tangent_part2_product[: stop - start], False)
+        _pair_matrices(sum_a_unit_4_tangent_part1_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit_tangent, np.bool_(False), sum_a_unit_4_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_tangent = (0.0, 0.0)
@@ -3964,7 +4000,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
             row = i - start
             sample_weight_now = (sample_weights[i] if weighted else 1.0)
             _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
@@ -3986,7 +4022,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_anchor, (row,), rest_sum_anchor_now)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, negative.reshape((n, d, 1)), True, sum_anchor_2[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), negative.reshape((n, d, 1)), np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
@@ -4058,7 +4094,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
             _pair_put(seed, (i,), seed_now)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
@@ -4084,7 +4120,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
             exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (i,))
             _pair_put(exp_sum_anchor_own, (i,), exp_sum_anchor_own_now)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, negative.reshape((n, d, 1)), True, sum_anchor_2[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), negative.reshape((n, d, 1)), np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
@@ -4129,7 +4165,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             total = _pair_add(total, factor_6)
             if wanted:
                 value_out[i] = _pair_rounded(factor_6)
-        _pair_matrices(exp_sum_anchor_2[: stop - start], False, negative.reshape((n, d, 1)), False, sum_anchor_3_product[: stop - start], False)
+        _pair_matrices(exp_sum_anchor_2[: stop - start], np.bool_(False), negative.reshape((n, d, 1)), np.bool_(False), sum_anchor_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_2 = _pair_at(rest_sum_anchor_2, (i,))
@@ -4137,8 +4173,8 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             for d_8 in range(d):
                 sum_anchor_3_now = _pair_divide(_pair_at(sum_anchor_3_product, (row, d_8,)), term_2)
                 _pair_put(sum_anchor_3, (row, d_8,), sum_anchor_3_now)
-        _pair_matrices(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
-        _pair_matrices(sum_anchor_4_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_4_product[: stop - start], False)
+        _pair_matrices(exp_sum_anchor_2[: stop - start], np.bool_(True), sum_negative_right[: stop - start], np.bool_(False), sum_negative, np.bool_(True))
+        _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_4 = _pair_at(rest_sum_anchor, (i,))
@@ -4160,7 +4196,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                 sum_anchor_4 = _pair_divide(_pair_at(sum_anchor_4_product, (row, d_8,)), term_3)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
                 p = positive[i, d_8]
                 gradient_anchor[i, d_8] = _pair_rounded(_pair_multiply(factor_8, _pair_add(_pair_add(_pair_multiply(sum_anchor_4, sigmoid_plus_2), _pair_multiply_number(term_5, p)), _pair_multiply(_pair_at(sum_anchor_3, (row, d_8,)), sigmoid_minus_2))))
-        _pair_matrices(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
+        _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
     for i in range(n):
         seed_4 = _pair_at(seed, (i,))
         rest_sum_anchor_5 = _pair_at(rest_sum_anchor, (i,))
@@ -4234,7 +4270,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (i,), seed_now)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[start:stop], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
@@ -4276,7 +4312,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                         _pair_put(logsumexp_sum_anchor_centred, (i, d_51,), _pair_add(_pair_at(logsumexp_sum_anchor_centred, (i, d_51,)), _pair_multiply(factor_3, term)))
                     if (i != j_59 and j_59 != argmax_sum_anchor_now):
                         _pair_put(sum_anchor_4_sensitivity_own, (i, d_51,), _pair_add(_pair_at(sum_anchor_4_sensitivity_own, (i, d_51,)), _pair_multiply(_pair_multiply_number(factor_3, p), term)))
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, negative.reshape((n, d, 1)), True, sum_anchor_2[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), negative.reshape((n, d, 1)), np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
@@ -4340,7 +4376,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 exp_sum_anchor_4 = _pair_at(exp_sum_anchor, (row, j_55,))
                 _pair_put(sum_positive_sensitivity_3_own_joint_left, (row, j_55,), (_pair_add(_pair_multiply(factor_12, _pair_multiply(exp_sum_anchor_4, exp_sum_anchor_4)), _pair_divide(_pair_multiply(exp_sum_anchor_4, (rest_sum_anchor_3 if j_55 == argmax_sum_anchor_3 else _pair_add(_pair_add_number(rest_sum_anchor_3, 1.0), _pair_negative(exp_sum_anchor_4)))), _pair_multiply(term_5, term_5))) if i != j_55 else (0.0, 0.0)))
                 _pair_put(sum_negative_sensitivity_3_own_joint_left, (row, j_55,), _pair_add(_pair_multiply(factor_13, _pair_multiply(exp_sum_anchor_2_2, exp_sum_anchor_2_2)), _pair_divide(_pair_multiply(exp_sum_anchor_2_2, (rest_sum_anchor_2_now if j_55 == argmax_sum_anchor_2 else _pair_add(_pair_add_number(rest_sum_anchor_2_now, 1.0), _pair_negative(exp_sum_anchor_2_2)))), _pair_multiply(term_3, term_3))))
-        _pair_matrices(exp_sum_anchor_2[: stop - start], False, negative.reshape((n, d, 1)), False, sum_anchor_3_product[: stop - start], False)
+        _pair_matrices(exp_sum_anchor_2[: stop - start], np.bool_(False), negative.reshape((n, d, 1)), np.bool_(False), sum_anchor_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_2 = _pair_at(rest_sum_anchor_2, (i,))
@@ -4348,8 +4384,8 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             for d_8 in range(d):
                 sum_anchor_3_now = _pair_divide(_pair_at(sum_anchor_3_product, (row, d_8,)), term_7)
                 _pair_put(sum_anchor_3, (i, d_8,), sum_anchor_3_now)
-        _pair_matrices(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
-        _pair_matrices(sum_anchor_4_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_4_product[: stop - start], False)
+        _pair_matrices(exp_sum_anchor_2[: stop - start], np.bool_(True), sum_negative_right[: stop - start], np.bool_(False), sum_negative, np.bool_(True))
+        _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_4 = _pair_at(rest_sum_anchor, (i,))
@@ -4371,16 +4407,16 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 _pair_put(sum_anchor_4, (i, d_8,), sum_anchor_4_now)
                 p_3 = positive[i, d_8]
                 gradient_anchor[i, d_8] = _pair_rounded(_pair_multiply(factor_15, _pair_add(_pair_add(_pair_multiply_number(term_10, p_3), _pair_multiply(_pair_at(sum_anchor_3, (i, d_8,)), sigmoid_minus_2)), _pair_multiply(sum_anchor_4_now, sigmoid_plus_2))))
-        _pair_matrices(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _pair_matrices(exp_sum_anchor[: stop - start], False, positive.reshape((n, d, 1)), False, logsumexp_sum_anchor_sensitivity_product[: stop - start], False)
+        _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
+        _pair_matrices(exp_sum_anchor[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), logsumexp_sum_anchor_sensitivity_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_5 = _pair_at(rest_sum_anchor, (i,))
             term_11 = _pair_add_number(rest_sum_anchor_5, 1.0)
             for d_51 in range(d):
                 _pair_put(logsumexp_sum_anchor_sensitivity, (i, d_51,), _pair_divide(_pair_at(logsumexp_sum_anchor_sensitivity_product, (row, d_51,)), term_11))
-        _pair_matrices(sum_positive_sensitivity_3_own_joint_left[: stop - start], True, sum_positive_sensitivity_3_own_joint_right[: stop - start], False, sum_positive_sensitivity_3_own_joint, True)
-        _pair_matrices(sum_negative_sensitivity_3_own_joint_left[: stop - start], True, sum_negative_sensitivity_3_own_joint_right[: stop - start], False, sum_negative_sensitivity_3_own_joint, True)
+        _pair_matrices(sum_positive_sensitivity_3_own_joint_left[: stop - start], np.bool_(True), sum_positive_sensitivity_3_own_joint_right[: stop - start], np.bool_(False), sum_positive_sensitivity_3_own_joint, np.bool_(True))
+        _pair_matrices(sum_negative_sensitivity_3_own_joint_left[: stop - start], np.bool_(True), sum_negative_sensitivity_3_own_joint_right[: stop - start], np.bool_(False), sum_negative_sensitivity_3_own_joint, np.bool_(True))
     square_2 = _pair_of_product(scale, scale)
     for i in range(n):
         seed_4 = _pair_at(seed, (i,))
@@ -4474,7 +4510,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (row,), seed_now)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
@@ -4521,7 +4557,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 logsumexp_sum_anchor_centred_2_now = _pair_add(logsumexp_sum_anchor_centred_2_now, _pair_block_sum(strips[1], length))
             _pair_put(logsumexp_sum_anchor_sensitivity_2, (row,), logsumexp_sum_anchor_sensitivity_2_now)
             _pair_put(logsumexp_sum_anchor_centred_2, (row,), logsumexp_sum_anchor_centred_2_now)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, negative.reshape((n, d, 1)), True, sum_anchor_2[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), negative.reshape((n, d, 1)), np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
@@ -4676,7 +4712,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (i,), seed_now)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
@@ -4706,7 +4742,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
             exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (row, i,))
             _pair_put(exp_sum_anchor_own, (i,), exp_sum_anchor_own_now)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, negative.reshape((n, d, 1)), True, sum_anchor_2[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), negative.reshape((n, d, 1)), np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
@@ -4747,7 +4783,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 a = anchor[i, d_10]
                 _pair_put(sum_negative_right, (row, d_10,), _pair_multiply_number(factor_4, a))
                 _pair_put(sum_positive_right, (row, d_10,), _pair_multiply_number(factor_5, a))
-        _pair_matrices(exp_sum_anchor_2[: stop - start], False, negative.reshape((n, d, 1)), False, sum_anchor_3_product[: stop - start], False)
+        _pair_matrices(exp_sum_anchor_2[: stop - start], np.bool_(False), negative.reshape((n, d, 1)), np.bool_(False), sum_anchor_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_2 = _pair_at(rest_sum_anchor_2, (i,))
@@ -4755,8 +4791,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             for d_8 in range(d):
                 sum_anchor_3_now = _pair_divide(_pair_at(sum_anchor_3_product, (row, d_8,)), term_2)
                 _pair_put(sum_anchor_3, (row, d_8,), sum_anchor_3_now)
-        _pair_matrices(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
-        _pair_matrices(sum_anchor_4_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_4_product[: stop - start], False)
+        _pair_matrices(exp_sum_anchor_2[: stop - start], np.bool_(True), sum_negative_right[: stop - start], np.bool_(False), sum_negative, np.bool_(True))
+        _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_4 = _pair_at(rest_sum_anchor, (i,))
@@ -4764,9 +4800,9 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             for d_8 in range(d):
                 sum_anchor_4_now = _pair_divide(_pair_at(sum_anchor_4_product, (row, d_8,)), term_3)
                 _pair_put(sum_anchor_4, (row, d_8,), sum_anchor_4_now)
-        _pair_matrices(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, direction_positive.reshape((n, d, 1)), True, sum_anchor_tangent_part1[: stop - start], False)
-        _pair_matrices(direction_anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor_tangent_part2[: stop - start], False)
+        _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), direction_positive.reshape((n, d, 1)), np.bool_(True), sum_anchor_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(direction_anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j in range(n):
@@ -4799,8 +4835,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 _pair_put(sum_anchor_4_tangent_part1_left, (row, j_2,), (softmax_sum_anchor_tangent_now if i != j_2 else (0.0, 0.0)))
             softmax_sum_anchor_tangent_own_now = _pair_at(softmax_sum_anchor_tangent, (row, i,))
             _pair_put(softmax_sum_anchor_tangent_own, (i,), softmax_sum_anchor_tangent_own_now)
-        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, direction_negative.reshape((n, d, 1)), True, sum_anchor_2_tangent_part1[: stop - start], False)
-        _pair_matrices(direction_anchor[start:stop].reshape(((stop - start), d, 1)), False, negative.reshape((n, d, 1)), True, sum_anchor_2_tangent_part2[: stop - start], False)
+        _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), direction_negative.reshape((n, d, 1)), np.bool_(True), sum_anchor_2_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(direction_anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), negative.reshape((n, d, 1)), np.bool_(True), sum_anchor_2_tangent_part2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
@@ -4876,7 +4912,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                     _pair_put(sum_negative_tangent, (j_6, d_8,), _pair_add(_pair_at(sum_negative_tangent, (j_6, d_8,)), _pair_multiply(factor_17, _pair_add(_pair_add(_pair_multiply_number(softmax_sum_anchor_2_tangent, a_2), _pair_multiply_number(factor_22, v_a)), _pair_multiply_number(factor_23, a_2)))))
                     if i != j_6:
                         _pair_put(sum_positive_tangent, (j_6, d_8,), _pair_add(_pair_at(sum_positive_tangent, (j_6, d_8,)), _pair_multiply(factor_20, _pair_add(_pair_add(_pair_multiply_number(softmax_sum_anchor_tangent_2, a_2), _pair_multiply_number(factor_24, v_a)), _pair_multiply_number(factor_25, a_2)))))
-        _pair_matrices(exp_sum_anchor_2[: stop - start], False, direction_negative.reshape((n, d, 1)), False, sum_anchor_3_tangent_2_product[: stop - start], False)
+        _pair_matrices(exp_sum_anchor_2[: stop - start], np.bool_(False), direction_negative.reshape((n, d, 1)), np.bool_(False), sum_anchor_3_tangent_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_4 = _pair_at(rest_sum_anchor_2, (i,))
@@ -4884,8 +4920,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             for d_8 in range(d):
                 sum_anchor_3_tangent_2_now = _pair_divide(_pair_at(sum_anchor_3_tangent_2_product, (row, d_8,)), term_15)
                 _pair_put(sum_anchor_3_tangent_2, (row, d_8,), sum_anchor_3_tangent_2_now)
-        _pair_matrices(sum_anchor_4_tangent_part1_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_4_tangent_part1[: stop - start], False)
-        _pair_matrices(sum_anchor_4_left[: stop - start], False, direction_positive.reshape((n, d, 1)), False, sum_anchor_4_tangent_part2_product[: stop - start], False)
+        _pair_matrices(sum_anchor_4_tangent_part1_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_4_tangent_part1[: stop - start], np.bool_(False))
+        _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(False), direction_positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_4_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_7 = _pair_at(rest_sum_anchor, (i,))

@@ -42,11 +42,11 @@ class _Text:
 
     def bits(self, x: str) -> str:
         """Return the bits of a local as an integer."""
-        return f"np.{self.real.name}({x}).view(np.{self.real.integer})"
+        return f"_bits_of({x})"
 
     def value(self, bits: str) -> str:
         """Return the number that has these bits."""
-        return f"np.{self.real.integer}({bits}).view(np.{self.real.name})"
+        return f"_of_bits({self.integer(bits)})"
 
     def horner(self, coefficients: tuple[mpmath.mpf, ...], x: str) -> Lines:
         """Return the lines that set `p` to a polynomial in `x`."""

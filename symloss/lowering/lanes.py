@@ -223,7 +223,7 @@ def _along(loop: Loop, block: _Block) -> Iterator[Node]:
                 read = block.read(node.expression, own, loop.index)
                 where = sympy.Gt(read, Access(block.kept[best.name], ROW), evaluate=False)
                 narrow = sympy.Symbol(f"np.int32({loop.index.name})", integer=True)
-                found.append(Lane(block.kept[node.name], "where", where, narrow))
+                found.append(Lane(block.kept[node.name], "place", where, narrow))
             case Update():
                 part = node.expression
                 if node.where is not sympy.true:

@@ -18,6 +18,8 @@ PLACE = sympy.Symbol("place", integer=True)
 """The place of a number in its strip."""
 LANES = 64
 """Rows of a block that lanes take side by side."""
+CHUNK = 1024
+"""Elements of a chunk: a few blocks of so many numbers stay in the nearest cache."""
 LENGTH = 512
 """Numbers of a strip: a few strips stay in the nearest cache."""
 
@@ -142,8 +144,8 @@ class Lane:
     """What happens to a number kept for every row.
 
     ``"larger"`` and ``"add"`` are steps of a reduction, before them comes ``"begin max"`` and the like, after them
-    ``"finish"``; ``"where"`` replaces it under a condition, ``"unless"`` sets it to 0 under one, else to 1 or to the
-    expression.
+    ``"finish"``; ``"place"`` moves it to a later place under a condition, ``"unless"`` sets it to 0 under one, else
+    to 1 or to the expression.
     """
 
     name: str

@@ -9,6 +9,7 @@ import sympy
 
 from symloss.language.atoms import magnitude, positive_part, sigmoid, softplus
 from symloss.language.nodes import Access, Flag
+from symloss.rendering.intrinsics import INSIDE
 from symloss.rendering.tape import tape_of
 from symloss.stability.careful import Recipe, half_tanh
 from symloss.stability.expansion import unsigned
@@ -102,7 +103,7 @@ def format_closer(recipe: Recipe) -> tuple[str, set[str]]:
     result = lines.of(recipe.expression)
     body = "\n".join(f"    {line}" for line in lines.lines)
     source = (
-        f'@njit(nogil=True, error_model="numpy", forceinline=True)\n'
+        f"@njit({INSIDE}, forceinline=True)\n"
         f"def {closer_name(recipe)}({', '.join(leaf.name for leaf in recipe.leaves)}):\n"
         f'    """Return a sum with some more digits, without a branch."""\n{body}\n'
         f"    return {result}[0] + {result}[1]"
@@ -124,7 +125,7 @@ def format_recipe(recipe: Recipe) -> tuple[str, set[str]]:
     given = "".join(f"    leaves[{k}] = {leaf}\n" for k, leaf in enumerate(leaves))
     source = (
         f"{tape} = np.array((\n    {table},\n))\n\n\n"
-        f'@njit(nogil=True, error_model="numpy")\n'
+        f"@njit({INSIDE})\n"
         f"def {recipe.name}(value, size, near, {names}):\n"
         f'    """Return a sum as it is, or with more digits where it is small beside the size of its terms."""\n'
         f"    if not _cancels(value, size, near):\n"

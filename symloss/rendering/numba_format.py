@@ -16,6 +16,7 @@ from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.lowering.invariants import with_inverses
 from symloss.lowering.joined import joined
 from symloss.lowering.nodes import (
+    CHUNK,
     ROW,
     Assign,
     Begin,
@@ -46,6 +47,7 @@ from symloss.lowering.nodes import (
     When,
 )
 from symloss.lowering.outputs import kept_in_outputs, products_in_outputs
+from symloss.lowering.rows import STRIP
 from symloss.rendering.expression_format import NumbaPrinter
 from symloss.rendering.look_format import look_lines
 from symloss.rendering.primitives import interleaving
@@ -74,8 +76,6 @@ NEAR, NEAR_WIDE = 2.0**-16, 0.375
 """The part of its terms' size below which a sum is computed again where the result is float32; for float64."""
 NEARER, NEARER_WIDE = 2.0**-60, 2.0**-36
 """The same for the sum in loose pairs: some 90 bits of its terms' size are right."""
-CHUNK = 1024
-"""Elements of a chunk: a few blocks of so many numbers stay in the nearest cache."""
 
 
 def format_kernel(
@@ -179,7 +179,15 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Buffer():
                 axes = ("block", *node.axes[1:]) if node.blocked else node.axes
                 kind = {"like": ", LIKE", "float64": _KINDS[printer.real]}.get(node.dtype, f", np.{node.dtype}")
-                lines.append(f"{pad}{node.name} = np.empty(({', '.join(axes)},){kind})")
+                made = f"np.empty(({', '.join(axes)},){kind})"
+                of = kind.removeprefix(", ") or "np.float64"
+                if printer.flat and axes == ("block",):
+                    made = f"_scratch({of})"
+                    printer.used.add("_scratch")
+                elif node.name == STRIP:
+                    made = f"_strips({axes[0]}, {of})"
+                    printer.used.add("_strips")
+                lines.append(f"{pad}{node.name} = {made}")
             case Loop():
                 extent = "start, stop" if node.block else node.index.axis.name
                 lines.append(f"{pad}for {node.index.name} in range({extent}):")
@@ -201,7 +209,7 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Chunks():
                 axis = node.index.axis.name
                 lines.append(f"{pad}for start in range(np.uint64(0), {axis}, block):")
-                lines.append(f"{pad}    stop = min(start + block, {axis})")
+                lines.append(f"{pad}    stop = start + block if start + block < {axis} else {axis}")
                 lines += _lines(node.body, printer, depth + 1)
             case Total():
                 lines.append(f"{pad}{_total(node, printer)}")
@@ -219,8 +227,9 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 if node.otherwise:
                     lines += [f"{pad}else:", *_lines(node.otherwise, printer, depth + 1)]
             case Multiply():
+                # True and False have types of their own: what is called would be compiled for each
                 operands = [_matrix(m) for m in (node.left, node.right, node.target)]
-                flags = node.left_transposed, node.right_transposed, node.add
+                flags = [f"np.bool_({flag})" for flag in (node.left_transposed, node.right_transposed, node.add)]
                 left, right, target = operands
                 lines.append(f"{pad}_multiply({left}, {flags[0]}, {right}, {flags[1]}, {target}, {flags[2]})")
                 printer.used.add("_multiply")

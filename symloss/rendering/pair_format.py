@@ -409,7 +409,7 @@ class _Pairs:
     def multiply(self, node: Multiply) -> str:
         left, right, target = (self.matrix(m) for m in (node.left, node.right, node.target))
         self.plain.used.add("_multiply")
-        flags = str(node.left_transposed), str(node.right_transposed), str(node.add)
+        flags = [f"np.bool_({flag})" for flag in (node.left_transposed, node.right_transposed, node.add)]
         return self.call("_pair_matrices", left, flags[0], right, flags[1], target, flags[2])
 
     def matrix(self, node: Matrix) -> str:

@@ -8,6 +8,7 @@ from types import ModuleType
 
 from symloss.language.definition import Definition
 from symloss.rendering import tracing
+from symloss.rendering.intrinsics import INSIDE
 from symloss.rendering.module import ENVIRONMENT, Variant, described, extents_of, literal, specification
 from symloss.rendering.pair_arithmetic import CALLED, TRACED
 from symloss.rendering.pair_format import format_pairs
@@ -51,7 +52,7 @@ def render_pairs(definition: Definition, variants: tuple[Variant, ...], formula:
     spec = specification(definition, formula, digest, "exact")
     return ENVIRONMENT.get_template("pairs.py.jinja").render(
         **described(definition, formula, digest), spec=literal(spec), tracing=_carried(tracing), primitives=carried,
-        traced=traced, called=called, kernels=kernels,
+        traced=traced, called=called, kernels=kernels, inside=INSIDE,
         products=GEMM if "_multiply" in wanted else "", vectors=any("cgutils." in text for text in carried),
         intrinsics=any("@intrinsic" in text for text in carried),
     )  # fmt: skip

@@ -18,6 +18,7 @@ import numpy as np
 from symloss.elementary.formats import FLOAT64, Format
 from symloss.elementary.functions import SHORTER, TEXTS
 from symloss.rendering.double_double import OPERATIONS, Pair, _dd_product
+from symloss.rendering.intrinsics import INSIDE, INTRINSICS
 from symloss.rendering.loose_pairs import LOOSE
 from symloss.rendering.triple_double import _CONSTANTS, _closely
 
@@ -36,7 +37,8 @@ def _stand_in(function: Callable[[float], float], *, above: float) -> Callable[[
 
 # What kernels have from `symloss.elementary`, for running the functions below as plain Python.
 _exp = _exp_down = _stand_in(math.exp, above=math.inf)
-_add_in_lanes, _larger = operator.add, np.maximum
+_add_in_lanes, _larger, _larger_beside = operator.add, np.maximum, np.maximum
+_scratch: Any = None
 
 
 def _sum_of_128(block: Any, start: int) -> Any:
@@ -47,6 +49,11 @@ def _sum_of_128(block: Any, start: int) -> Any:
 def _sum_of_16(block: Any, start: int) -> Any:
     """Return the sum of 16 numbers of a block."""
     return _halved([block[start + k] for k in range(16)])
+
+
+def _largest_of_128(row: Any, start: Any) -> Any:
+    """Return the largest of 128 numbers of a row, NaN where one is NaN."""
+    return np.max(row[start : start + 128])
 
 
 def _halved(numbers: list[Any]) -> Any:
@@ -78,17 +85,31 @@ def _largest(row: Any, count: int) -> float:
 
 
 def _place_of(x: float, row: Any, count: int) -> int:
-    """Return the first place of a number in a row, or 0; whether it is there is asked of 256 numbers at a time."""
-    for start in range(0, count, 256):
-        end = min(start + 256, count)
-        found = 0
-        for k in range(start, end):
-            found |= row[k] == x
-        if found:
-            for k in range(start, end):
-                if row[k] == x:
-                    return k
+    """Return the first place of a number in a row, or 0."""
+    for k in range(count):
+        if row[k] == x:
+            return k
     return 0
+
+
+def _first_largest(row: Any, count: int) -> Any:
+    """Return the largest of the first numbers of a row and the first place of it; NaN and 0 where one is NaN."""
+    most: float = row.dtype.type(-math.inf)
+    whole = count - 128
+    if whole < 0:
+        for k in range(count):
+            most = _larger(most, row[k])
+        return most, _place_of(most, row, count)
+    place = np.uint64(0)
+    for start in range(0, count, 128):
+        from_here = np.uint64(start if start < whole else whole)  # of the last 128 some are known: a tie comes too late
+        here = _largest_of_128(row, from_here)
+        if here > most or here != here:
+            most, place = here, from_here
+    after = np.int32(128)
+    for k in range(np.uint64(128)):
+        after = min(after, np.int32(k) if row[place + k] == most else np.int32(128))
+    return most, np.int64(place) + after if after < 128 else 0
 
 
 def _positive_part(x: float) -> float:
@@ -152,7 +173,7 @@ def _sigmoid_power(x: float, lost: float, exponent: float, wide: Any) -> float:
     """Return sigmoid(x) to a power as an exponential; `lost` is log(1 + exp(-|x|)), the product x exponent is exact."""
     if wide is None:  # float32 does not see what rounding takes
         e = _exp(((x if x < 0.0 else 0.0) - lost) * exponent, wide)
-        return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
+        return 1.7976931348623157e308 if (exponent < 0.0) & (e > 1.7976931348623157e308) else e
     p, rest = _dd_product(x if x < 0.0 else 0.0, exponent)
     q = exponent * lost
     total = p - q
@@ -160,7 +181,7 @@ def _sigmoid_power(x: float, lost: float, exponent: float, wide: Any) -> float:
     rest += (p - (total - back)) - (q + back)
     e = _exp(total, wide)
     e = e + e * rest if (e > 0.0) & (e <= 1.7976931348623157e308) else e
-    return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
+    return 1.7976931348623157e308 if (exponent < 0.0) & (e > 1.7976931348623157e308) else e
 
 
 def _magnified(p: float, x: float, raised: float) -> float:
@@ -226,138 +247,6 @@ def interleaving(lines: list[str], pad: str, used: set[str], least: int = 1) -> 
     return [f"{pad}_interleave({count})"]
 
 
-INTRINSICS = {
-    "_fma": '''@intrinsic
-def _fma(typing_context, a, b, c):
-    """Return a b + c, rounded once where the machine can."""
-
-    def build(context, builder, signature, arguments):
-        kind = arguments[0].type
-        signature = type(builder.function.function_type)(kind, [kind] * 3)
-        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
-        return builder.call(function, arguments)
-
-    return a(a, a, a), build''',
-    "_wide": '''@intrinsic
-def _wide(typing_context, array):
-    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
-
-    def build(context, builder, signature, arguments):
-        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
-
-    return (types.none if array.dtype == types.float32 else types.intp)(array), build''',
-    "_exact_fma": '''@intrinsic
-def _exact_fma(typing_context, a, b, c):
-    """Return a b + c, rounded once on every machine."""
-
-    def build(context, builder, signature, arguments):
-        kind = arguments[0].type
-        signature = type(builder.function.function_type)(kind, [kind] * 3)
-        function = builder.module.declare_intrinsic("llvm.fma", [kind], signature)
-        return builder.call(function, arguments)
-
-    return a(a, a, a), build''',
-    "_add_in_lanes": '''@intrinsic
-def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
-
-    def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
-
-    return a(a, b), build''',
-    "_sum_of_128": '''def _sum_of(count):
-    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
-
-    def build(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
-        parts = []
-        for k in range(0, count, 16):
-            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
-            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
-        (lanes,) = parts
-        for width in (8, 4, 2, 1):
-            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
-            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
-            lanes = builder.fadd(*halves)
-        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
-
-    return build
-
-
-@intrinsic
-def _sum_of_128(typing_context, block, start):
-    """Return the sum of 128 numbers of a block."""
-    return block.dtype(block, start), _sum_of(128)
-
-
-@intrinsic
-def _sum_of_16(typing_context, block, start):
-    """Return the sum of 16 numbers of a block."""
-    return block.dtype(block, start), _sum_of(16)''',
-    "_choose": '''@intrinsic
-def _choose(typing_context, condition, a, b):
-    """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""
-
-    def build(context, builder, signature, arguments):
-        return builder.select(*arguments)
-
-    return a(condition, a, a), build''',
-    "_larger": '''@intrinsic
-def _larger(typing_context, a, b):
-    """Return the larger of two numbers, NaN where either is."""
-
-    def build(context, builder, signature, arguments):
-        kind = arguments[0].type
-        signature = type(builder.function.function_type)(kind, [kind] * 2)
-        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments)
-
-    return a(a, b), build''',
-    "_fetch": '''@intrinsic
-def _fetch(typing_context, array, row, place):
-    """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""
-
-    def build(context, builder, signature, arguments):
-        matrix = context.make_array(signature.args[0])(context, builder, arguments[0])
-        offset = cgutils.intp_t(0)
-        for k, step in zip(arguments[1:], cgutils.unpack_tuple(builder, matrix.strides)):
-            offset = builder.add(offset, builder.mul(k, step))
-        byte = cgutils.ir.IntType(8).as_pointer()
-        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
-        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
-        return context.get_dummy_value()
-
-    return types.none(array, row, place), build''',
-    "_interleave": '''@intrinsic(prefer_literal=True)
-def _interleave(typing_context, count):
-    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
-
-    def build(context, builder, signature, arguments):
-        ends = []
-        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
-            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
-            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
-                target = jump.operands[0].name.lstrip("B")
-                if target.isdigit() and int(target) <= int(start):
-                    ends.append((int(start), jump))
-        if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
-            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
-            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
-        return context.get_dummy_value()
-
-    return types.none(count), build''',
-}
-"""What LLVM is asked for by name."""
-
 GEMM = """ensure_blas()
 # SciPy's BLAS, as Numba calls it: kind, transposed?, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc
 _gemm = types.ExternalFunction(
@@ -380,11 +269,13 @@ def _multiply(left: Any, left_transposed: bool, right: Any, right_transposed: bo
         if not add:
             out[:] = 0.0
         return
-    one, beta = np.ones(1, out.dtype), np.full(1, 1.0 if add else 0.0, out.dtype)
+    kind, as_it_is, turned = 100 if out.itemsize == 8 else 115, 110, 116  # the letters d and s, n, t
+    factors = _scratch(out.dtype)
+    factors[0], factors[1] = 1.0, 1.0 if add else 0.0
     _gemm(
-        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
-        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
-        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+        kind, turned if right_transposed else as_it_is, turned if left_transposed else as_it_is, n, m, k,
+        factors.ctypes, right.ctypes, right.shape[1], left.ctypes, left.shape[1], factors[1:].ctypes, out.ctypes,
+        out.shape[1],
     )  # fmt: skip
 
 
@@ -412,8 +303,8 @@ def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any, w
 
 
 PRIMITIVES = (
-    _plus, _completed, _block_sum, _largest, _place_of, _decay_of_sum, _positive_part, _step, _signum, _exp_difference,
-    _plain_exp_difference, _power, _sigmoid_power, _magnified, _cancels, _ratio, _inverse, _divisor,
+    _plus, _completed, _block_sum, _largest, _place_of, _first_largest, _decay_of_sum, _positive_part, _step, _signum,
+    _exp_difference, _plain_exp_difference, _power, _sigmoid_power, _magnified, _cancels, _ratio, _inverse, _divisor,
     _quotient, _multiply, _update_columns,
 )  # fmt: skip
 
@@ -484,7 +375,7 @@ def narrowed(text: str) -> str:
 def _decorator(text: str) -> str:
     """Return how a primitive is compiled: one that a loop is to turn into vector instructions, into that loop."""
     inlined = ", forceinline=True" if "\n    for " not in text else ""
-    return f'@njit(nogil=True, error_model="numpy"{inlined})'
+    return f"@njit({INSIDE}{inlined})"
 
 
 def untyped(text: str) -> str:

@@ -50,7 +50,8 @@ def strip_lines(node: Strips, printer: Printer, pad: str, inside: Callable[[tupl
     """Return a loop by strips; its indices have no sign, so that none could count from the end."""
     axis, index = node.index.axis.name, node.index.name
     lines = [f"{pad}for strip in range(np.uint64(0), np.uint64({axis}), np.uint64({LENGTH})):"]
-    lines.append(f"{pad}    length = min(np.uint64({LENGTH}), np.uint64({axis}) - strip)")
+    whole, end = f"np.uint64({LENGTH})", f"np.uint64({axis})"
+    lines.append(f"{pad}    length = {whole} if strip + {whole} < {end} else {end} - strip")
     lines.append(f"{pad}    for {PLACE} in range(length):")
     lines.append(f"{pad}        {index} = strip + {PLACE}")
     inner = inside(node.body)
@@ -87,14 +88,10 @@ def extreme_lines(node: Extreme, printer: Printer, pad: str) -> list[str]:
     """Return the search for the largest of a row, and for its place."""
     slots = ", ".join(map(printer.doprint, node.row.slots))
     row = f"{node.row.name}[{slots}]" if slots else node.row.name
-    found = f"_largest({row}, {node.axis})"
-    printer.used.add("_largest")
-    if node.row.name in printer.loads:
-        found = printer.doprint(sympy.Symbol(f"np.float64({found})"))
-    lines = [f"{pad}{node.name} = {found}"]
-    if node.place:
-        lines.append(f"{pad}{node.place} = _place_of({node.name}, {row}, {node.axis})")
-        printer.used.add("_place_of")
+    printer.used.add("_first_largest")
+    lines = [f"{pad}{node.name}, {node.place or '_'} = _first_largest({row}, {node.axis})"]
+    if node.row.name in printer.loads and printer.real is FLOAT64:
+        lines.append(f"{pad}{node.name} = np.float64({node.name})")
     return lines
 
 
@@ -157,10 +154,10 @@ def _lane(node: Lane, printer: Printer, pad: str) -> list[str]:
         case "begin compensated":
             return [f"{pad}{entry} = {zero}", *([f"{pad}{lost} = {zero}"] if wide else [])]
         case "larger":
-            printer.used.add("_larger")
-            return [f"{pad}{entry} = _larger({entry}, {value})"]
-        case "where":
-            return [f"{pad}{entry} = {value} if {printer.condition(node.where)} else {entry}"]
+            printer.used.add("_larger_beside")
+            return [f"{pad}{entry} = _larger_beside({entry}, {value})"]
+        case "place":  # places rise, and to choose between this one and what is there would be stored under a mask
+            return [f"{pad}{entry} = max({entry}, {value} if {printer.condition(node.where)} else np.int32(0))"]
         case "unless":
             value = value if node.expression.is_Symbol else "1"
             return [f"{pad}{entry} = 0 if {printer.condition(node.where)} else {value}"]

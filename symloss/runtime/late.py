@@ -83,7 +83,8 @@ def _first(kernel: Any) -> Kernel:
     if function is None or not looks:
         return kernel  # type: ignore[no-any-return]
     njit = function.__globals__["njit"]
-    stops, before = (njit(nogil=True, error_model="numpy")(f) for f in (_put_off, _left_out))
+    options = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    stops, before = (njit(**options)(f) for f in (_put_off, _left_out))
     steps = [n for n in function.__code__.co_names if n.startswith(FIRST_STEP)]
     stand_ins = dict.fromkeys(looks, stops) | dict.fromkeys(steps, before)
     name = f"{function.__name__}_at_first"

@@ -12,6 +12,7 @@ import numpy as np
 
 from symloss.runtime.arrays import F32, F64, Array
 from symloss.runtime.late import put_off
+from symloss.runtime.memory import keep_memory
 from symloss.runtime.quick import Entry, Quick, can_be_quick, no_entry
 from symloss.runtime.spec import ArgumentSpec, Spec, read_spec
 from symloss.runtime.validation import is_bounded, scalar_parameter
@@ -214,6 +215,7 @@ def _plan(module: ModuleType, fast: ModuleType | None, pairs: ModuleType | None,
     unwanted: dict[np.dtype[Any], Array | None] = dict.fromkeys((F32, F64))
     unweighted = dict(unwanted)
     if not spec.elementwise:
+        keep_memory()
         unwanted = {dtype: np.empty(nothing, dtype) for dtype in (F32, F64)}
         unweighted = {F64: np.empty(nothing), F32: np.empty(nothing, F64 if fast is None else F32)}
     quick = None

@@ -22,7 +22,7 @@ from symloss.verification.mutation_sites import Site
 from symloss.verification.mutation_watch import UNSEEN, conditionals, flipped, holds
 
 SYMMETRIC = (
-    "_dd_sum", "_dd_product", "_add_in_lanes", "_larger", "_pair_of_sum", "_pair_of_product",
+    "_dd_sum", "_dd_product", "_add_in_lanes", "_larger", "_larger_beside", "_pair_of_sum", "_pair_of_product",
     "_pair_add", "_pair_multiply", "_pair_larger", "_loose_add", "_loose_multiply",
 )  # fmt: skip
 ANY = (
@@ -85,6 +85,7 @@ def why_equivalent(module: Plain, site: Site, run: Callable[[], Any]) -> str:
         or _same_sum(site)
         or _free_choice(site)
         or _beside_nan(site)
+        or _beside_size(module, site)
         or _adds_nothing(site)
         or _decided_before(site)
         or _even(module, site)
@@ -136,6 +137,21 @@ def _beside_nan(site: Site) -> str:
     pair = site.owner
     first = ast.unparse(pair.elts[0]) if isinstance(pair, ast.Tuple) and len(pair.elts) == 2 else ""
     return "a pair is NaN where its first part is" if first == "np.nan" and site.place == 1 else ""
+
+
+def _beside_size(module: Plain, site: Site) -> str:
+    """Find the rest of a pair of whose size only the first part is read, which comes from the first part alone."""
+    match site.statement:
+        case ast.Assign(
+            targets=[ast.Name(name)], value=ast.Call(func=ast.Name("_loose_magnitude"), args=[ast.Tuple() as pair])
+        ) if pair is site.owner and site.place == 1:
+            pass
+        case _:
+            return ""
+    nodes = list(ast.walk(module.functions[site.function]))
+    loads = [n for n in nodes if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
+    firsts = [n for n in nodes if isinstance(n, ast.Subscript) and ast.unparse(n) == f"{name}[0]"]
+    return "only the first part of the size is read" if len(loads) == len(firsts) else ""
 
 
 def _adds_nothing(site: Site) -> str:

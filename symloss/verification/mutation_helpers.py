@@ -99,7 +99,7 @@ DIFFERENCES: Points = [
 POWERS: Points = [
     (np.float64(x), np.float64(math.log1p(math.exp(-abs(x)))), np.float64(exponent), wide)
     for x in (-300.7, -3.3, -0.4, 0.0, 0.3, 2.5, 40.0, math.nan) for exponent in (-3.5, -0.5, 0.0, 0.7, 2.0, 5.0)
-    for wide in EITHER if abs(x) < 3 or wide is not None or math.isnan(x)
+    for wide in EITHER if abs(x) < 3 or x * exponent > 1000 or wide is not None or math.isnan(x)
 ]  # fmt: skip
 _ROW = np.cos(np.arange(1, 330) ** 2) + 0.5
 """Numbers without a pattern, more than twice as many as are added in lanes at once."""

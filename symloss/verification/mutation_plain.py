@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symloss.lowering.nodes import CHUNK, LENGTH
 from symloss.verification.mutation_sites import STEP, Site, sites
 
 BUDGET = 200_000
@@ -202,8 +203,13 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_fma": (lambda a, b, c: a * b + c, None),
     "_exact_fma": (_exact_fma, lambda a, b, c: a * b + c),
     "_interleave": (lambda count: None, None), "_add_in_lanes": (operator.add, None), "_larger": (np.maximum, None),
+    "_larger_beside": (np.maximum, None),
     "_choose": (lambda condition, a, b: a if condition else b, None),
     "_sum_of_128": (lambda block, k: _halved(block[int(k) : int(k) + 128]), None),
+    "_largest_of_128": (lambda row, k: np.max(row[int(k) : int(k) + 128]), None),
+    "_scratch": (lambda dtype: _Numpy.empty(CHUNK, dtype), None),
+    "_strips": (lambda rows, dtype: _Numpy.empty((rows, LENGTH), dtype), None),
+    "_bits_of": (lambda x: x, None), "_of_bits": (lambda bits: bits, None),
     "_sum_of_16": (lambda block, k: _halved(block[int(k) : int(k) + 16]), None),
 }  # fmt: skip
 """What stands in for functions made of polynomials and for what LLVM is asked for by name."""

@@ -29,7 +29,7 @@ RELATED = {
     "log1p": "log", "log": "log1p", "exp": "expm1", "expm1": "exp", "sin": "cos", "cos": "sin", "min": "max",
     "max": "min",
 }  # fmt: skip
-CONVERSIONS = ("float64", "float32", "int64", "uint64", "ord")
+CONVERSIONS = ("float64", "float32", "int64", "uint64", "bool_")
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,10 @@ def _statement(name: str, owner: Any, field: str, place: int, statement: ast.stm
 
     dropped = Site(name, "dropped statement", statement, owner, field, place, ast.Pass())
     match statement:
-        case ast.Assign(targets=[ast.Name("block")]) | ast.Assign(value=ast.Call(func=ast.Attribute(attr="empty"))):
+        case (
+            ast.Assign(targets=[ast.Name("block")])
+            | ast.Assign(value=ast.Call(func=ast.Attribute(attr="empty") | ast.Name("_scratch" | "_strips")))
+        ):
             return  # blocks of any size give the same, and what is in one before it is written does not matter
         case ast.Assign(targets=[target], value=value):
             if isinstance(target, ast.Subscript):
