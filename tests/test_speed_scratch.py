@@ -13,8 +13,10 @@ import pytest
 from numba import njit
 
 import symloss
+from symloss.lowering.nodes import CHUNK, LENGTH
 from symloss.rendering import primitives
 from symloss.rendering.primitives import source_of
+from symloss.verification import mutation_plain
 
 HEAD = """import math
 import numpy as np
@@ -63,6 +65,7 @@ def test_blocks_of_a_loop_over_elements_are_not_from_the_heap(tmp_path: Path) ->
     first, second = compiled(np.empty(0), 0)
     assert first % 64 == second % 64 == 0
     assert abs(first - second) % 4096 >= 128
+    assert (mutation_plain.CHUNK, mutation_plain.LENGTH) == (CHUNK, LENGTH)
     for name in ("focal", "squared_error"):
         kernel: Any = symloss.load(name).plan.narrow["value_and_gradient"]
         x = np.ones(8, np.float32)

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symloss.lowering.nodes import CHUNK, LENGTH
 from symloss.verification.mutation_sites import STEP, Site, sites
 
 BUDGET = 200_000
@@ -193,6 +192,8 @@ def _exact_fma(a: float, b: float, c: float) -> float:
     return float(Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c)))
 
 
+CHUNK, LENGTH = 1024, 512
+"""Numbers of the blocks of a loop over elements, and of a strip of a row, as kernels have them."""
 ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_exp": (lambda x, *_: math.exp(x), lambda x, *_: np.exp(x)),
     "_exp_down": (lambda x, *_: math.exp(x), lambda x, *_: np.exp(x)),
