@@ -57,18 +57,18 @@ SPEC = {'abi': 3,
 
 @intrinsic(prefer_literal=True)
 def _strips(typing_context, rows, dtype):
-    """Return so many rows of 512 numbers that last as long as the call."""
-    kind = types.Array(dtype.dtype, 2, "C")
+    """Return so many rows of 512 numbers."""
+    shape = (rows.literal_value, 512)
+    kind = types.Array(dtype.dtype, len(shape), "C")
 
     def build(context, builder, signature, arguments):
         number = context.get_data_type(kind.dtype)
-        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
-        array = context.make_array(kind)(context, builder)
-        memory = cgutils.alloca_once(builder, number, count)
+        width, count = context.get_abi_sizeof(number), math.prod(shape)
+        memory = cgutils.alloca_once(builder, number, count + 32)
         memory.align = 64
-        array.data = memory
-        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
-        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array = context.make_array(kind)(context, builder)
+        array.data, array.nitems, array.itemsize = memory, cgutils.intp_t(count), cgutils.intp_t(width)
+        strides = [width * math.prod(shape[k + 1 :]) for k in range(len(shape))]
         array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
         return array._getvalue()
 

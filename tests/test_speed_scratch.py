@@ -13,10 +13,8 @@ import pytest
 from numba import njit
 
 import symloss
-from symloss.lowering.nodes import CHUNK, LENGTH
 from symloss.rendering import primitives
 from symloss.rendering.primitives import source_of
-from symloss.verification import mutation_plain
 
 HEAD = """import math
 import numpy as np
@@ -65,7 +63,6 @@ def test_blocks_of_a_loop_over_elements_are_not_from_the_heap(tmp_path: Path) ->
     first, second = compiled(np.empty(0), 0)
     assert first % 64 == second % 64 == 0
     assert abs(first - second) % 4096 >= 128
-    assert (mutation_plain.CHUNK, mutation_plain.LENGTH) == (CHUNK, LENGTH)
     for name in ("focal", "squared_error"):
         kernel: Any = symloss.load(name).plan.narrow["value_and_gradient"]
         x = np.ones(8, np.float32)
@@ -88,7 +85,7 @@ def test_maxima_beside_each_other_are_not_stored_under_a_mask() -> None:
     assert not re.findall(r"vmaskmovp[sd]\s+%[xyz]mm\d+, %[xyz]mm\d+, .*\(", code)
 
 
-def test_products_of_matrices_are_compiled_once_for_each_dtype() -> None:
+def test_flags_of_products_have_no_type_of_their_own() -> None:
     """True and False given as they are have types of their own, and a function is compiled for each."""
     folder = Path(symloss.__file__).parents[1] / "generated"
     texts = [path.read_text("utf-8") for path in (*folder.glob("*.py"), *folder.glob("fast/*.py"))]

@@ -86,20 +86,21 @@ SPEC = {'abi': 3,
  'variants': ()}
 
 
-@intrinsic
+@intrinsic(prefer_literal=True)
 def _scratch(typing_context, dtype):
-    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
-    kind = types.Array(dtype.dtype, 1, "C")
+    """Return an array of 1024 numbers: nothing is asked of the heap."""
+    shape = (1024,)
+    kind = types.Array(dtype.dtype, len(shape), "C")
 
     def build(context, builder, signature, arguments):
         number = context.get_data_type(kind.dtype)
-        width = cgutils.intp_t(context.get_abi_sizeof(number))
-        array = context.make_array(kind)(context, builder)
-        memory = cgutils.alloca_once(builder, number, 1056)
+        width, count = context.get_abi_sizeof(number), math.prod(shape)
+        memory = cgutils.alloca_once(builder, number, count + 32)
         memory.align = 64
-        array.data = memory
-        array.nitems, array.itemsize = cgutils.intp_t(1024), width
-        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        array = context.make_array(kind)(context, builder)
+        array.data, array.nitems, array.itemsize = memory, cgutils.intp_t(count), cgutils.intp_t(width)
+        strides = [width * math.prod(shape[k + 1 :]) for k in range(len(shape))]
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
         return array._getvalue()
 
     return kind(dtype), build
@@ -107,18 +108,18 @@ def _scratch(typing_context, dtype):
 
 @intrinsic(prefer_literal=True)
 def _strips(typing_context, rows, dtype):
-    """Return so many rows of 512 numbers that last as long as the call."""
-    kind = types.Array(dtype.dtype, 2, "C")
+    """Return so many rows of 512 numbers."""
+    shape = (rows.literal_value, 512)
+    kind = types.Array(dtype.dtype, len(shape), "C")
 
     def build(context, builder, signature, arguments):
         number = context.get_data_type(kind.dtype)
-        width, count = context.get_abi_sizeof(number), rows.literal_value * 512
-        array = context.make_array(kind)(context, builder)
-        memory = cgutils.alloca_once(builder, number, count)
+        width, count = context.get_abi_sizeof(number), math.prod(shape)
+        memory = cgutils.alloca_once(builder, number, count + 32)
         memory.align = 64
-        array.data = memory
-        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
-        shape, strides = (rows.literal_value, 512), (512 * width, width)
+        array = context.make_array(kind)(context, builder)
+        array.data, array.nitems, array.itemsize = memory, cgutils.intp_t(count), cgutils.intp_t(width)
+        strides = [width * math.prod(shape[k + 1 :]) for k in range(len(shape))]
         array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
         return array._getvalue()
 
@@ -336,6 +337,15 @@ def _block_sum(block, count: int) -> float:
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _largest(row, count: int) -> float:
+    """Return the largest of the first numbers of a row, NaN where there is one."""
+    most: float = row.dtype.type(-f32(math.inf))
+    for k in range(count):
+        most = _larger(most, row[k])
+    return most
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place_of(x: float, row, count: int) -> int:
     """Return the first place of a number in a row, or 0."""
     for k in range(count):
@@ -347,13 +357,11 @@ def _place_of(x: float, row, count: int) -> int:
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _first_largest(row, count: int):
     """Return the largest of the first numbers of a row and the first place of it; NaN and 0 where one is NaN."""
-    most: float = row.dtype.type(-f32(math.inf))
     whole = count - 128
     if whole < 0:
-        for k in range(count):
-            most = _larger(most, row[k])
+        most = _largest(row, count)
         return most, _place_of(most, row, count)
-    place = np.uint64(0)
+    most, place = row.dtype.type(-f32(math.inf)), np.uint64(0)
     for start in range(0, count, 128):
         from_here = np.uint64(start if start < whole else whole)  # of the last 128 some are known: a tie comes too late
         here = _largest_of_128(row, from_here)

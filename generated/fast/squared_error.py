@@ -45,20 +45,21 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
-@intrinsic
+@intrinsic(prefer_literal=True)
 def _scratch(typing_context, dtype):
-    """Return an array of 1024 numbers that lasts as long as the call: nothing is asked of the heap."""
-    kind = types.Array(dtype.dtype, 1, "C")
+    """Return an array of 1024 numbers: nothing is asked of the heap."""
+    shape = (1024,)
+    kind = types.Array(dtype.dtype, len(shape), "C")
 
     def build(context, builder, signature, arguments):
         number = context.get_data_type(kind.dtype)
-        width = cgutils.intp_t(context.get_abi_sizeof(number))
-        array = context.make_array(kind)(context, builder)
-        memory = cgutils.alloca_once(builder, number, 1056)
+        width, count = context.get_abi_sizeof(number), math.prod(shape)
+        memory = cgutils.alloca_once(builder, number, count + 32)
         memory.align = 64
-        array.data = memory
-        array.nitems, array.itemsize = cgutils.intp_t(1024), width
-        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
+        array = context.make_array(kind)(context, builder)
+        array.data, array.nitems, array.itemsize = memory, cgutils.intp_t(count), cgutils.intp_t(width)
+        strides = [width * math.prod(shape[k + 1 :]) for k in range(len(shape))]
+        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
         return array._getvalue()
 
     return kind(dtype), build

@@ -15,42 +15,36 @@ LINE = 64
 INSIDE = 'nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True'
 """How functions are compiled that only kernels call: what Python would call them by takes as long again."""
 
-INTRINSICS = {
-    "_scratch": f'''@intrinsic
-def _scratch(typing_context, dtype):
-    """Return an array of {CHUNK} numbers that lasts as long as the call: nothing is asked of the heap."""
-    kind = types.Array(dtype.dtype, 1, "C")
+
+def _on_stack(name: str, taken: str, shape: str, summary: str) -> str:
+    """Return the text of an intrinsic that makes an array which lasts as long as the call."""
+    return f'''@intrinsic(prefer_literal=True)
+def {name}(typing_context, {taken}):
+    """{summary}"""
+    shape = {shape}
+    kind = types.Array(dtype.dtype, len(shape), "C")
 
     def build(context, builder, signature, arguments):
         number = context.get_data_type(kind.dtype)
-        width = cgutils.intp_t(context.get_abi_sizeof(number))
-        array = context.make_array(kind)(context, builder)
-        memory = cgutils.alloca_once(builder, number, {CHUNK + APART})
+        width, count = context.get_abi_sizeof(number), math.prod(shape)
+        memory = cgutils.alloca_once(builder, number, count + {APART})
         memory.align = {LINE}
-        array.data = memory
-        array.nitems, array.itemsize = cgutils.intp_t({CHUNK}), width
-        array.shape, array.strides = (cgutils.pack_array(builder, [x]) for x in (array.nitems, width))
-        return array._getvalue()
-
-    return kind(dtype), build''',
-    "_strips": f'''@intrinsic(prefer_literal=True)
-def _strips(typing_context, rows, dtype):
-    """Return so many rows of {LENGTH} numbers that last as long as the call."""
-    kind = types.Array(dtype.dtype, 2, "C")
-
-    def build(context, builder, signature, arguments):
-        number = context.get_data_type(kind.dtype)
-        width, count = context.get_abi_sizeof(number), rows.literal_value * {LENGTH}
         array = context.make_array(kind)(context, builder)
-        memory = cgutils.alloca_once(builder, number, count)
-        memory.align = {LINE}
-        array.data = memory
-        array.nitems, array.itemsize = cgutils.intp_t(count), cgutils.intp_t(width)
-        shape, strides = (rows.literal_value, {LENGTH}), ({LENGTH} * width, width)
+        array.data, array.nitems, array.itemsize = memory, cgutils.intp_t(count), cgutils.intp_t(width)
+        strides = [width * math.prod(shape[k + 1 :]) for k in range(len(shape))]
         array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
         return array._getvalue()
 
-    return kind(rows, dtype), build''',
+    return kind({taken}), build'''
+
+
+INTRINSICS = {
+    "_scratch": _on_stack(
+        "_scratch", "dtype", f"({CHUNK},)", f"Return an array of {CHUNK} numbers: nothing is asked of the heap."
+    ),
+    "_strips": _on_stack(
+        "_strips", "rows, dtype", f"(rows.literal_value, {LENGTH})", f"Return so many rows of {LENGTH} numbers."
+    ),
     "_bits_of": '''@intrinsic
 def _bits_of(typing_context, x):
     """Return the bits of a number as an integer."""

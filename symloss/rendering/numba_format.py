@@ -177,17 +177,7 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 if searched:
                     lines.append(f"{pad}{node.name}_best = {'-' if operation == 'argmax' else ''}np.inf")
             case Buffer():
-                axes = ("block", *node.axes[1:]) if node.blocked else node.axes
-                kind = {"like": ", LIKE", "float64": _KINDS[printer.real]}.get(node.dtype, f", np.{node.dtype}")
-                made = f"np.empty(({', '.join(axes)},){kind})"
-                of = kind.removeprefix(", ") or "np.float64"
-                if printer.flat and axes == ("block",):
-                    made = f"_scratch({of})"
-                    printer.used.add("_scratch")
-                elif node.name == STRIP:
-                    made = f"_strips({axes[0]}, {of})"
-                    printer.used.add("_strips")
-                lines.append(f"{pad}{node.name} = {made}")
+                lines.append(f"{pad}{node.name} = {_made(node, printer)}")
             case Loop():
                 extent = "start, stop" if node.block else node.index.axis.name
                 lines.append(f"{pad}for {node.index.name} in range({extent}):")
@@ -255,6 +245,20 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines += _lines(node.zeros, printer, depth + 1)
                 lines.append(f"{pad}    continue")
     return lines
+
+
+def _made(node: Buffer, printer: NumbaPrinter) -> str:
+    """Return what makes an array of a kernel's own: of a size known when it is compiled, on the stack."""
+    axes = ("block", *node.axes[1:]) if node.blocked else node.axes
+    kind = {"like": ", LIKE", "float64": _KINDS[printer.real]}.get(node.dtype, f", np.{node.dtype}")
+    of = kind.removeprefix(", ") or "np.float64"
+    if printer.flat and axes == ("block",):
+        printer.used.add("_scratch")
+        return f"_scratch({of})"
+    if node.name == STRIP:
+        printer.used.add("_strips")
+        return f"_strips({axes[0]}, {of})"
+    return f"np.empty(({', '.join(axes)},){kind})"
 
 
 def _flag(condition: str, printer: NumbaPrinter) -> str:

@@ -94,13 +94,11 @@ def _place_of(x: float, row: Any, count: int) -> int:
 
 def _first_largest(row: Any, count: int) -> Any:
     """Return the largest of the first numbers of a row and the first place of it; NaN and 0 where one is NaN."""
-    most: float = row.dtype.type(-math.inf)
     whole = count - 128
     if whole < 0:
-        for k in range(count):
-            most = _larger(most, row[k])
+        most = _largest(row, count)
         return most, _place_of(most, row, count)
-    place = np.uint64(0)
+    most, place = row.dtype.type(-math.inf), np.uint64(0)
     for start in range(0, count, 128):
         from_here = np.uint64(start if start < whole else whole)  # of the last 128 some are known: a tie comes too late
         here = _largest_of_128(row, from_here)

@@ -21,9 +21,10 @@ from symloss.lowering.nodes import (
     Side,
     Strips,
 )
+from symloss.rendering.intrinsics import LINE
 from symloss.rendering.primitives import interleaving
 
-LINE = 16
+AHEAD = LINE // 4
 """Numbers that the cache fetches together, of float32; of float64 it fetches two such lines at once."""
 
 
@@ -80,7 +81,7 @@ def _fetching(node: Strips, printer: Printer, pad: str) -> list[str]:
     if not node.asked:
         return []
     printer.used.add("_fetch")
-    head = f"{pad}for ahead in range(np.uint64(0), length, np.uint64({LINE})):"
+    head = f"{pad}for ahead in range(np.uint64(0), length, np.uint64({AHEAD})):"
     return [head, *(f"{pad}    _fetch({array}, {row}, strip + ahead)" for array, row in node.asked)]
 
 

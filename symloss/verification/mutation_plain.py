@@ -192,8 +192,6 @@ def _exact_fma(a: float, b: float, c: float) -> float:
     return float(Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c)))
 
 
-CHUNK, LENGTH = 1024, 512
-"""Numbers of the blocks of a loop over elements, and of a strip of a row, as kernels have them."""
 ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_exp": (lambda x, *_: math.exp(x), lambda x, *_: np.exp(x)),
     "_exp_down": (lambda x, *_: math.exp(x), lambda x, *_: np.exp(x)),
@@ -208,8 +206,8 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_choose": (lambda condition, a, b: a if condition else b, None),
     "_sum_of_128": (lambda block, k: _halved(block[int(k) : int(k) + 128]), None),
     "_largest_of_128": (lambda row, k: np.max(row[int(k) : int(k) + 128]), None),
-    "_scratch": (lambda dtype: _Numpy.empty(CHUNK, dtype), None),
-    "_strips": (lambda rows, dtype: _Numpy.empty((rows, LENGTH), dtype), None),
+    "_scratch": (lambda dtype: _Numpy.empty(BLOCK, dtype), None),
+    "_strips": (lambda rows, dtype: _Numpy.empty((rows, STRIP), dtype), None),
     "_bits_of": (lambda x: x, None), "_of_bits": (lambda bits: bits, None),
     "_sum_of_16": (lambda block, k: _halved(block[int(k) : int(k) + 16]), None),
 }  # fmt: skip
