@@ -156,48 +156,16 @@ def _sum_of_16(typing_context, block, start):
 
 
 @intrinsic
-def _larger(typing_context, a, b):
-    """Return the larger of two numbers, NaN where either is."""
+def _larger_beside(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is: no choice, which would be stored under a mask, slowly."""
 
     def build(context, builder, signature, arguments):
-        kind = arguments[0].type
-        signature = type(builder.function.function_type)(kind, [kind] * 2)
-        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
+        bits = cgutils.ir.IntType(32 if a == types.float32 else 64)
+        larger = builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
+        unordered = builder.sext(builder.fcmp_unordered("uno", *arguments), bits)
+        return builder.bitcast(builder.or_(builder.bitcast(larger, bits), unordered), larger.type)
 
-    return a(a, b), build
-
-
-@intrinsic
-def _largest_of_128(typing_context, row, start):
-    """Return the largest of 128 numbers of a row without gaps, NaN where one is NaN."""
-
-    def build(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        number = context.get_value_type(signature.return_type)
-
-        def larger(a, b):
-            name = f"llvm.maximum.v{a.type.count}{number.intrinsic_name}"
-            signature = cgutils.ir.FunctionType(a.type, [a.type] * 2)
-            function = cgutils.get_or_insert_function(builder.module, signature, name)
-            return builder.call(function, (a, b), fastmath=("nsz",))
-
-        kind = cgutils.ir.VectorType(number, 16)
-        parts = []
-        for k in range(0, 128, 16):
-            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
-            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [larger(a, b) for a, b in zip(parts[:half], parts[half:])]
-        (lanes,) = parts
-        for width in (8, 4, 2, 1):
-            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
-            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
-            lanes = larger(*halves)
-        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
-
-    return row.dtype(row, start), build
+    return a(a, a), build
 
 
 @intrinsic(prefer_literal=True)
@@ -289,43 +257,6 @@ def _block_sum(block, count: int) -> float:
     return _completed(total, lost)
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most: float = row.dtype.type(-math.inf)
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    for k in range(count):
-        if row[k] == x:
-            return k
-    return 0
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _first_largest(row, count: int):
-    """Return the largest of the first numbers of a row and the first place of it; NaN and 0 where one is NaN."""
-    whole = count - 128
-    if whole < 0:
-        most = _largest(row, count)
-        return most, _place_of(most, row, count)
-    most, place = row.dtype.type(-math.inf), np.uint64(0)
-    for start in range(0, count, 128):
-        from_here = np.uint64(start if start < whole else whole)  # of the last 128 some are known: a tie comes too late
-        here = _largest_of_128(row, from_here)
-        if here > most or here != here:
-            most, place = here, from_here
-    after = np.int32(128)
-    for k in range(np.uint64(128)):
-        after = min(after, np.int32(k) if row[place + k] == most else np.int32(128))
-    return most, np.int64(place) + after if after < 128 else 0
-
-
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_difference(a: float, b: float, wide) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
@@ -347,7 +278,6 @@ def value(logits, label, smooth, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wide = _wide(logits)
     wanted = value_out.size > 0
-    max_logits_now_row = np.empty((c,))
     strips = _strips(2, np.float64)
     sample_weight = np.empty((c,))
     max_logits = np.empty((m,))
@@ -364,13 +294,14 @@ def value(logits, label, smooth, sample_weights, value_out):
             sample_weight_now = ((sample_weights[i, k]) if weighted else 1.0)
             sample_weight[k] = sample_weight_now
         sum_mask[:] = 0.0
-        for q_1 in range(m):
-            for a_2 in range(c):
+        max_logits[:] = -np.inf
+        argmax_logits[:] = 0.0
+        for a_2 in range(c):
+            for q_1 in range(m):
                 z = np.float64(logits[i, a_2, q_1])
-                max_logits_now_row[a_2] = z
-            max_logits_now, argmax_logits_now = _first_largest(max_logits_now_row, c)
-            max_logits[q_1] = max_logits_now
-            argmax_logits[q_1] = argmax_logits_now
+                argmax_logits[q_1] = max(argmax_logits[q_1], a_2 if z > max_logits[q_1] else 0)
+                max_logits[q_1] = _larger_beside(max_logits[q_1], z)
+        for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y] += 1.0
         rest_logits[:] = 0.0
@@ -379,8 +310,8 @@ def value(logits, label, smooth, sample_weights, value_out):
                 z_2 = np.float64(logits[i, a_75, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1], wide)
                 exp_logits[a_75, q_1] = exp_logits_now
-                if a_75 != argmax_logits[q_1]:
-                    rest_logits[q_1] += exp_logits_now
+                rest_logits_added = exp_logits_now
+                rest_logits[q_1] += ((rest_logits_added) if a_75 != argmax_logits[q_1] else 0.0)
             _interleave(4)
         for k in range(c):
             sum_logsumexp_logits_2_now_sum = 0.0
@@ -429,8 +360,9 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     weighted = sample_weights.size > 0
     wide = _wide(logits)
     wanted = value_out.size > 0
-    max_logits_now_row = np.empty((c,))
     strips = _strips(2, np.float64)
+    sum_logsumexp_logits_3_weighed_there = np.empty((m,))
+    sum_logsumexp_logits_3_weighed_there_2 = np.empty((m,))
     sample_weight = np.empty((c,))
     seed = np.empty((c,))
     max_logits = np.empty((m,))
@@ -453,13 +385,14 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             seed_now = loss_scale * sample_weight_now
             seed[k] = seed_now
         sum_mask[:] = 0.0
-        for q_1 in range(m):
-            for a_2 in range(c):
+        max_logits[:] = -np.inf
+        argmax_logits[:] = 0.0
+        for a_2 in range(c):
+            for q_1 in range(m):
                 z = np.float64(logits[i, a_2, q_1])
-                max_logits_now_row[a_2] = z
-            max_logits_now, argmax_logits_now = _first_largest(max_logits_now_row, c)
-            max_logits[q_1] = max_logits_now
-            argmax_logits[q_1] = argmax_logits_now
+                argmax_logits[q_1] = max(argmax_logits[q_1], a_2 if z > max_logits[q_1] else 0)
+                max_logits[q_1] = _larger_beside(max_logits[q_1], z)
+        for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y] += 1.0
         rest_logits[:] = 0.0
@@ -469,8 +402,8 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1], wide)
                 exp_logits[a_75, q_1] = exp_logits_now
                 argmax_logits_2 = argmax_logits[q_1]
-                if a_75 != argmax_logits_2:
-                    rest_logits[q_1] += exp_logits_now
+                rest_logits_added = exp_logits_now
+                rest_logits[q_1] += ((rest_logits_added) if a_75 != argmax_logits_2 else 0.0)
             _interleave(4)
         sum_logsumexp_logits[:] = 0.0
         lack_logsumexp_logits[:] = 0.0
@@ -509,12 +442,15 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             if wanted:
                 value_out[i, k] = factor_2
         sum_logsumexp_logits_3_centred[:] = 0.0
+        for q_1 in range(m):
+            argmax_logits_4 = argmax_logits[q_1]
+            sum_logsumexp_logits_3_weighed_there[q_1] = sum_logsumexp_logits_3_weighed[argmax_logits_4]
         for a_56 in range(c):
             for q_1 in range(m):
                 rest_logits_3 = rest_logits[q_1]
                 argmax_logits_4 = argmax_logits[q_1]
-                if a_56 != argmax_logits_4:
-                    sum_logsumexp_logits_3_centred[q_1] += exp_logits[a_56, q_1] * (sum_logsumexp_logits_3_weighed[a_56] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) / (1.0 + rest_logits_3)
+                sum_logsumexp_logits_3_centred_added = exp_logits[a_56, q_1] * (sum_logsumexp_logits_3_weighed[a_56] - sum_logsumexp_logits_3_weighed_there[q_1]) / (1.0 + rest_logits_3)
+                sum_logsumexp_logits_3_centred[q_1] += ((sum_logsumexp_logits_3_centred_added) if a_56 != argmax_logits_4 else 0.0)
         for m_5 in range(m):
             rest_logits_4 = rest_logits[m_5]
             y_4 = label[i, m_5]
@@ -528,12 +464,18 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             gradient_logits_part_2_now = 2.0 * loss_scale * case * exp_difference_value * ratio_value / (1.0 + rest_logits_4)
             gradient_logits_part_2[m_5] = gradient_logits_part_2_now
         _interleave(4)
+        for m_5 in range(m):
+            argmax_logits_6 = argmax_logits[m_5]
+            sum_logsumexp_logits_3_weighed_there_2[m_5] = sum_logsumexp_logits_3_weighed[argmax_logits_6]
         for k in range(c):
             for m_5 in range(m):
-                y_5 = label[i, m_5]
                 rest_logits_5 = rest_logits[m_5]
                 argmax_logits_6 = argmax_logits[m_5]
-                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (gradient_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_6 else (sum_logsumexp_logits_3_weighed[k] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_6]))) / (1.0 + rest_logits_5)))
+                gradient_logits[i, k, m_5] = exp_logits[k, m_5] * (gradient_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_6 else (sum_logsumexp_logits_3_weighed[k] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed_there_2[m_5]))) / (1.0 + rest_logits_5)
+        for m_5 in range(m):
+            y_5 = label[i, m_5]
+            if (y_5 < c and y_5 >= 0):
+                gradient_logits[i, y_5, m_5] = gradient_logits_part_1[m_5]
     return total
 
 
@@ -545,7 +487,6 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
-    max_logits_now_row = np.empty((c,))
     strips = _strips(1, np.float64)
     seed = np.empty((c,))
     max_logits = np.empty((m,))
@@ -575,13 +516,14 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             seed_now = sample_weight * loss_scale
             seed[k] = seed_now
         sum_mask[:] = 0.0
-        for q_1 in range(m):
-            for a_2 in range(c):
+        max_logits[:] = -np.inf
+        argmax_logits[:] = 0.0
+        for a_2 in range(c):
+            for q_1 in range(m):
                 z = np.float64(logits[i, a_2, q_1])
-                max_logits_now_row[a_2] = z
-            max_logits_now, argmax_logits_now = _first_largest(max_logits_now_row, c)
-            max_logits[q_1] = max_logits_now
-            argmax_logits[q_1] = argmax_logits_now
+                argmax_logits[q_1] = max(argmax_logits[q_1], a_2 if z > max_logits[q_1] else 0)
+                max_logits[q_1] = _larger_beside(max_logits[q_1], z)
+        for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y] += 1.0
         rest_logits[:] = 0.0
@@ -590,8 +532,8 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                 z_2 = np.float64(logits[i, a_75, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1], wide)
                 exp_logits[a_75, q_1] = exp_logits_now
-                if a_75 != argmax_logits[q_1]:
-                    rest_logits[q_1] += exp_logits_now
+                rest_logits_added = exp_logits_now
+                rest_logits[q_1] += ((rest_logits_added) if a_75 != argmax_logits[q_1] else 0.0)
             _interleave(4)
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
@@ -695,7 +637,6 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
-    max_logits_now_row = np.empty((c,))
     strips = _strips(1, np.float64)
     seed = np.empty((c,))
     max_logits = np.empty((m,))
@@ -726,13 +667,14 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             seed_now = sample_weight * loss_scale
             seed[k] = seed_now
         sum_mask[:] = 0.0
-        for q_1 in range(m):
-            for a_2 in range(c):
+        max_logits[:] = -np.inf
+        argmax_logits[:] = 0.0
+        for a_2 in range(c):
+            for q_1 in range(m):
                 z = np.float64(logits[i, a_2, q_1])
-                max_logits_now_row[a_2] = z
-            max_logits_now, argmax_logits_now = _first_largest(max_logits_now_row, c)
-            max_logits[q_1] = max_logits_now
-            argmax_logits[q_1] = argmax_logits_now
+                argmax_logits[q_1] = max(argmax_logits[q_1], a_2 if z > max_logits[q_1] else 0)
+                max_logits[q_1] = _larger_beside(max_logits[q_1], z)
+        for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y] += 1.0
         rest_logits[:] = 0.0
@@ -741,8 +683,8 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 z_2 = np.float64(logits[i, a_75, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1], wide)
                 exp_logits[a_75, q_1] = exp_logits_now
-                if a_75 != argmax_logits[q_1]:
-                    rest_logits[q_1] += exp_logits_now
+                rest_logits_added = exp_logits_now
+                rest_logits[q_1] += ((rest_logits_added) if a_75 != argmax_logits[q_1] else 0.0)
             _interleave(4)
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
@@ -881,7 +823,6 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
-    max_logits_now_row = np.empty((c,))
     strips = _strips(1, np.float64)
     seed = np.empty((c,))
     max_logits = np.empty((m,))
@@ -900,13 +841,14 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             seed_now = sample_weight * loss_scale
             seed[k] = seed_now
         sum_mask[:] = 0.0
-        for q_1 in range(m):
-            for a_2 in range(c):
+        max_logits[:] = -np.inf
+        argmax_logits[:] = 0.0
+        for a_2 in range(c):
+            for q_1 in range(m):
                 z = np.float64(logits[i, a_2, q_1])
-                max_logits_now_row[a_2] = z
-            max_logits_now, argmax_logits_now = _first_largest(max_logits_now_row, c)
-            max_logits[q_1] = max_logits_now
-            argmax_logits[q_1] = argmax_logits_now
+                argmax_logits[q_1] = max(argmax_logits[q_1], a_2 if z > max_logits[q_1] else 0)
+                max_logits[q_1] = _larger_beside(max_logits[q_1], z)
+        for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y] += 1.0
         rest_logits[:] = 0.0
@@ -915,8 +857,8 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
                 z_2 = np.float64(logits[i, a_75, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1], wide)
                 exp_logits[a_75, q_1] = exp_logits_now
-                if a_75 != argmax_logits[q_1]:
-                    rest_logits[q_1] += exp_logits_now
+                rest_logits_added = exp_logits_now
+                rest_logits[q_1] += ((rest_logits_added) if a_75 != argmax_logits[q_1] else 0.0)
             _interleave(4)
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
@@ -955,7 +897,6 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
-    max_logits_now_row = np.empty((c,))
     strips = _strips(1, np.float64)
     seed = np.empty((c,))
     max_logits = np.empty((m,))
@@ -995,13 +936,14 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             seed_now = sample_weight * loss_scale
             seed[k] = seed_now
         sum_mask[:] = 0.0
-        for q_1 in range(m):
-            for a_2 in range(c):
+        max_logits[:] = -np.inf
+        argmax_logits[:] = 0.0
+        for a_2 in range(c):
+            for q_1 in range(m):
                 z = np.float64(logits[i, a_2, q_1])
-                max_logits_now_row[a_2] = z
-            max_logits_now, argmax_logits_now = _first_largest(max_logits_now_row, c)
-            max_logits[q_1] = max_logits_now
-            argmax_logits[q_1] = argmax_logits_now
+                argmax_logits[q_1] = max(argmax_logits[q_1], a_2 if z > max_logits[q_1] else 0)
+                max_logits[q_1] = _larger_beside(max_logits[q_1], z)
+        for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y] += 1.0
         rest_logits[:] = 0.0
@@ -1010,8 +952,8 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 z_2 = np.float64(logits[i, a_75, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1], wide)
                 exp_logits[a_75, q_1] = exp_logits_now
-                if a_75 != argmax_logits[q_1]:
-                    rest_logits[q_1] += exp_logits_now
+                rest_logits_added = exp_logits_now
+                rest_logits[q_1] += ((rest_logits_added) if a_75 != argmax_logits[q_1] else 0.0)
             _interleave(4)
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):

@@ -358,6 +358,129 @@ def _log1p(x):
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _power(base, by, wide):
+    """Return base to a power; 0 to a negative one is 0, the convention for derivatives, and none is infinite."""
+    size = abs(base)
+    small = size < 2.2250738585072014e-308
+    scaled = size * 1.8014398509481984e+16 if small else size
+    bits = _bits_of(scaled)
+    exponent = (bits + 2638147582215219) >> 52
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
+    if wide is None:
+        s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+        z = s * s
+        p = 0.16819223466106137
+        p = _fma(p, z, 0.18123694065066956)
+        p = _fma(p, z, 0.22223370034121612)
+        p = _fma(p, z, 0.2857141715381599)
+        p = _fma(p, z, 0.40000000052119855)
+        p = _fma(p, z, 0.6666666666658754)
+        y = _fma(k, 0.6931471805599453, _fma(p * z, s, s + s))
+        x = by * (y if size <= 1.7976931348623157e+308 else size)
+    else:
+        u = f + 2.0
+        over = 1.0 / u
+        s = f * over
+        back, lost = _dd_product(s, u)
+        s_2 = ((f - back) - lost - s * (f - (u - 2.0))) * over
+        z, z_2 = _dd_product(s, s)
+        z_2 += 2.0 * s * s_2
+        cube, cube_2 = _dd_product(z, s)
+        cube_2 += z * s_2 + z_2 * s
+        fifth, fifth_2 = _dd_product(cube, z)
+        fifth_2 += cube * z_2 + cube_2 * z
+        p = 0.1310113807840916
+        p = _fma(p, z, 0.13267776631466519)
+        p = _fma(p, z, 0.15386250733467507)
+        p = _fma(p, z, 0.18181796316881424)
+        p = _fma(p, z, 0.2222222236968334)
+        p = _fma(p, z, 0.2857142857104147)
+        y_2 = _fma(p * z, fifth, 2.0 * s_2)
+        rest = fifth * -2.2204460492503132e-17 + fifth_2 * 0.4
+        fifth, fifth_2 = _dd_product(fifth, 0.4)
+        fifth_2 += rest
+        rest = cube * 3.700743415417188e-17 + cube_2 * 0.6666666666666666
+        cube, cube_2 = _dd_product(cube, 0.6666666666666666)
+        cube_2 += rest
+        y, lost = _dd_sum(k * 0.6931471805598903, s + s)
+        y, lost_2 = _dd_sum(y, cube)
+        y, lost_3 = _dd_sum(y, fifth)
+        y_2 = (lost + lost_2 + lost_3) + (_fma(k, 5.497923018708371e-14, y_2) + cube_2 + fifth_2)
+        x, rest = _dd_product(y, by)
+        x, rest = _dd_sum(x, rest + y_2 * by)
+        x = x if size <= 1.7976931348623157e+308 else by * size
+        rest = rest if abs(x) < 10000.0 else 0.0
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    start = 6755399441056895.0 if x < 0.0 else 6755399441056639.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        near = r + rest
+        lost += rest - (near - r)
+        r = near
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
+    power = _of_bits(_bits_of(shifted) << 52)
+    e = p * power * (2.938735877055719e-39 if x < 0.0 else 3.402823669209385e+38)
+    most = 1.7976931348623157e+308 if by < 0.0 else np.float64(math.inf)
+    e = most if e > most else e
+    whole = 6755399441055744.0  # what is added to it is rounded to a whole number
+    turned = 1.0 if (0.5 * by + whole) - whole == 0.5 * by else -1.0
+    turned = turned if (by + whole) - whole == by else np.float64(math.nan)
+    e = e * turned if base < 0.0 else e
+    at_zero = 1.0 if by == 0.0 else abs(by) * 0.0
+    e = at_zero if base == 0.0 else e
+    return e
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _dd_sum(a: float, b: float):
+    """Return a + b and what rounding took from it."""
+    s = a + b
+    back = s - a
+    return s, (a - (s - back)) + (b - back)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _dd_product(a: float, b: float):
+    """Return a b and what rounding took from it; for factors below 1e290."""
+    p = a * b
+    t = 134217729.0 * a
+    a1 = t - (t - a)
+    a2 = a - a1
+    t = 134217729.0 * b
+    b1 = t - (t - b)
+    b2 = b - b1
+    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -429,14 +552,6 @@ def _exp_difference(a: float, b: float, wide) -> float:
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
-def _power(x: float, exponent: float) -> float:
-    """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
-    if exponent < 0.0:
-        return 0.0 if x == 0.0 else min(math.pow(x, exponent), 1.7976931348623157e308)
-    return math.pow(x, exponent)
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _inverse(b: float):
     """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
     size = abs(b)
@@ -483,7 +598,7 @@ def value(logits, label, gamma, alpha, sample_weights, value_out):
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
-        loss = -alpha * _power(((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits, wide)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits), gamma) * (-(max_logits - z_y) - _log1p(rest_logits))
+        loss = -alpha * _power(((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits, wide)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits), gamma, wide) * (-(max_logits - z_y) - _log1p(rest_logits))
         factor = loss * sample_weight
         total += factor
         if wanted:
@@ -532,7 +647,7 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
         exp_difference_value = _exp_difference(z_y, max_logits, wide)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = case / (1.0 + rest_logits)
-        power_value = _power(factor, gamma)
+        power_value = _power(factor, gamma, wide)
         term = -(max_logits - z_y) - _log1p(rest_logits)
         loss = -alpha * power_value * term
         factor_2 = loss * sample_weight
@@ -540,7 +655,7 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
         if wanted:
             value_out[i] = factor_2
         factor_3 = seed * alpha * (gamma * exp_difference_value * term / (1.0 + rest_logits) - case / (1.0 + rest_logits)) * power_value
-        factor_4 = seed * alpha * (power_value - gamma * exp_difference_value * _power(factor, term_2) * term / (1.0 + rest_logits)) / (1.0 + rest_logits)
+        factor_4 = seed * alpha * (power_value - gamma * exp_difference_value * _power(factor, term_2, wide) * term / (1.0 + rest_logits)) / (1.0 + rest_logits)
         for c_2 in range(c):
             gradient_logits[i, c_2] = factor_4 * exp_logits[c_2]
         if y >= 0:
@@ -593,13 +708,13 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
         exp_difference_value = _exp_difference(z_y, max_logits, wide)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = case / term_2
-        power_value = _power(factor, gamma)
+        power_value = _power(factor, gamma, wide)
         term_3 = gamma * exp_difference_value * term / term_2 - case / term_2
-        power_value_2 = _power(factor, term_4)
+        power_value_2 = _power(factor, term_4, wide)
         softmax_logits_slope = seed * alpha * ((1.0 + gamma * term) * power_value - gamma * term_3 * power_value_2)  # alpha*seed*(-gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1)) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(gamma*(-difference(max_logits, logits) - log1p(rest_logits)) + 1))
         term_5 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2
         softmax_logits_slope_3 = seed * alpha * term_5  # alpha*seed*(-exp_logits*gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma)
-        factor_3 = factor_2 * seed * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_6) * term_7 * term / term_2) / term_2
+        factor_3 = factor_2 * seed * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_6, wide) * term_7 * term / term_2) / term_2
         factor_4 = seed * alpha * term_3 * power_value
         factor_5 = seed * alpha * term_5 / term_2
         factor_6 = (softmax_logits_slope + factor_2 * seed * power_value) * case * exp_difference_value / (term_2 * term_2)
@@ -680,11 +795,11 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
         term_2 = -(max_logits - z_y) - _log1p(rest_logits)
         case_2 = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor_2 = case_2 / term
-        power_value = _power(factor_2, gamma)
-        power_value_2 = _power(factor_2, term_3)
+        power_value = _power(factor_2, gamma, wide)
+        power_value_2 = _power(factor_2, term_3, wide)
         factor_4 = seed * (alpha * case * exp_difference_value * ((1.0 + gamma * term_2) * power_value - gamma * (gamma * exp_difference_value * term_2 / term - case_2 / term) * power_value_2) / term + factor_3 * case * exp_difference_value * power_value / term)
         factor_5 = alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_2 / term)
-        term_6 = factor_3 * case * exp_difference_value * (-power_value_2 - power_value_2 * term_2 - exp_difference_value * _power(factor_2, term_4) * term_5 * term_2 / term) / term + factor_6 * case * exp_difference_value * power_value_2 / term
+        term_6 = factor_3 * case * exp_difference_value * (-power_value_2 - power_value_2 * term_2 - exp_difference_value * _power(factor_2, term_4, wide) * term_5 * term_2 / term) / term + factor_6 * case * exp_difference_value * power_value_2 / term
         factor_7 = seed / term
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
@@ -732,7 +847,7 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
         y = label[i]
         z_y = np.float64(logits[i, y])
         factor = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits, wide)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)
-        power_value = _power(factor, gamma)
+        power_value = _power(factor, gamma, wide)
         term = -(max_logits - z_y) - _log1p(rest_logits)
         factor_2 = seed * power_value * term
         sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, factor_2)
@@ -801,7 +916,7 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = case / (1.0 + rest_logits)
         log_value = _log(factor)
-        power_value = _power(factor, gamma)
+        power_value = _power(factor, gamma, wide)
         term = -(max_logits - z_y) - _log1p(rest_logits)
         factor_2 = seed * log_value * power_value * term
         sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_2)
@@ -830,7 +945,7 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         v_z_y = np.float64(direction_logits[i, y])
         difference_value = (v_z_y - v_z_2)
         term_3 = -logsumexp_logits_tangent + difference_value
-        power_value_2 = _power(factor, term_4)
+        power_value_2 = _power(factor, term_4, wide)
         factor_4 = seed * (power_value * term_3 + direction_parameters[0] * log_value * power_value * term - gamma * exp_difference_value * power_value_2 * term_3 * term / term_2)
         sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, factor_4)
         factor_5 = seed * (log_value * power_value * term_3 + direction_parameters[0] * (log_value * log_value) * power_value * term + exp_difference_value * power_value_2 * (-1.0 - gamma * log_value) * term_3 * term / term_2)
@@ -840,7 +955,7 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         factor_8 = seed * (direction_parameters[1] * term_5 * power_value + factor_6 * (term_5 * log_value + exp_difference_value * term / term_2) * power_value + alpha * case_2 * exp_difference_value * ((1.0 + gamma * term) * power_value - gamma * term_5 * power_value_2) / term_2 + factor_7 * case_2 * exp_difference_value * power_value / term_2)
         term_6 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2
         factor_9 = alpha * term_6
-        term_9 = direction_parameters[1] * term_6 + factor_6 * (log_value * power_value - exp_difference_value * power_value_2 * term / term_2 - gamma * exp_difference_value * log_value * power_value_2 * term / term_2) + factor_7 * case_2 * exp_difference_value * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_7) * term_8 * term / term_2) / term_2 + factor_10 * case_2 * exp_difference_value * power_value_2 / term_2
+        term_9 = direction_parameters[1] * term_6 + factor_6 * (log_value * power_value - exp_difference_value * power_value_2 * term / term_2 - gamma * exp_difference_value * log_value * power_value_2 * term / term_2) + factor_7 * case_2 * exp_difference_value * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_7, wide) * term_8 * term / term_2) / term_2 + factor_10 * case_2 * exp_difference_value * power_value_2 / term_2
         factor_11 = seed / term_2
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
@@ -910,7 +1025,7 @@ def value_few(logits, label, gamma, alpha, sample_weights, value_out):
             z_y = np.float64(logits[i, y])
             z_y_lanes[row] = z_y
         for row in range(length):
-            loss = -alpha * _power(((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (1.0 + rest_logits_lanes[row] - _exp_difference(z_y_lanes[row], max_logits_lanes[row], wide))) / (1.0 + rest_logits_lanes[row]), gamma) * (-(max_logits_lanes[row] - z_y_lanes[row]) - _log1p(rest_logits_lanes[row]))
+            loss = -alpha * _power(((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (1.0 + rest_logits_lanes[row] - _exp_difference(z_y_lanes[row], max_logits_lanes[row], wide))) / (1.0 + rest_logits_lanes[row]), gamma, wide) * (-(max_logits_lanes[row] - z_y_lanes[row]) - _log1p(rest_logits_lanes[row]))
             loss_lanes[row] = loss
             factor = loss * sample_weight_lanes[row]
             factor_lanes[row] = factor
@@ -998,7 +1113,7 @@ def value_and_gradient_few(logits, label, gamma, alpha, sample_weights, loss_sca
             case_lanes[row] = case
             factor = case / (1.0 + rest_logits_lanes[row])
             factor_lanes[row] = factor
-            power_value = _power(factor, gamma)
+            power_value = _power(factor, gamma, wide)
             power_value_lanes[row] = power_value
             term = -(max_logits_lanes[row] - z_y_lanes[row]) - _log1p(rest_logits_lanes[row])
             term_lanes[row] = term
@@ -1008,7 +1123,7 @@ def value_and_gradient_few(logits, label, gamma, alpha, sample_weights, loss_sca
             factor_2_lanes[row] = factor_2
             factor_3 = seed_lanes[row] * alpha * (gamma * exp_difference_value * term / (1.0 + rest_logits_lanes[row]) - case / (1.0 + rest_logits_lanes[row])) * power_value
             factor_3_lanes[row] = factor_3
-            factor_4 = seed_lanes[row] * alpha * (power_value - gamma * exp_difference_value * _power(factor, term_2) * term / (1.0 + rest_logits_lanes[row])) / (1.0 + rest_logits_lanes[row])
+            factor_4 = seed_lanes[row] * alpha * (power_value - gamma * exp_difference_value * _power(factor, term_2, wide) * term / (1.0 + rest_logits_lanes[row])) / (1.0 + rest_logits_lanes[row])
             factor_4_lanes[row] = factor_4
         _interleave(4)
         for row in range(length):
@@ -1115,11 +1230,11 @@ def gradient_and_hessian_few(logits, label, gamma, alpha, sample_weights, loss_s
             case_lanes[row] = case
             factor = case / term_2_lanes[row]
             factor_lanes[row] = factor
-            power_value = _power(factor, gamma)
+            power_value = _power(factor, gamma, wide)
             power_value_lanes[row] = power_value
             term_3 = gamma * exp_difference_value * term / term_2_lanes[row] - case / term_2_lanes[row]
             term_3_lanes[row] = term_3
-            power_value_2 = _power(factor, term_4)
+            power_value_2 = _power(factor, term_4, wide)
             power_value_2_lanes[row] = power_value_2
             softmax_logits_slope = seed_lanes[row] * alpha * ((1.0 + gamma * term) * power_value - gamma * term_3 * power_value_2)  # alpha*seed*(-gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1)) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(gamma*(-difference(max_logits, logits) - log1p(rest_logits)) + 1))
             softmax_logits_slope_lanes[row] = softmax_logits_slope
@@ -1127,7 +1242,7 @@ def gradient_and_hessian_few(logits, label, gamma, alpha, sample_weights, loss_s
             term_5_lanes[row] = term_5
             softmax_logits_slope_3 = seed_lanes[row] * alpha * term_5  # alpha*seed*(-exp_logits*gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma)
             softmax_logits_slope_3_lanes[row] = softmax_logits_slope_3
-            factor_3 = factor_2 * seed_lanes[row] * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_6) * term_7 * term / term_2_lanes[row]) / term_2_lanes[row]
+            factor_3 = factor_2 * seed_lanes[row] * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_6, wide) * term_7 * term / term_2_lanes[row]) / term_2_lanes[row]
             factor_3_lanes[row] = factor_3
             factor_4 = seed_lanes[row] * alpha * term_3 * power_value
             factor_4_lanes[row] = factor_4

@@ -618,6 +618,129 @@ def _log(x):
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _power(base, by, wide):
+    """Return base to a power; 0 to a negative one is 0, the convention for derivatives, and none is infinite."""
+    size = abs(base)
+    small = size < 2.2250738585072014e-308
+    scaled = size * 1.8014398509481984e+16 if small else size
+    bits = _bits_of(scaled)
+    exponent = (bits + 2638147582215219) >> 52
+    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
+    if wide is None:
+        s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+        z = s * s
+        p = 0.16819223466106137
+        p = _fma(p, z, 0.18123694065066956)
+        p = _fma(p, z, 0.22223370034121612)
+        p = _fma(p, z, 0.2857141715381599)
+        p = _fma(p, z, 0.40000000052119855)
+        p = _fma(p, z, 0.6666666666658754)
+        y = _fma(k, 0.6931471805599453, _fma(p * z, s, s + s))
+        x = by * (y if size <= 1.7976931348623157e+308 else size)
+    else:
+        u = f + 2.0
+        over = 1.0 / u
+        s = f * over
+        back, lost = _dd_product(s, u)
+        s_2 = ((f - back) - lost - s * (f - (u - 2.0))) * over
+        z, z_2 = _dd_product(s, s)
+        z_2 += 2.0 * s * s_2
+        cube, cube_2 = _dd_product(z, s)
+        cube_2 += z * s_2 + z_2 * s
+        fifth, fifth_2 = _dd_product(cube, z)
+        fifth_2 += cube * z_2 + cube_2 * z
+        p = 0.1310113807840916
+        p = _fma(p, z, 0.13267776631466519)
+        p = _fma(p, z, 0.15386250733467507)
+        p = _fma(p, z, 0.18181796316881424)
+        p = _fma(p, z, 0.2222222236968334)
+        p = _fma(p, z, 0.2857142857104147)
+        y_2 = _fma(p * z, fifth, 2.0 * s_2)
+        rest = fifth * -2.2204460492503132e-17 + fifth_2 * 0.4
+        fifth, fifth_2 = _dd_product(fifth, 0.4)
+        fifth_2 += rest
+        rest = cube * 3.700743415417188e-17 + cube_2 * 0.6666666666666666
+        cube, cube_2 = _dd_product(cube, 0.6666666666666666)
+        cube_2 += rest
+        y, lost = _dd_sum(k * 0.6931471805598903, s + s)
+        y, lost_2 = _dd_sum(y, cube)
+        y, lost_3 = _dd_sum(y, fifth)
+        y_2 = (lost + lost_2 + lost_3) + (_fma(k, 5.497923018708371e-14, y_2) + cube_2 + fifth_2)
+        x, rest = _dd_product(y, by)
+        x, rest = _dd_sum(x, rest + y_2 * by)
+        x = x if size <= 1.7976931348623157e+308 else by * size
+        rest = rest if abs(x) < 10000.0 else 0.0
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    start = 6755399441056895.0 if x < 0.0 else 6755399441056639.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
+    if wide is None:
+        r = _fma(k, -0.6931471805599453, x)
+        p = 2.7476814697634583e-07
+        p = _fma(p, r, 2.763498683300486e-06)
+        p = _fma(p, r, 2.4801931662256168e-05)
+        p = _fma(p, r, 0.00019841185244477135)
+        p = _fma(p, r, 0.001388888851628305)
+        p = _fma(p, r, 0.008333333370864913)
+        p = _fma(p, r, 0.04166666666813625)
+        p = _fma(p, r, 0.16666666666611565)
+        p = _fma(p, r, 0.49999999999998324)
+        p = _fma(p * r, r, r) + 1.0
+    else:
+        far = _fma(k, -0.6931471805598903, x)
+        r = _fma(k, -5.497923018708371e-14, far)
+        lost = _fma(k, -5.497923018708371e-14, far - r)
+        near = r + rest
+        lost += rest - (near - r)
+        r = near
+        p = 2.5000138477544315e-08
+        p = _fma(p, r, 2.7630231079734025e-07)
+        p = _fma(p, r, 2.7557586027721585e-06)
+        p = _fma(p, r, 2.4801493141975984e-05)
+        p = _fma(p, r, 0.00019841269507081893)
+        p = _fma(p, r, 0.0013888888943594995)
+        p = _fma(p, r, 0.008333333333494177)
+        p = _fma(p, r, 0.04166666666653026)
+        p = _fma(p, r, 0.16666666666666413)
+        p = _fma(p, r, 0.5000000000000011)
+        p = _fma(p * r, r, lost) + r + 1.0
+    power = _of_bits(_bits_of(shifted) << 52)
+    e = p * power * (2.938735877055719e-39 if x < 0.0 else 3.402823669209385e+38)
+    most = 1.7976931348623157e+308 if by < 0.0 else np.float64(math.inf)
+    e = most if e > most else e
+    whole = 6755399441055744.0  # what is added to it is rounded to a whole number
+    turned = 1.0 if (0.5 * by + whole) - whole == 0.5 * by else -1.0
+    turned = turned if (by + whole) - whole == by else np.float64(math.nan)
+    e = e * turned if base < 0.0 else e
+    at_zero = 1.0 if by == 0.0 else abs(by) * 0.0
+    e = at_zero if base == 0.0 else e
+    return e
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _dd_sum(a: float, b: float):
+    """Return a + b and what rounding took from it."""
+    s = a + b
+    back = s - a
+    return s, (a - (s - back)) + (b - back)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _dd_product(a: float, b: float):
+    """Return a b and what rounding took from it; for factors below 1e290."""
+    p = a * b
+    t = 134217729.0 * a
+    a1 = t - (t - a)
+    a2 = a - a1
+    t = 134217729.0 * b
+    b1 = t - (t - b)
+    b2 = b - b1
+    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -661,14 +784,6 @@ def _step(x: float) -> float:
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
     return math.copysign(1.0, x) if abs(x) > 0.0 else x
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
-def _power(x: float, exponent: float) -> float:
-    """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
-    if exponent < 0.0:
-        return 0.0 if x == 0.0 else min(math.pow(x, exponent), 1.7976931348623157e308)
-    return math.pow(x, exponent)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -2176,6 +2291,7 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     strips = _strips(2, np.float64)
     total = 0.0
@@ -2199,20 +2315,25 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
                 n_3 = np.float64(negative[i, f_1])
-                power_value = _power(_quotient(abs(a_2 - n_3), over_max_negative_unit, over_max_negative), p)
+                power_value = _power(_quotient(abs(a_2 - n_3), over_max_negative_unit, over_max_negative), p, wide)
                 strips[0, place] = power_value
                 p_3 = np.float64(positive[i, f_1])
-                power_value_2 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p)
+                power_value_2 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p, wide)
                 strips[1, place] = power_value_2
+            _interleave(4)
             sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
             sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[1], length))
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
-        loss = _positive_part(margin + max_positive * _power(sum_positive, (1.0 / p)) - max_negative * _power(sum_negative, (1.0 / p)))
+        loss = _positive_part(margin + max_positive * _power(sum_positive, (1.0 / p), wide) - max_negative * _power(sum_negative, (1.0 / p), wide))
         factor = loss * sample_weight
         total += factor
         if wanted:
@@ -2226,6 +2347,7 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     strips = _strips(2, np.float64)
     total = 0.0
@@ -2252,29 +2374,37 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
+                _fetch(gradient_anchor, i, strip + ahead)
+                _fetch(gradient_negative, i, strip + ahead)
+                _fetch(gradient_positive, i, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
                 n_3 = np.float64(negative[i, f_1])
-                power_value = _power(_quotient(abs(a_2 - n_3), over_max_negative_unit, over_max_negative), p)
+                power_value = _power(_quotient(abs(a_2 - n_3), over_max_negative_unit, over_max_negative), p, wide)
                 strips[0, place] = power_value
                 p_3 = np.float64(positive[i, f_1])
-                power_value_2 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p)
+                power_value_2 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p, wide)
                 strips[1, place] = power_value_2
+            _interleave(4)
             sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
             sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[1], length))
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
-        term = margin + max_positive * _power(sum_positive, (1.0 / p)) - max_negative * _power(sum_negative, (1.0 / p))
+        term = margin + max_positive * _power(sum_positive, (1.0 / p), wide) - max_negative * _power(sum_negative, (1.0 / p), wide)
         loss = _positive_part(term)
         factor = loss * sample_weight
         total += factor
         if wanted:
             value_out[i] = factor
-        power_value_4 = _power(sum_positive, term_4)
+        power_value_4 = _power(sum_positive, term_4, wide)
         ratio_value = _ratio(1.0, max_positive)
         factor_2 = max_positive * power_value_4 * ratio_value
-        power_value_6 = _power(sum_negative, term_4)
+        power_value_6 = _power(sum_negative, term_4, wide)
         ratio_value_2 = _ratio(1.0, max_negative)
         factor_3 = -max_negative * power_value_6 * ratio_value_2
         step_value = _step(term)
@@ -2285,15 +2415,16 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
             a_3 = np.float64(anchor[i, d_6])
             p_4 = np.float64(positive[i, d_6])
             term_2 = a_3 - p_4
-            power_value_3 = _power(_quotient(abs(term_2), over_max_positive_unit, over_max_positive), term_3)
+            power_value_3 = _power(_quotient(abs(term_2), over_max_positive_unit, over_max_positive), term_3, wide)
             signum_value = _signum(term_2)
             n_4 = np.float64(negative[i, d_6])
             term_5 = a_3 - n_4
-            power_value_5 = _power(_quotient(abs(term_5), over_max_negative_unit, over_max_negative), term_3)
+            power_value_5 = _power(_quotient(abs(term_5), over_max_negative_unit, over_max_negative), term_3, wide)
             signum_value_2 = _signum(term_5)
             gradient_anchor[i, d_6] = factor_4 * (factor_2 * power_value_3 * signum_value + factor_3 * power_value_5 * signum_value_2)
             gradient_positive[i, d_6] = factor_5 * power_value_3 * signum_value
             gradient_negative[i, d_6] = factor_6 * power_value_5 * signum_value_2
+        _interleave(4)
     return total
 
 
@@ -2303,6 +2434,7 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = _strips(2, np.float64)
     sum_negative_change = np.empty((d,))
     sum_positive_change = np.empty((d,))
@@ -2339,36 +2471,47 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
+                _fetch(gradient_anchor, i, strip + ahead)
+                _fetch(gradient_negative, i, strip + ahead)
+                _fetch(gradient_positive, i, strip + ahead)
+                _fetch(hessian_anchor, i, strip + ahead)
+                _fetch(hessian_negative, i, strip + ahead)
+                _fetch(hessian_positive, i, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
                 n_3 = np.float64(negative[i, f_1])
                 term = a_2 - n_3
                 ratio_value = _quotient(abs(term), over_max_negative_unit, over_max_negative)
-                power_value = _power(ratio_value, p)
+                power_value = _power(ratio_value, p, wide)
                 strips[0, place] = power_value
                 p_3 = np.float64(positive[i, f_1])
                 term_2 = a_2 - p_3
                 ratio_value_2 = _quotient(abs(term_2), over_max_positive_unit, over_max_positive)
-                power_value_2 = _power(ratio_value_2, p)
+                power_value_2 = _power(ratio_value_2, p, wide)
                 strips[1, place] = power_value_2
-                power_value_3 = _power(ratio_value, term_3)
+                power_value_3 = _power(ratio_value, term_3, wide)
                 signum_value = _signum(term)
                 sum_negative_change[f_1] = factor * power_value_3 * signum_value
-                power_value_4 = _power(ratio_value_2, term_3)
+                power_value_4 = _power(ratio_value_2, term_3, wide)
                 signum_value_2 = _signum(term_2)
                 sum_positive_change[f_1] = factor_2 * power_value_4 * signum_value_2
                 sum_positive_change_2[f_1] = factor_3 * power_value_4 * signum_value_2
                 sum_negative_change_2[f_1] = factor_4 * power_value_3 * signum_value
+            _interleave(4)
             sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
             sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[1], length))
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
-        power_value_6 = _power(sum_positive, term_5)
+        power_value_6 = _power(sum_positive, term_5, wide)
         factor_5 = max_positive * power_value_6 * ratio_value_4
-        power_value_8 = _power(sum_negative, term_5)
+        power_value_8 = _power(sum_negative, term_5, wide)
         factor_6 = -max_negative * power_value_8 * ratio_value_3
-        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - max_negative * _power(sum_negative, (1.0 / p)))
+        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p), wide) - max_negative * _power(sum_negative, (1.0 / p), wide))
         factor_7 = seed * step_value
         factor_8 = -max_positive * seed * power_value_6 * ratio_value_4 * step_value
         factor_9 = max_negative * seed * power_value_8 * ratio_value_3 * step_value
@@ -2376,9 +2519,9 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
         factor_10 = max_positive * square_2 * power_value_6
         square_4 = (ratio_value_3 * ratio_value_3)
         factor_11 = -max_negative * square_4 * power_value_8
-        power_value_11 = _power(sum_positive, term_8)
+        power_value_11 = _power(sum_positive, term_8, wide)
         factor_12 = max_positive * power_value_11 * ratio_value_4 * term_5
-        power_value_12 = _power(sum_negative, term_8)
+        power_value_12 = _power(sum_negative, term_8, wide)
         factor_13 = -max_negative * power_value_12 * ratio_value_3 * term_5
         factor_14 = square_2 * term_3 * power_value_6
         factor_15 = -power_value_11 * ratio_value_4 * term_5
@@ -2391,23 +2534,24 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
             p_4 = np.float64(positive[i, d_6])
             term_4 = a_3 - p_4
             ratio_value_5 = _quotient(abs(term_4), over_max_positive_unit, over_max_positive)
-            power_value_5 = _power(ratio_value_5, term_3)
+            power_value_5 = _power(ratio_value_5, term_3, wide)
             signum_value_3 = _signum(term_4)
             n_4 = np.float64(negative[i, d_6])
             term_6 = a_3 - n_4
             ratio_value_6 = _quotient(abs(term_6), over_max_negative_unit, over_max_negative)
-            power_value_7 = _power(ratio_value_6, term_3)
+            power_value_7 = _power(ratio_value_6, term_3, wide)
             signum_value_4 = _signum(term_6)
             gradient_anchor[i, d_6] = factor_7 * (factor_5 * power_value_5 * signum_value_3 + factor_6 * power_value_7 * signum_value_4)
             gradient_positive[i, d_6] = factor_8 * power_value_5 * signum_value_3
             gradient_negative[i, d_6] = factor_9 * power_value_7 * signum_value_4
             square = (signum_value_3 * signum_value_3)
-            power_value_9 = _power(ratio_value_5, term_7)
+            power_value_9 = _power(ratio_value_5, term_7, wide)
             square_3 = (signum_value_4 * signum_value_4)
-            power_value_10 = _power(ratio_value_6, term_7)
+            power_value_10 = _power(ratio_value_6, term_7, wide)
             hessian_anchor[i, d_6] = factor_7 * (term_3 * (factor_10 * square * power_value_9 + factor_11 * square_3 * power_value_10) + factor_12 * sum_positive_change[d_6] * power_value_5 * signum_value_3 + factor_13 * sum_negative_change[d_6] * power_value_7 * signum_value_4)
             hessian_positive[i, d_6] = factor_16 * (factor_14 * square * power_value_9 + factor_15 * sum_positive_change_2[d_6] * power_value_5 * signum_value_3)
             hessian_negative[i, d_6] = factor_19 * (factor_17 * sum_negative_change_2[d_6] * power_value_7 * signum_value_4 + factor_18 * square_3 * power_value_10)
+        _interleave(4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2416,6 +2560,7 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = _strips(4, np.float64)
     term_3 = -1.0 + p
     term_7 = -2.0 + p
@@ -2452,30 +2597,38 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
+                _fetch(product_anchor, i, strip + ahead)
+                _fetch(product_negative, i, strip + ahead)
+                _fetch(product_positive, i, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
                 n_3 = np.float64(negative[i, f_1])
                 term = a_2 - n_3
                 ratio_value = _quotient(abs(term), over_max_negative_unit, over_max_negative)
-                power_value = _power(ratio_value, p)
+                power_value = _power(ratio_value, p, wide)
                 strips[0, place] = power_value
                 p_3 = np.float64(positive[i, f_1])
                 term_2 = a_2 - p_3
                 ratio_value_2 = _quotient(abs(term_2), over_max_positive_unit, over_max_positive)
-                power_value_2 = _power(ratio_value_2, p)
+                power_value_2 = _power(ratio_value_2, p, wide)
                 strips[1, place] = power_value_2
                 v_a = np.float64(direction_anchor[i, f_1])
-                power_value_3 = _power(ratio_value, term_3)
+                power_value_3 = _power(ratio_value, term_3, wide)
                 signum_value = _signum(term)
                 v_n = np.float64(direction_negative[i, f_1])
                 term_4 = factor * v_a * power_value_3 * signum_value + factor_2 * v_n * power_value_3 * signum_value
                 strips[2, place] = term_4
-                power_value_4 = _power(ratio_value_2, term_3)
+                power_value_4 = _power(ratio_value_2, term_3, wide)
                 signum_value_2 = _signum(term_2)
                 v_p = np.float64(direction_positive[i, f_1])
                 term_5 = factor_3 * v_a * power_value_4 * signum_value_2 + factor_4 * v_p * power_value_4 * signum_value_2
                 strips[3, place] = term_5
+            _interleave(4)
             sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
             sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[1], length))
             sum_negative_tangent_sum, sum_negative_tangent_lost = _plus(sum_negative_tangent_sum, sum_negative_tangent_lost, _block_sum(strips[2], length))
@@ -2485,18 +2638,18 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
         sum_negative_tangent = _completed(sum_negative_tangent_sum, sum_negative_tangent_lost)
         sum_positive_tangent = _completed(sum_positive_tangent_sum, sum_positive_tangent_lost)
         square_2 = (ratio_value_4 * ratio_value_4)
-        power_value_6 = _power(sum_positive, term_8)
+        power_value_6 = _power(sum_positive, term_8, wide)
         factor_5 = max_positive * square_2 * power_value_6
         square_4 = (ratio_value_3 * ratio_value_3)
-        power_value_8 = _power(sum_negative, term_8)
+        power_value_8 = _power(sum_negative, term_8, wide)
         factor_6 = -max_negative * square_4 * power_value_8
         factor_7 = max_negative * square_4 * term_3 * power_value_8
-        power_value_10 = _power(sum_positive, term_10)
+        power_value_10 = _power(sum_positive, term_10, wide)
         factor_8 = max_positive * sum_positive_tangent * power_value_10 * ratio_value_4 * term_8
-        power_value_12 = _power(sum_negative, term_10)
+        power_value_12 = _power(sum_negative, term_10, wide)
         factor_9 = -max_negative * sum_negative_tangent * power_value_12 * ratio_value_3 * term_8
         factor_10 = -max_positive * square_2 * term_3 * power_value_6
-        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - max_negative * _power(sum_negative, (1.0 / p)))
+        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p), wide) - max_negative * _power(sum_negative, (1.0 / p), wide))
         factor_11 = seed * step_value
         factor_12 = square_2 * term_3 * power_value_6
         factor_13 = -sum_positive_tangent * power_value_10 * ratio_value_4 * term_8
@@ -2514,20 +2667,21 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
             signum_value_3 = _signum(term_6)
             square = (signum_value_3 * signum_value_3)
             ratio_value_5 = _quotient(abs(term_6), over_max_positive_unit, over_max_positive)
-            power_value_5 = _power(ratio_value_5, term_7)
+            power_value_5 = _power(ratio_value_5, term_7, wide)
             n_4 = np.float64(negative[i, d_6])
             term_9 = a_3 - n_4
             signum_value_4 = _signum(term_9)
             square_3 = (signum_value_4 * signum_value_4)
             ratio_value_6 = _quotient(abs(term_9), over_max_negative_unit, over_max_negative)
-            power_value_7 = _power(ratio_value_6, term_7)
+            power_value_7 = _power(ratio_value_6, term_7, wide)
             v_n_2 = np.float64(direction_negative[i, d_6])
-            power_value_9 = _power(ratio_value_5, term_3)
-            power_value_11 = _power(ratio_value_6, term_3)
+            power_value_9 = _power(ratio_value_5, term_3, wide)
+            power_value_11 = _power(ratio_value_6, term_3, wide)
             v_p_2 = np.float64(direction_positive[i, d_6])
             product_anchor[i, d_6] = factor_11 * (v_a_2 * term_3 * (factor_5 * square * power_value_5 + factor_6 * square_3 * power_value_7) + factor_7 * v_n_2 * square_3 * power_value_7 + factor_8 * power_value_9 * signum_value_3 + factor_9 * power_value_11 * signum_value_4 + factor_10 * v_p_2 * square * power_value_5)
             product_positive[i, d_6] = factor_15 * (factor_12 * v_p_2 * square * power_value_5 + factor_13 * power_value_9 * signum_value_3 + factor_14 * v_a_2 * square * power_value_5)
             product_negative[i, d_6] = factor_19 * (factor_16 * power_value_11 * signum_value_4 + factor_17 * v_a_2 * square_3 * power_value_7 + factor_18 * v_n_2 * square_3 * power_value_7)
+        _interleave(4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2536,6 +2690,7 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = _strips(4, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
@@ -2587,11 +2742,11 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
                 a_2 = np.float64(anchor[i, f_1])
                 n_3 = np.float64(negative[i, f_1])
                 ratio_value = _quotient(abs(a_2 - n_3), over_max_negative_unit, over_max_negative)
-                power_value = _power(ratio_value, p)
+                power_value = _power(ratio_value, p, wide)
                 strips[0, place] = power_value
                 p_3 = np.float64(positive[i, f_1])
                 ratio_value_2 = _quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive)
-                power_value_2 = _power(ratio_value_2, p)
+                power_value_2 = _power(ratio_value_2, p, wide)
                 strips[1, place] = power_value_2
                 factor = _log(ratio_value) * power_value
                 strips[2, place] = factor
@@ -2606,8 +2761,8 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
         sum_negative_sensitivity = _completed(sum_negative_sensitivity_sum, sum_negative_sensitivity_lost)
         sum_positive_sensitivity = _completed(sum_positive_sensitivity_sum, sum_positive_sensitivity_lost)
-        power_value_3 = _power(sum_positive, (1.0 / p))
-        power_value_4 = _power(sum_negative, (1.0 / p))
+        power_value_3 = _power(sum_positive, (1.0 / p), wide)
+        power_value_4 = _power(sum_negative, (1.0 / p), wide)
         step_value = _step(margin + max_positive * power_value_3 - max_negative * power_value_4)
         factor_3 = seed * step_value
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor_3)
@@ -2616,16 +2771,16 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         term = max_negative * log_value * power_value_4 - max_positive * log_value_2 * power_value_3
         factor_4 = seed * term * step_value / (p * p)
         sum_p, sum_p_lost = _plus(sum_p, sum_p_lost, factor_4)
-        power_value_5 = _power(sum_negative, term_2)
-        power_value_6 = _power(sum_positive, term_2)
+        power_value_5 = _power(sum_negative, term_2, wide)
+        power_value_6 = _power(sum_positive, term_2, wide)
         factor_5 = seed * ((max_positive * (log_value_2 * log_value_2) * power_value_3 - max_negative * (log_value * log_value) * power_value_4) / (p * p * p * p) + max_negative * sum_negative_sensitivity * (1.0 + log_value / p) * power_value_5 / (p * p) + max_positive * sum_positive_sensitivity * power_value_6 * (-1.0 - log_value_2 / p) / (p * p) + (-2.0) * term / (p * p * p)) * step_value
         sum_p_sensitivity, sum_p_sensitivity_lost = _plus(sum_p_sensitivity, sum_p_sensitivity_lost, factor_5)
         factor_6 = max_positive * seed * power_value_6 * step_value
         factor_8 = max_negative * seed * power_value_5 * step_value
-        factor_10 = sum_positive_sensitivity * _power(sum_positive, term_3) * term_2
+        factor_10 = sum_positive_sensitivity * _power(sum_positive, term_3, wide) * term_2
         factor_11 = -log_value_2 * power_value_6 / (p * p)
         factor_12 = max_positive * seed * step_value
-        factor_14 = sum_negative_sensitivity * _power(sum_negative, term_3) * term_2
+        factor_14 = sum_negative_sensitivity * _power(sum_negative, term_3, wide) * term_2
         factor_15 = -log_value * power_value_5 / (p * p)
         factor_16 = max_negative * seed * step_value
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -2636,13 +2791,13 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
                 p_4 = np.float64(positive[i, f_22])
                 ratio_value_3 = _quotient(abs(a_3 - p_4), over_max_positive_unit, over_max_positive)
                 log_value_3 = _log(ratio_value_3)
-                power_value_7 = _power(ratio_value_3, p)
+                power_value_7 = _power(ratio_value_3, p, wide)
                 factor_7 = factor_6 * log_value_3 * power_value_7
                 strips[0, place] = factor_7
                 n_4 = np.float64(negative[i, f_22])
                 ratio_value_4 = _quotient(abs(a_3 - n_4), over_max_negative_unit, over_max_negative)
                 log_value_4 = _log(ratio_value_4)
-                power_value_8 = _power(ratio_value_4, p)
+                power_value_8 = _power(ratio_value_4, p, wide)
                 factor_9 = factor_8 * log_value_4 * power_value_8
                 strips[1, place] = factor_9
                 factor_13 = factor_12 * ((log_value_3 * log_value_3) * power_value_6 + factor_10 * log_value_3 + factor_11 * log_value_3) * power_value_7
@@ -2673,6 +2828,7 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = _strips(4, np.float64)
     sum_p_2 = 0.0
     sum_p_2_lost = 0.0
@@ -2729,20 +2885,20 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 n_3 = np.float64(negative[i, f_1])
                 term = a_2 - n_3
                 ratio_value = _quotient(abs(term), over_max_negative_unit, over_max_negative)
-                power_value = _power(ratio_value, p)
+                power_value = _power(ratio_value, p, wide)
                 strips[0, place] = power_value
                 p_3 = np.float64(positive[i, f_1])
                 term_2 = a_2 - p_3
                 ratio_value_2 = _quotient(abs(term_2), over_max_positive_unit, over_max_positive)
-                power_value_2 = _power(ratio_value_2, p)
+                power_value_2 = _power(ratio_value_2, p, wide)
                 strips[1, place] = power_value_2
                 v_a = np.float64(direction_anchor[i, f_1])
-                power_value_3 = _power(ratio_value, term_3)
+                power_value_3 = _power(ratio_value, term_3, wide)
                 signum_value = _signum(term)
                 v_n = np.float64(direction_negative[i, f_1])
                 term_4 = direction_parameters[1] * _log(ratio_value) * power_value + factor * v_a * power_value_3 * signum_value + factor_2 * v_n * power_value_3 * signum_value
                 strips[2, place] = term_4
-                power_value_4 = _power(ratio_value_2, term_3)
+                power_value_4 = _power(ratio_value_2, term_3, wide)
                 signum_value_2 = _signum(term_2)
                 v_p = np.float64(direction_positive[i, f_1])
                 term_5 = direction_parameters[1] * _log(ratio_value_2) * power_value_2 + factor_3 * v_a * power_value_4 * signum_value_2 + factor_4 * v_p * power_value_4 * signum_value_2
@@ -2756,24 +2912,24 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
         sum_negative_tangent = _completed(sum_negative_tangent_sum, sum_negative_tangent_lost)
         sum_positive_tangent = _completed(sum_positive_tangent_sum, sum_positive_tangent_lost)
-        power_value_6 = _power(sum_positive, term_7)
-        power_value_7 = _power(sum_positive, (1.0 / p))
-        power_value_8 = _power(sum_negative, (1.0 / p))
+        power_value_6 = _power(sum_positive, term_7, wide)
+        power_value_7 = _power(sum_positive, (1.0 / p), wide)
+        power_value_8 = _power(sum_negative, (1.0 / p), wide)
         step_value = _step(margin + max_positive * power_value_7 - max_negative * power_value_8)
         factor_5 = max_positive * seed * power_value_6 * step_value
-        power_value_10 = _power(sum_negative, term_7)
+        power_value_10 = _power(sum_negative, term_7, wide)
         factor_7 = max_negative * seed * power_value_10 * step_value
         log_value_3 = _log(sum_positive)
         factor_9 = -log_value_3 / (p * p)
         factor_10 = direction_parameters[1] * power_value_6
-        power_value_11 = _power(sum_positive, term_9)
+        power_value_11 = _power(sum_positive, term_9, wide)
         factor_11 = sum_positive_tangent * power_value_11 * term_7
         factor_12 = power_value_6 * ratio_value_4
         factor_13 = max_positive * seed * step_value
         log_value_4 = _log(sum_negative)
         factor_15 = -log_value_4 / (p * p)
         factor_16 = direction_parameters[1] * power_value_10
-        power_value_13 = _power(sum_negative, term_9)
+        power_value_13 = _power(sum_negative, term_9, wide)
         factor_17 = sum_negative_tangent * power_value_13 * term_7
         factor_18 = power_value_10 * ratio_value_3
         factor_19 = max_negative * seed * step_value
@@ -2808,31 +2964,31 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 term_6 = a_3 - p_4
                 ratio_value_5 = _quotient(abs(term_6), over_max_positive_unit, over_max_positive)
                 log_value = _log(ratio_value_5)
-                power_value_5 = _power(ratio_value_5, p)
+                power_value_5 = _power(ratio_value_5, p, wide)
                 factor_6 = factor_5 * log_value * power_value_5
                 strips[0, place] = factor_6
                 n_4 = np.float64(negative[i, f_22])
                 term_8 = a_3 - n_4
                 ratio_value_6 = _quotient(abs(term_8), over_max_negative_unit, over_max_negative)
                 log_value_2 = _log(ratio_value_6)
-                power_value_9 = _power(ratio_value_6, p)
+                power_value_9 = _power(ratio_value_6, p, wide)
                 factor_8 = factor_7 * log_value_2 * power_value_9
                 strips[1, place] = factor_8
                 v_a_2 = np.float64(direction_anchor[i, f_22])
-                power_value_12 = _power(ratio_value_5, term_3)
+                power_value_12 = _power(ratio_value_5, term_3, wide)
                 signum_value_3 = _signum(term_6)
                 v_p_2 = np.float64(direction_positive[i, f_22])
                 factor_14 = factor_13 * (factor_10 * ((log_value * log_value) + factor_9 * log_value) * power_value_5 + factor_11 * log_value * power_value_5 + factor_12 * v_a_2 * (1.0 + p * log_value) * power_value_12 * signum_value_3 + factor_12 * v_p_2 * power_value_12 * signum_value_3 * (-1.0 - p * log_value))
                 strips[2, place] = factor_14
-                power_value_14 = _power(ratio_value_6, term_3)
+                power_value_14 = _power(ratio_value_6, term_3, wide)
                 signum_value_4 = _signum(term_8)
                 v_n_2 = np.float64(direction_negative[i, f_22])
                 factor_20 = factor_19 * (factor_16 * ((log_value_2 * log_value_2) + factor_15 * log_value_2) * power_value_9 + factor_17 * log_value_2 * power_value_9 + factor_18 * v_a_2 * (1.0 + p * log_value_2) * power_value_14 * signum_value_4 + factor_18 * v_n_2 * power_value_14 * signum_value_4 * (-1.0 - p * log_value_2))
                 strips[3, place] = factor_20
                 square = (signum_value_3 * signum_value_3)
-                power_value_15 = _power(ratio_value_5, term_10)
+                power_value_15 = _power(ratio_value_5, term_10, wide)
                 square_3 = (signum_value_4 * signum_value_4)
-                power_value_16 = _power(ratio_value_6, term_10)
+                power_value_16 = _power(ratio_value_6, term_10, wide)
                 product_anchor[i, f_22] = factor_31 * (direction_parameters[1] * (factor_21 * log_value * power_value_12 * signum_value_3 + factor_22 * power_value_14 * signum_value_4 + factor_23 * log_value_2 * power_value_14 * signum_value_4 + factor_24 * power_value_12 * signum_value_3) + v_a_2 * term_3 * (factor_25 * square * power_value_15 + factor_26 * square_3 * power_value_16) + factor_27 * v_n_2 * square_3 * power_value_16 + factor_28 * power_value_12 * signum_value_3 + factor_29 * power_value_14 * signum_value_4 + factor_30 * v_p_2 * square * power_value_15)
                 product_positive[i, f_22] = factor_13 * (factor_32 * v_p_2 * square * power_value_15 + factor_34 * power_value_12 * signum_value_3 * (factor_33 - log_value) + factor_35 * power_value_12 * signum_value_3 + factor_36 * v_a_2 * square * power_value_15)
                 product_negative[i, f_22] = factor_19 * (factor_37 * power_value_14 * signum_value_4 + factor_38 * v_a_2 * square_3 * power_value_16 + factor_39 * (log_value_2 + factor_15) * power_value_14 * signum_value_4 + factor_40 * v_n_2 * square_3 * power_value_16)
@@ -2858,6 +3014,7 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     strips = _strips(3, np.float64)
     total = 0.0
@@ -2887,26 +3044,31 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
                 n_3 = np.float64(negative[i, f_1])
-                power_value = _power(_quotient(abs(p_3 - n_3), over_max_negative_unit, over_max_negative), p)
+                power_value = _power(_quotient(abs(p_3 - n_3), over_max_negative_unit, over_max_negative), p, wide)
                 strips[0, place] = power_value
                 a_2 = np.float64(anchor[i, f_1])
-                power_value_2 = _power(_quotient(abs(a_2 - n_3), over_max_negative_2_unit, over_max_negative_2), p)
+                power_value_2 = _power(_quotient(abs(a_2 - n_3), over_max_negative_2_unit, over_max_negative_2), p, wide)
                 strips[1, place] = power_value_2
-                power_value_3 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p)
+                power_value_3 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p, wide)
                 strips[2, place] = power_value_3
+            _interleave(4)
             sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
             sum_negative_2_sum, sum_negative_2_lost = _plus(sum_negative_2_sum, sum_negative_2_lost, _block_sum(strips[1], length))
             sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[2], length))
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_negative_2 = _completed(sum_negative_2_sum, sum_negative_2_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
-        factor = max_negative * _power(sum_negative, (1.0 / p))
-        factor_2 = max_negative_2 * _power(sum_negative_2, (1.0 / p))
-        loss = _positive_part(margin + max_positive * _power(sum_positive, (1.0 / p)) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else np.nan))
+        factor = max_negative * _power(sum_negative, (1.0 / p), wide)
+        factor_2 = max_negative_2 * _power(sum_negative_2, (1.0 / p), wide)
+        loss = _positive_part(margin + max_positive * _power(sum_positive, (1.0 / p), wide) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else np.nan))
         factor_3 = loss * sample_weight
         total += factor_3
         if wanted:
@@ -2920,6 +3082,7 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     wanted = value_out.size > 0
     strips = _strips(3, np.float64)
     total = 0.0
@@ -2952,29 +3115,37 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
+                _fetch(gradient_anchor, i, strip + ahead)
+                _fetch(gradient_negative, i, strip + ahead)
+                _fetch(gradient_positive, i, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
                 n_3 = np.float64(negative[i, f_1])
-                power_value = _power(_quotient(abs(p_3 - n_3), over_max_negative_unit, over_max_negative), p)
+                power_value = _power(_quotient(abs(p_3 - n_3), over_max_negative_unit, over_max_negative), p, wide)
                 strips[0, place] = power_value
                 a_2 = np.float64(anchor[i, f_1])
-                power_value_2 = _power(_quotient(abs(a_2 - n_3), over_max_negative_2_unit, over_max_negative_2), p)
+                power_value_2 = _power(_quotient(abs(a_2 - n_3), over_max_negative_2_unit, over_max_negative_2), p, wide)
                 strips[1, place] = power_value_2
-                power_value_3 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p)
+                power_value_3 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p, wide)
                 strips[2, place] = power_value_3
+            _interleave(4)
             sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
             sum_negative_2_sum, sum_negative_2_lost = _plus(sum_negative_2_sum, sum_negative_2_lost, _block_sum(strips[1], length))
             sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[2], length))
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_negative_2 = _completed(sum_negative_2_sum, sum_negative_2_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
-        factor = max_negative * _power(sum_negative, (1.0 / p))
-        factor_2 = max_negative_2 * _power(sum_negative_2, (1.0 / p))
-        term_2 = margin + max_positive * _power(sum_positive, (1.0 / p)) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else np.nan)
+        factor = max_negative * _power(sum_negative, (1.0 / p), wide)
+        factor_2 = max_negative_2 * _power(sum_negative_2, (1.0 / p), wide)
+        term_2 = margin + max_positive * _power(sum_positive, (1.0 / p), wide) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else np.nan)
         step_value = _step(term_2)
-        adjoint_sum_negative_2 = -seed * ((0.0) if factor < factor_2 else (max_negative_2 * _power(sum_negative_2, term) / p) if factor >= factor_2 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative = -seed * ((max_negative * _power(sum_negative, term) / p) if factor < factor_2 else 0.0 if factor >= factor_2 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative_2 = -seed * ((0.0) if factor < factor_2 else (max_negative_2 * _power(sum_negative_2, term, wide) / p) if factor >= factor_2 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative = -seed * ((max_negative * _power(sum_negative, term, wide) / p) if factor < factor_2 else 0.0 if factor >= factor_2 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
         loss = _positive_part(term_2)
         factor_3 = loss * sample_weight
         total += factor_3
@@ -2982,7 +3153,7 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
             value_out[i] = factor_3
         ratio_value = _ratio(1.0, max_negative_2)
         factor_4 = adjoint_sum_negative_2 * p * ratio_value
-        power_value_6 = _power(sum_positive, term)
+        power_value_6 = _power(sum_positive, term, wide)
         ratio_value_2 = _ratio(1.0, max_positive)
         factor_5 = max_positive * seed * power_value_6 * ratio_value_2 * step_value
         ratio_value_3 = _ratio(1.0, max_negative)
@@ -2994,18 +3165,19 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
             a_3 = np.float64(anchor[i, d_15])
             n_4 = np.float64(negative[i, d_15])
             term_3 = a_3 - n_4
-            power_value_4 = _power(_quotient(abs(term_3), over_max_negative_2_unit, over_max_negative_2), term_4)
+            power_value_4 = _power(_quotient(abs(term_3), over_max_negative_2_unit, over_max_negative_2), term_4, wide)
             signum_value = _signum(term_3)
             p_4 = np.float64(positive[i, d_15])
             term_5 = a_3 - p_4
-            power_value_5 = _power(_quotient(abs(term_5), over_max_positive_unit, over_max_positive), term_4)
+            power_value_5 = _power(_quotient(abs(term_5), over_max_positive_unit, over_max_positive), term_4, wide)
             signum_value_2 = _signum(term_5)
             gradient_anchor[i, d_15] = factor_4 * power_value_4 * signum_value + factor_5 * power_value_5 * signum_value_2
             term_6 = p_4 - n_4
-            power_value_7 = _power(_quotient(abs(term_6), over_max_negative_unit, over_max_negative), term_4)
+            power_value_7 = _power(_quotient(abs(term_6), over_max_negative_unit, over_max_negative), term_4, wide)
             signum_value_3 = _signum(term_6)
             gradient_positive[i, d_15] = factor_6 * power_value_7 * signum_value_3 + factor_7 * power_value_5 * signum_value_2
             gradient_negative[i, d_15] = p * (factor_8 * power_value_7 * signum_value_3 + factor_9 * power_value_4 * signum_value)
+        _interleave(4)
     return total
 
 
@@ -3015,6 +3187,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = _strips(3, np.float64)
     sum_negative_2_change = np.empty((d,))
     sum_positive_change = np.empty((d,))
@@ -3064,52 +3237,63 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
+                _fetch(gradient_anchor, i, strip + ahead)
+                _fetch(gradient_negative, i, strip + ahead)
+                _fetch(gradient_positive, i, strip + ahead)
+                _fetch(hessian_anchor, i, strip + ahead)
+                _fetch(hessian_negative, i, strip + ahead)
+                _fetch(hessian_positive, i, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
                 n_3 = np.float64(negative[i, f_1])
                 term = p_3 - n_3
                 ratio_value = _quotient(abs(term), over_max_negative_unit, over_max_negative)
-                power_value = _power(ratio_value, p)
+                power_value = _power(ratio_value, p, wide)
                 strips[0, place] = power_value
                 a_2 = np.float64(anchor[i, f_1])
                 term_2 = a_2 - n_3
                 ratio_value_2 = _quotient(abs(term_2), over_max_negative_2_unit, over_max_negative_2)
-                power_value_2 = _power(ratio_value_2, p)
+                power_value_2 = _power(ratio_value_2, p, wide)
                 strips[1, place] = power_value_2
                 term_3 = a_2 - p_3
                 ratio_value_3 = _quotient(abs(term_3), over_max_positive_unit, over_max_positive)
-                power_value_3 = _power(ratio_value_3, p)
+                power_value_3 = _power(ratio_value_3, p, wide)
                 strips[2, place] = power_value_3
-                power_value_4 = _power(ratio_value_2, term_4)
+                power_value_4 = _power(ratio_value_2, term_4, wide)
                 signum_value = _signum(term_2)
                 sum_negative_2_change[f_1] = factor * power_value_4 * signum_value
-                power_value_5 = _power(ratio_value_3, term_4)
+                power_value_5 = _power(ratio_value_3, term_4, wide)
                 signum_value_2 = _signum(term_3)
                 sum_positive_change[f_1] = factor_2 * power_value_5 * signum_value_2
-                power_value_6 = _power(ratio_value, term_4)
+                power_value_6 = _power(ratio_value, term_4, wide)
                 signum_value_3 = _signum(term)
                 sum_negative_change[f_1] = factor_3 * power_value_6 * signum_value_3
                 sum_positive_change_2[f_1] = factor_4 * power_value_5 * signum_value_2
                 sum_negative_change_2[f_1] = factor_5 * power_value_6 * signum_value_3
                 sum_negative_2_change_2[f_1] = factor_6 * power_value_4 * signum_value
+            _interleave(4)
             sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
             sum_negative_2_sum, sum_negative_2_lost = _plus(sum_negative_2_sum, sum_negative_2_lost, _block_sum(strips[1], length))
             sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[2], length))
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_negative_2 = _completed(sum_negative_2_sum, sum_negative_2_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
-        factor_7 = max_negative * _power(sum_negative, (1.0 / p))
-        factor_8 = max_negative_2 * _power(sum_negative_2, (1.0 / p))
-        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - ((factor_7) if factor_7 < factor_8 else factor_8 if factor_7 >= factor_8 else np.nan))
-        adjoint_sum_negative_2 = -seed * ((0.0) if factor_7 < factor_8 else (max_negative_2 * _power(sum_negative_2, term_5) / p) if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative = -seed * ((max_negative * _power(sum_negative, term_5) / p) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        case = ((0.0) if factor_7 < factor_8 else (factor_9 * max_negative_2 * _power(sum_negative_2, term_6)) if factor_7 >= factor_8 else np.nan)
+        factor_7 = max_negative * _power(sum_negative, (1.0 / p), wide)
+        factor_8 = max_negative_2 * _power(sum_negative_2, (1.0 / p), wide)
+        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p), wide) - ((factor_7) if factor_7 < factor_8 else factor_8 if factor_7 >= factor_8 else np.nan))
+        adjoint_sum_negative_2 = -seed * ((0.0) if factor_7 < factor_8 else (max_negative_2 * _power(sum_negative_2, term_5, wide) / p) if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative = -seed * ((max_negative * _power(sum_negative, term_5, wide) / p) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        case = ((0.0) if factor_7 < factor_8 else (factor_9 * max_negative_2 * _power(sum_negative_2, term_6, wide)) if factor_7 >= factor_8 else np.nan)
         factor_10 = -seed * case * step_value
-        case_2 = ((factor_9 * max_negative * _power(sum_negative, term_6)) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan)
+        case_2 = ((factor_9 * max_negative * _power(sum_negative, term_6, wide)) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan)
         factor_11 = -seed * case_2 * step_value
         factor_12 = adjoint_sum_negative_2 * p * ratio_value_4
-        power_value_9 = _power(sum_positive, term_5)
+        power_value_9 = _power(sum_positive, term_5, wide)
         factor_13 = max_positive * seed * power_value_9 * ratio_value_5 * step_value
         factor_14 = adjoint_sum_negative * p * ratio_value_6
         factor_15 = -max_positive * seed * power_value_9 * ratio_value_5 * step_value
@@ -3118,7 +3302,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
         square_2 = (ratio_value_4 * ratio_value_4)
         factor_19 = factor_18 * adjoint_sum_negative_2 * square_2
         factor_20 = max_positive * seed * (ratio_value_5 * ratio_value_5) * term_4 * power_value_9 * step_value
-        power_value_12 = _power(sum_positive, term_6)
+        power_value_12 = _power(sum_positive, term_6, wide)
         factor_22 = max_positive * seed * power_value_12 * ratio_value_5 * step_value * term_5
         square_4 = (ratio_value_6 * ratio_value_6)
         factor_23 = factor_18 * adjoint_sum_negative * square_4
@@ -3134,28 +3318,29 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
             n_4 = np.float64(negative[i, d_50])
             term_7 = a_3 - n_4
             ratio_value_7 = _quotient(abs(term_7), over_max_negative_2_unit, over_max_negative_2)
-            power_value_7 = _power(ratio_value_7, term_4)
+            power_value_7 = _power(ratio_value_7, term_4, wide)
             signum_value_4 = _signum(term_7)
             p_4 = np.float64(positive[i, d_50])
             term_8 = a_3 - p_4
             ratio_value_8 = _quotient(abs(term_8), over_max_positive_unit, over_max_positive)
-            power_value_8 = _power(ratio_value_8, term_4)
+            power_value_8 = _power(ratio_value_8, term_4, wide)
             signum_value_5 = _signum(term_8)
             gradient_anchor[i, d_50] = factor_12 * power_value_7 * signum_value_4 + factor_13 * power_value_8 * signum_value_5
             term_9 = p_4 - n_4
             ratio_value_9 = _quotient(abs(term_9), over_max_negative_unit, over_max_negative)
-            power_value_10 = _power(ratio_value_9, term_4)
+            power_value_10 = _power(ratio_value_9, term_4, wide)
             signum_value_6 = _signum(term_9)
             gradient_positive[i, d_50] = factor_14 * power_value_10 * signum_value_6 + factor_15 * power_value_8 * signum_value_5
             gradient_negative[i, d_50] = p * (factor_16 * power_value_10 * signum_value_6 + factor_17 * power_value_7 * signum_value_4)
             square = (signum_value_4 * signum_value_4)
-            power_value_11 = _power(ratio_value_7, term_10)
-            factor_21 = factor_20 * (signum_value_5 * signum_value_5) * _power(ratio_value_8, term_10)
+            power_value_11 = _power(ratio_value_7, term_10, wide)
+            factor_21 = factor_20 * (signum_value_5 * signum_value_5) * _power(ratio_value_8, term_10, wide)
             hessian_anchor[i, d_50] = factor * adjoint_sum_negative_2_change * power_value_7 * signum_value_4 + factor_19 * square * power_value_11 + factor_21 + factor_22 * sum_positive_change[d_50] * power_value_8 * signum_value_5
             square_3 = (signum_value_6 * signum_value_6)
-            power_value_13 = _power(ratio_value_9, term_10)
+            power_value_13 = _power(ratio_value_9, term_10, wide)
             hessian_positive[i, d_50] = factor_3 * adjoint_sum_negative_change * power_value_10 * signum_value_6 + factor_23 * square_3 * power_value_13 + factor_21 + factor_24 * sum_positive_change_2[d_50] * power_value_8 * signum_value_5
             hessian_negative[i, d_50] = p * (term_4 * (factor_25 * square_3 * power_value_13 + factor_26 * square * power_value_11) - adjoint_sum_negative_2_change_2 * power_value_7 * ratio_value_4 * signum_value_4 - adjoint_sum_negative_change_2 * power_value_10 * ratio_value_6 * signum_value_6)
+        _interleave(4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -3164,6 +3349,7 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = _strips(6, np.float64)
     term_4 = -1.0 + p
     term_8 = -1.0 + (1.0 / p)
@@ -3214,38 +3400,46 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
+                _fetch(product_anchor, i, strip + ahead)
+                _fetch(product_negative, i, strip + ahead)
+                _fetch(product_positive, i, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
                 n_3 = np.float64(negative[i, f_1])
                 term = p_3 - n_3
                 ratio_value = _quotient(abs(term), over_max_negative_unit, over_max_negative)
-                power_value = _power(ratio_value, p)
+                power_value = _power(ratio_value, p, wide)
                 strips[0, place] = power_value
                 a_2 = np.float64(anchor[i, f_1])
                 term_2 = a_2 - n_3
                 ratio_value_2 = _quotient(abs(term_2), over_max_negative_2_unit, over_max_negative_2)
-                power_value_2 = _power(ratio_value_2, p)
+                power_value_2 = _power(ratio_value_2, p, wide)
                 strips[1, place] = power_value_2
                 term_3 = a_2 - p_3
                 ratio_value_3 = _quotient(abs(term_3), over_max_positive_unit, over_max_positive)
-                power_value_3 = _power(ratio_value_3, p)
+                power_value_3 = _power(ratio_value_3, p, wide)
                 strips[2, place] = power_value_3
                 v_p = np.float64(direction_positive[i, f_1])
-                power_value_4 = _power(ratio_value, term_4)
+                power_value_4 = _power(ratio_value, term_4, wide)
                 signum_value = _signum(term)
                 v_n = np.float64(direction_negative[i, f_1])
                 term_5 = factor * v_p * power_value_4 * signum_value + factor_2 * v_n * power_value_4 * signum_value
                 strips[3, place] = term_5
                 v_a = np.float64(direction_anchor[i, f_1])
-                power_value_5 = _power(ratio_value_2, term_4)
+                power_value_5 = _power(ratio_value_2, term_4, wide)
                 signum_value_2 = _signum(term_2)
                 term_6 = factor_3 * v_a * power_value_5 * signum_value_2 + factor_4 * v_n * power_value_5 * signum_value_2
                 strips[4, place] = term_6
-                power_value_6 = _power(ratio_value_3, term_4)
+                power_value_6 = _power(ratio_value_3, term_4, wide)
                 signum_value_3 = _signum(term_3)
                 term_7 = factor_5 * v_a * power_value_6 * signum_value_3 + factor_6 * v_p * power_value_6 * signum_value_3
                 strips[5, place] = term_7
+            _interleave(4)
             sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
             sum_negative_2_sum, sum_negative_2_lost = _plus(sum_negative_2_sum, sum_negative_2_lost, _block_sum(strips[1], length))
             sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[2], length))
@@ -3258,20 +3452,20 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
         sum_negative_tangent = _completed(sum_negative_tangent_sum, sum_negative_tangent_lost)
         sum_negative_2_tangent = _completed(sum_negative_2_tangent_sum, sum_negative_2_tangent_lost)
         sum_positive_tangent = _completed(sum_positive_tangent_sum, sum_positive_tangent_lost)
-        factor_7 = max_negative * _power(sum_negative, (1.0 / p))
-        factor_8 = max_negative_2 * _power(sum_negative_2, (1.0 / p))
-        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - ((factor_7) if factor_7 < factor_8 else factor_8 if factor_7 >= factor_8 else np.nan))
-        adjoint_sum_negative_2 = -seed * ((0.0) if factor_7 < factor_8 else (max_negative_2 * _power(sum_negative_2, term_8) / p) if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative = -seed * ((max_negative * _power(sum_negative, term_8) / p) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative_2_tangent = -seed * sum_negative_2_tangent * ((0.0) if factor_7 < factor_8 else (factor_9 * max_negative_2 * _power(sum_negative_2, term_9)) if factor_7 >= factor_8 else np.nan) * step_value  # seed*(-direction_p*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*(-1/p**2 - log(sum_negative_2)/p**3)*held(max_negative_2), True)) - sum_negative_2_tangent*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative_tangent = -seed * sum_negative_tangent * ((factor_9 * max_negative * _power(sum_negative, term_9)) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) * step_value  # seed*(-direction_p*Piecewise((sum_negative**(-1 + 1/p)*(-1/p**2 - log(sum_negative)/p**3)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)) - sum_negative_tangent*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        factor_7 = max_negative * _power(sum_negative, (1.0 / p), wide)
+        factor_8 = max_negative_2 * _power(sum_negative_2, (1.0 / p), wide)
+        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p), wide) - ((factor_7) if factor_7 < factor_8 else factor_8 if factor_7 >= factor_8 else np.nan))
+        adjoint_sum_negative_2 = -seed * ((0.0) if factor_7 < factor_8 else (max_negative_2 * _power(sum_negative_2, term_8, wide) / p) if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative = -seed * ((max_negative * _power(sum_negative, term_8, wide) / p) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative_2_tangent = -seed * sum_negative_2_tangent * ((0.0) if factor_7 < factor_8 else (factor_9 * max_negative_2 * _power(sum_negative_2, term_9, wide)) if factor_7 >= factor_8 else np.nan) * step_value  # seed*(-direction_p*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*(-1/p**2 - log(sum_negative_2)/p**3)*held(max_negative_2), True)) - sum_negative_2_tangent*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative_tangent = -seed * sum_negative_tangent * ((factor_9 * max_negative * _power(sum_negative, term_9, wide)) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) * step_value  # seed*(-direction_p*Piecewise((sum_negative**(-1 + 1/p)*(-1/p**2 - log(sum_negative)/p**3)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)) - sum_negative_tangent*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
         square_2 = (ratio_value_5 * ratio_value_5)
         factor_10 = adjoint_sum_negative_2 * p * square_2
         square_4 = (ratio_value_6 * ratio_value_6)
-        power_value_9 = _power(sum_positive, term_8)
+        power_value_9 = _power(sum_positive, term_8, wide)
         factor_11 = max_positive * seed * square_4 * power_value_9 * step_value
         factor_13 = adjoint_sum_negative_2_tangent * p * ratio_value_5
-        power_value_12 = _power(sum_positive, term_9)
+        power_value_12 = _power(sum_positive, term_9, wide)
         factor_14 = max_positive * seed * sum_positive_tangent * power_value_12 * ratio_value_6 * step_value * term_8
         factor_16 = factor_15 * adjoint_sum_negative_2 * square_2
         factor_17 = -max_positive * seed * square_4 * term_4 * power_value_9 * step_value
@@ -3292,16 +3486,16 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
             signum_value_4 = _signum(term_10)
             square = (signum_value_4 * signum_value_4)
             ratio_value_7 = _quotient(abs(term_10), over_max_negative_2_unit, over_max_negative_2)
-            power_value_7 = _power(ratio_value_7, term_11)
+            power_value_7 = _power(ratio_value_7, term_11, wide)
             p_4 = np.float64(positive[i, d_15])
             term_12 = a_3 - p_4
             signum_value_5 = _signum(term_12)
             square_3 = (signum_value_5 * signum_value_5)
             ratio_value_8 = _quotient(abs(term_12), over_max_positive_unit, over_max_positive)
-            power_value_8 = _power(ratio_value_8, term_11)
+            power_value_8 = _power(ratio_value_8, term_11, wide)
             factor_12 = factor_11 * square_3 * power_value_8
-            power_value_10 = _power(ratio_value_7, term_4)
-            power_value_11 = _power(ratio_value_8, term_4)
+            power_value_10 = _power(ratio_value_7, term_4, wide)
+            power_value_11 = _power(ratio_value_8, term_4, wide)
             v_n_2 = np.float64(direction_negative[i, d_15])
             v_p_2 = np.float64(direction_positive[i, d_15])
             product_anchor[i, d_15] = v_a_2 * term_4 * (factor_10 * square * power_value_7 + factor_12) + factor_13 * power_value_10 * signum_value_4 + factor_14 * power_value_11 * signum_value_5 + factor_16 * v_n_2 * square * power_value_7 + factor_17 * v_p_2 * square_3 * power_value_8
@@ -3309,10 +3503,11 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
             signum_value_6 = _signum(term_13)
             square_5 = (signum_value_6 * signum_value_6)
             ratio_value_9 = _quotient(abs(term_13), over_max_negative_unit, over_max_negative)
-            power_value_13 = _power(ratio_value_9, term_11)
-            power_value_14 = _power(ratio_value_9, term_4)
+            power_value_13 = _power(ratio_value_9, term_11, wide)
+            power_value_14 = _power(ratio_value_9, term_4, wide)
             product_positive[i, d_15] = v_p_2 * term_4 * (factor_18 * square_5 * power_value_13 + factor_12) + factor_19 * power_value_14 * signum_value_6 + factor_20 * v_n_2 * square_5 * power_value_13 + factor_21 * power_value_11 * signum_value_5 + factor_17 * v_a_2 * square_3 * power_value_8
             product_negative[i, d_15] = factor_24 * v_n_2 * (factor_22 * square_5 * power_value_13 + factor_23 * square * power_value_7) + factor_25 * power_value_10 * signum_value_4 + factor_26 * power_value_14 * signum_value_6 + factor_20 * v_p_2 * square_5 * power_value_13 + factor_16 * v_a_2 * square * power_value_7
+        _interleave(4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -3321,6 +3516,7 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = _strips(6, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
@@ -3386,14 +3582,14 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
                 p_3 = np.float64(positive[i, f_1])
                 n_3 = np.float64(negative[i, f_1])
                 ratio_value = _quotient(abs(p_3 - n_3), over_max_negative_unit, over_max_negative)
-                power_value = _power(ratio_value, p)
+                power_value = _power(ratio_value, p, wide)
                 strips[0, place] = power_value
                 a_2 = np.float64(anchor[i, f_1])
                 ratio_value_2 = _quotient(abs(a_2 - n_3), over_max_negative_2_unit, over_max_negative_2)
-                power_value_2 = _power(ratio_value_2, p)
+                power_value_2 = _power(ratio_value_2, p, wide)
                 strips[1, place] = power_value_2
                 ratio_value_3 = _quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive)
-                power_value_3 = _power(ratio_value_3, p)
+                power_value_3 = _power(ratio_value_3, p, wide)
                 strips[2, place] = power_value_3
                 factor = _log(ratio_value) * power_value
                 strips[3, place] = factor
@@ -3414,10 +3610,10 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         sum_negative_sensitivity = _completed(sum_negative_sensitivity_sum, sum_negative_sensitivity_lost)
         sum_negative_2_sensitivity = _completed(sum_negative_2_sensitivity_sum, sum_negative_2_sensitivity_lost)
         sum_positive_sensitivity = _completed(sum_positive_sensitivity_sum, sum_positive_sensitivity_lost)
-        power_value_4 = _power(sum_positive, (1.0 / p))
-        power_value_5 = _power(sum_negative, (1.0 / p))
+        power_value_4 = _power(sum_positive, (1.0 / p), wide)
+        power_value_5 = _power(sum_negative, (1.0 / p), wide)
         factor_4 = max_negative * power_value_5
-        power_value_6 = _power(sum_negative_2, (1.0 / p))
+        power_value_6 = _power(sum_negative_2, (1.0 / p), wide)
         factor_5 = max_negative_2 * power_value_6
         step_value = _step(margin + max_positive * power_value_4 - ((factor_4) if factor_4 < factor_5 else factor_5 if factor_4 >= factor_5 else np.nan))
         factor_6 = seed * step_value
@@ -3427,19 +3623,19 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         log_value_3 = _log(sum_positive)
         factor_7 = seed * step_value * (-((-max_negative * log_value * power_value_5 / (p * p)) if factor_4 < factor_5 else (-max_negative_2 * log_value_2 * power_value_6 / (p * p)) if factor_4 >= factor_5 else np.nan) - max_positive * log_value_3 * power_value_4 / (p * p))
         sum_p, sum_p_lost = _plus(sum_p, sum_p_lost, factor_7)
-        power_value_7 = _power(sum_negative_2, term)
+        power_value_7 = _power(sum_negative_2, term, wide)
         adjoint_sum_negative_2 = -seed * ((0.0) if factor_4 < factor_5 else (max_negative_2 * power_value_7 / p) if factor_4 >= factor_5 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        power_value_8 = _power(sum_negative, term)
+        power_value_8 = _power(sum_negative, term, wide)
         adjoint_sum_negative = -seed * ((max_negative * power_value_8 / p) if factor_4 < factor_5 else 0.0 if factor_4 >= factor_5 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        power_value_9 = _power(sum_positive, term)
+        power_value_9 = _power(sum_positive, term, wide)
         case = ((0.0) if factor_4 < factor_5 else (max_negative_2 * power_value_7 * (factor_8 - log_value_2 / (p * p * p))) if factor_4 >= factor_5 else np.nan)
         case_2 = ((max_negative * power_value_8 * (factor_8 - log_value / (p * p * p))) if factor_4 < factor_5 else 0.0 if factor_4 >= factor_5 else np.nan)
         factor_9 = seed * (max_positive * sum_positive_sensitivity * power_value_9 * (factor_8 - log_value_3 / (p * p * p)) + max_positive * (log_value_3 * log_value_3) * power_value_4 / (p * p * p * p) + 2.0 * max_positive * log_value_3 * power_value_4 / (p * p * p) - ((max_negative * ((log_value * log_value) / (p * p * p * p) + 2.0 * log_value / (p * p * p)) * power_value_5) if factor_4 < factor_5 else (max_negative_2 * ((log_value_2 * log_value_2) / (p * p * p * p) + 2.0 * log_value_2 / (p * p * p)) * power_value_6) if factor_4 >= factor_5 else np.nan) - sum_negative_2_sensitivity * case - sum_negative_sensitivity * case_2) * step_value
         sum_p_sensitivity, sum_p_sensitivity_lost = _plus(sum_p_sensitivity, sum_p_sensitivity_lost, factor_9)
-        adjoint_sum_negative_2_change_3 = seed * step_value * (-case - sum_negative_2_sensitivity * ((0.0) if factor_4 < factor_5 else (factor_10 * max_negative_2 * _power(sum_negative_2, term_2)) if factor_4 >= factor_5 else np.nan))  # seed*(-sum_negative_2_sensitivity*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True)) - Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*(-1/p**2 - log(sum_negative_2)/p**3)*held(max_negative_2), True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative_change_3 = seed * step_value * (-case_2 - sum_negative_sensitivity * ((factor_10 * max_negative * _power(sum_negative, term_2)) if factor_4 < factor_5 else 0.0 if factor_4 >= factor_5 else np.nan))  # seed*(-sum_negative_sensitivity*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)) - Piecewise((sum_negative**(-1 + 1/p)*(-1/p**2 - log(sum_negative)/p**3)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative_2_change_3 = seed * step_value * (-case - sum_negative_2_sensitivity * ((0.0) if factor_4 < factor_5 else (factor_10 * max_negative_2 * _power(sum_negative_2, term_2, wide)) if factor_4 >= factor_5 else np.nan))  # seed*(-sum_negative_2_sensitivity*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True)) - Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*(-1/p**2 - log(sum_negative_2)/p**3)*held(max_negative_2), True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative_change_3 = seed * step_value * (-case_2 - sum_negative_sensitivity * ((factor_10 * max_negative * _power(sum_negative, term_2, wide)) if factor_4 < factor_5 else 0.0 if factor_4 >= factor_5 else np.nan))  # seed*(-sum_negative_sensitivity*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)) - Piecewise((sum_negative**(-1 + 1/p)*(-1/p**2 - log(sum_negative)/p**3)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
         factor_11 = max_positive * seed * power_value_9 * step_value
-        factor_15 = sum_positive_sensitivity * _power(sum_positive, term_2) * term
+        factor_15 = sum_positive_sensitivity * _power(sum_positive, term_2, wide) * term
         factor_16 = -log_value_3 * power_value_9 / (p * p)
         factor_17 = max_positive * seed * step_value
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -3450,18 +3646,18 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
                 p_4 = np.float64(positive[i, f_32])
                 ratio_value_4 = _quotient(abs(a_3 - p_4), over_max_positive_unit, over_max_positive)
                 log_value_4 = _log(ratio_value_4)
-                power_value_10 = _power(ratio_value_4, p)
+                power_value_10 = _power(ratio_value_4, p, wide)
                 factor_12 = factor_11 * log_value_4 * power_value_10
                 strips[0, place] = factor_12
                 n_4 = np.float64(negative[i, f_32])
                 ratio_value_5 = _quotient(abs(a_3 - n_4), over_max_negative_2_unit, over_max_negative_2)
                 log_value_5 = _log(ratio_value_5)
-                power_value_11 = _power(ratio_value_5, p)
+                power_value_11 = _power(ratio_value_5, p, wide)
                 factor_13 = adjoint_sum_negative_2 * log_value_5 * power_value_11
                 strips[1, place] = factor_13
                 ratio_value_6 = _quotient(abs(p_4 - n_4), over_max_negative_unit, over_max_negative)
                 log_value_6 = _log(ratio_value_6)
-                power_value_12 = _power(ratio_value_6, p)
+                power_value_12 = _power(ratio_value_6, p, wide)
                 factor_14 = adjoint_sum_negative * log_value_6 * power_value_12
                 strips[2, place] = factor_14
                 factor_18 = factor_17 * ((log_value_4 * log_value_4) * power_value_9 + factor_15 * log_value_4 + factor_16 * log_value_4) * power_value_10
@@ -3498,6 +3694,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
+    wide = _wide(anchor)
     strips = _strips(6, np.float64)
     sum_p_2 = 0.0
     sum_p_2_lost = 0.0
@@ -3569,29 +3766,29 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 n_3 = np.float64(negative[i, f_1])
                 term = p_3 - n_3
                 ratio_value = _quotient(abs(term), over_max_negative_unit, over_max_negative)
-                power_value = _power(ratio_value, p)
+                power_value = _power(ratio_value, p, wide)
                 strips[0, place] = power_value
                 a_2 = np.float64(anchor[i, f_1])
                 term_2 = a_2 - n_3
                 ratio_value_2 = _quotient(abs(term_2), over_max_negative_2_unit, over_max_negative_2)
-                power_value_2 = _power(ratio_value_2, p)
+                power_value_2 = _power(ratio_value_2, p, wide)
                 strips[1, place] = power_value_2
                 term_3 = a_2 - p_3
                 ratio_value_3 = _quotient(abs(term_3), over_max_positive_unit, over_max_positive)
-                power_value_3 = _power(ratio_value_3, p)
+                power_value_3 = _power(ratio_value_3, p, wide)
                 strips[2, place] = power_value_3
                 v_p = np.float64(direction_positive[i, f_1])
-                power_value_4 = _power(ratio_value, term_4)
+                power_value_4 = _power(ratio_value, term_4, wide)
                 signum_value = _signum(term)
                 v_n = np.float64(direction_negative[i, f_1])
                 term_5 = direction_parameters[1] * _log(ratio_value) * power_value + factor * v_p * power_value_4 * signum_value + factor_2 * v_n * power_value_4 * signum_value
                 strips[3, place] = term_5
                 v_a = np.float64(direction_anchor[i, f_1])
-                power_value_5 = _power(ratio_value_2, term_4)
+                power_value_5 = _power(ratio_value_2, term_4, wide)
                 signum_value_2 = _signum(term_2)
                 term_6 = direction_parameters[1] * _log(ratio_value_2) * power_value_2 + factor_3 * v_a * power_value_5 * signum_value_2 + factor_4 * v_n * power_value_5 * signum_value_2
                 strips[4, place] = term_6
-                power_value_6 = _power(ratio_value_3, term_4)
+                power_value_6 = _power(ratio_value_3, term_4, wide)
                 signum_value_3 = _signum(term_3)
                 term_7 = direction_parameters[1] * _log(ratio_value_3) * power_value_3 + factor_5 * v_a * power_value_6 * signum_value_3 + factor_6 * v_p * power_value_6 * signum_value_3
                 strips[5, place] = term_7
@@ -3608,18 +3805,18 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         sum_negative_tangent = _completed(sum_negative_tangent_sum, sum_negative_tangent_lost)
         sum_negative_2_tangent = _completed(sum_negative_2_tangent_sum, sum_negative_2_tangent_lost)
         sum_positive_tangent = _completed(sum_positive_tangent_sum, sum_positive_tangent_lost)
-        power_value_8 = _power(sum_positive, term_9)
-        power_value_9 = _power(sum_positive, (1.0 / p))
-        power_value_10 = _power(sum_negative, (1.0 / p))
+        power_value_8 = _power(sum_positive, term_9, wide)
+        power_value_9 = _power(sum_positive, (1.0 / p), wide)
+        power_value_10 = _power(sum_negative, (1.0 / p), wide)
         factor_7 = max_negative * power_value_10
-        power_value_11 = _power(sum_negative_2, (1.0 / p))
+        power_value_11 = _power(sum_negative_2, (1.0 / p), wide)
         factor_8 = max_negative_2 * power_value_11
         step_value = _step(margin + max_positive * power_value_9 - ((factor_7) if factor_7 < factor_8 else factor_8 if factor_7 >= factor_8 else np.nan))
         factor_9 = max_positive * seed * power_value_8 * step_value
         log_value_2 = _log(sum_positive)
         factor_11 = -log_value_2 / (p * p)
         factor_12 = direction_parameters[1] * power_value_8
-        power_value_12 = _power(sum_positive, term_10)
+        power_value_12 = _power(sum_positive, term_10, wide)
         factor_13 = sum_positive_tangent * power_value_12 * term_9
         factor_14 = power_value_8 * ratio_value_6
         factor_15 = max_positive * seed * step_value
@@ -3632,11 +3829,11 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 term_8 = a_3 - p_4
                 ratio_value_7 = _quotient(abs(term_8), over_max_positive_unit, over_max_positive)
                 log_value = _log(ratio_value_7)
-                power_value_7 = _power(ratio_value_7, p)
+                power_value_7 = _power(ratio_value_7, p, wide)
                 factor_10 = factor_9 * log_value * power_value_7
                 strips[0, place] = factor_10
                 v_a_2 = np.float64(direction_anchor[i, f_32])
-                power_value_13 = _power(ratio_value_7, term_4)
+                power_value_13 = _power(ratio_value_7, term_4, wide)
                 signum_value_4 = _signum(term_8)
                 v_p_2 = np.float64(direction_positive[i, f_32])
                 factor_16 = factor_15 * (factor_12 * ((log_value * log_value) + factor_11 * log_value) * power_value_7 + factor_13 * log_value * power_value_7 + factor_14 * v_a_2 * (1.0 + p * log_value) * power_value_13 * signum_value_4 + factor_14 * v_p_2 * power_value_13 * signum_value_4 * (-1.0 - p * log_value))
@@ -3644,9 +3841,9 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
             _interleave(4)
             sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, _block_sum(strips[0], length))
             sum_p_2_tangent, sum_p_2_tangent_lost = _plus(sum_p_2_tangent, sum_p_2_tangent_lost, _block_sum(strips[1], length))
-        power_value_14 = _power(sum_negative_2, term_9)
+        power_value_14 = _power(sum_negative_2, term_9, wide)
         adjoint_sum_negative_2 = -seed * ((0.0) if factor_7 < factor_8 else (max_negative_2 * power_value_14 / p) if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        power_value_15 = _power(sum_negative, term_9)
+        power_value_15 = _power(sum_negative, term_9, wide)
         adjoint_sum_negative = -seed * ((max_negative * power_value_15 / p) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
         log_value_3 = _log(sum_negative)
         log_value_4 = _log(sum_negative_2)
@@ -3654,8 +3851,8 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         case_2 = ((max_negative * power_value_15 * (factor_17 - log_value_3 / (p * p * p))) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan)
         factor_18 = seed * (direction_parameters[1] * (max_positive * (log_value_2 * log_value_2) * power_value_9 / (p * p * p * p) + 2.0 * max_positive * log_value_2 * power_value_9 / (p * p * p) - ((max_negative * ((log_value_3 * log_value_3) / (p * p * p * p) + 2.0 * log_value_3 / (p * p * p)) * power_value_10) if factor_7 < factor_8 else (max_negative_2 * ((log_value_4 * log_value_4) / (p * p * p * p) + 2.0 * log_value_4 / (p * p * p)) * power_value_11) if factor_7 >= factor_8 else np.nan)) + max_positive * sum_positive_tangent * power_value_8 * (factor_17 - log_value_2 / (p * p * p)) - sum_negative_2_tangent * case - sum_negative_tangent * case_2) * step_value
         sum_p_tangent, sum_p_tangent_lost = _plus(sum_p_tangent, sum_p_tangent_lost, factor_18)
-        adjoint_sum_negative_2_tangent = seed * step_value * (-sum_negative_2_tangent * ((0.0) if factor_7 < factor_8 else (factor_19 * max_negative_2 * _power(sum_negative_2, term_10)) if factor_7 >= factor_8 else np.nan) - direction_parameters[1] * case)  # seed*(-direction_p*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*(-1/p**2 - log(sum_negative_2)/p**3)*held(max_negative_2), True)) - sum_negative_2_tangent*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative_tangent = seed * step_value * (-sum_negative_tangent * ((factor_19 * max_negative * _power(sum_negative, term_10)) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) - direction_parameters[1] * case_2)  # seed*(-direction_p*Piecewise((sum_negative**(-1 + 1/p)*(-1/p**2 - log(sum_negative)/p**3)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)) - sum_negative_tangent*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative_2_tangent = seed * step_value * (-sum_negative_2_tangent * ((0.0) if factor_7 < factor_8 else (factor_19 * max_negative_2 * _power(sum_negative_2, term_10, wide)) if factor_7 >= factor_8 else np.nan) - direction_parameters[1] * case)  # seed*(-direction_p*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*(-1/p**2 - log(sum_negative_2)/p**3)*held(max_negative_2), True)) - sum_negative_2_tangent*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative_tangent = seed * step_value * (-sum_negative_tangent * ((factor_19 * max_negative * _power(sum_negative, term_10, wide)) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) - direction_parameters[1] * case_2)  # seed*(-direction_p*Piecewise((sum_negative**(-1 + 1/p)*(-1/p**2 - log(sum_negative)/p**3)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)) - sum_negative_tangent*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
         factor_20 = adjoint_sum_negative_2 * direction_parameters[1]
         factor_21 = adjoint_sum_negative_2 * ratio_value_5
         factor_22 = adjoint_sum_negative * direction_parameters[1]
@@ -3694,9 +3891,9 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 term_11 = a_4 - n_4
                 ratio_value_8 = _quotient(abs(term_11), over_max_negative_2_unit, over_max_negative_2)
                 log_value_5 = _log(ratio_value_8)
-                power_value_16 = _power(ratio_value_8, p)
+                power_value_16 = _power(ratio_value_8, p, wide)
                 v_a_3 = np.float64(direction_anchor[i, f_72])
-                power_value_17 = _power(ratio_value_8, term_4)
+                power_value_17 = _power(ratio_value_8, term_4, wide)
                 signum_value_5 = _signum(term_11)
                 v_n_2 = np.float64(direction_negative[i, f_72])
                 term_12 = adjoint_sum_negative_2_tangent * log_value_5 * power_value_16 + factor_20 * (log_value_5 * log_value_5) * power_value_16 + factor_21 * v_a_3 * (1.0 + p * log_value_5) * power_value_17 * signum_value_5 + factor_21 * v_n_2 * power_value_17 * signum_value_5 * (-1.0 - p * log_value_5)
@@ -3705,25 +3902,25 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 term_13 = p_5 - n_4
                 ratio_value_9 = _quotient(abs(term_13), over_max_negative_unit, over_max_negative)
                 log_value_6 = _log(ratio_value_9)
-                power_value_18 = _power(ratio_value_9, p)
+                power_value_18 = _power(ratio_value_9, p, wide)
                 v_p_3 = np.float64(direction_positive[i, f_72])
-                power_value_19 = _power(ratio_value_9, term_4)
+                power_value_19 = _power(ratio_value_9, term_4, wide)
                 signum_value_6 = _signum(term_13)
                 term_14 = adjoint_sum_negative_tangent * log_value_6 * power_value_18 + factor_22 * (log_value_6 * log_value_6) * power_value_18 + factor_23 * v_p_3 * (1.0 + p * log_value_6) * power_value_19 * signum_value_6 + factor_23 * v_n_2 * power_value_19 * signum_value_6 * (-1.0 - p * log_value_6)
                 strips[1, place] = term_14
                 term_15 = a_4 - p_5
                 ratio_value_10 = _quotient(abs(term_15), over_max_positive_unit, over_max_positive)
                 log_value_7 = _log(ratio_value_10)
-                power_value_20 = _power(ratio_value_10, term_4)
+                power_value_20 = _power(ratio_value_10, term_4, wide)
                 signum_value_7 = _signum(term_15)
                 square = (signum_value_5 * signum_value_5)
-                power_value_21 = _power(ratio_value_8, term_16)
+                power_value_21 = _power(ratio_value_8, term_16, wide)
                 square_3 = (signum_value_7 * signum_value_7)
-                power_value_22 = _power(ratio_value_10, term_16)
+                power_value_22 = _power(ratio_value_10, term_16, wide)
                 factor_29 = factor_28 * square_3 * power_value_22
                 product_anchor[i, f_72] = direction_parameters[1] * (factor_21 * power_value_17 * signum_value_5 + factor_24 * log_value_5 * power_value_17 * signum_value_5 + factor_25 * log_value_7 * power_value_20 * signum_value_7 + factor_26 * power_value_20 * signum_value_7) + v_a_3 * term_4 * (factor_27 * square * power_value_21 + factor_29) + factor_30 * power_value_17 * signum_value_5 + factor_31 * power_value_20 * signum_value_7 + factor_33 * v_n_2 * square * power_value_21 + factor_34 * v_p_3 * square_3 * power_value_22
                 square_5 = (signum_value_6 * signum_value_6)
-                power_value_23 = _power(ratio_value_9, term_16)
+                power_value_23 = _power(ratio_value_9, term_16, wide)
                 product_positive[i, f_72] = direction_parameters[1] * (factor_23 * power_value_19 * signum_value_6 + factor_35 * log_value_6 * power_value_19 * signum_value_6 + factor_36 * power_value_20 * signum_value_7 + factor_37 * log_value_7 * power_value_20 * signum_value_7) + v_p_3 * term_4 * (factor_38 * square_5 * power_value_23 + factor_29) + factor_39 * power_value_19 * signum_value_6 + factor_40 * v_n_2 * square_5 * power_value_23 + factor_41 * power_value_20 * signum_value_7 + factor_34 * v_a_3 * square_3 * power_value_22
                 product_negative[i, f_72] = direction_parameters[1] * (p * (factor_42 * log_value_6 * power_value_19 * signum_value_6 + factor_43 * log_value_5 * power_value_17 * signum_value_5) + factor_42 * power_value_19 * signum_value_6 + factor_43 * power_value_17 * signum_value_5) + factor_46 * v_n_2 * (factor_44 * square_5 * power_value_23 + factor_45 * square * power_value_21) + factor_47 * power_value_17 * signum_value_5 + factor_48 * power_value_19 * signum_value_6 + factor_40 * v_p_3 * square_5 * power_value_23 + factor_33 * v_a_3 * square * power_value_21
             _interleave(4)

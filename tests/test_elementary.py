@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -97,12 +98,17 @@ def _compiled(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Compiled:
         HEAD + "\n\n" + "\n\n".join(INTRINSICS[n] for n in ("_fma", "_bits_of", "_of_bits")) + "".join(parts),
         encoding="utf-8",
     )
-    spec = importlib.util.spec_from_file_location(f"elementary_{real.name}", path)
+    return Compiled(real, imported(path), kind != real.name)
+
+
+def imported(path: Path) -> ModuleType:
+    """Return a file as a module."""
+    spec = importlib.util.spec_from_file_location(f"elementary_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return Compiled(real, module, kind != real.name)
+    return module
 
 
 def run(module: ModuleType, name: str, x: Array) -> Array:

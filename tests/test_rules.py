@@ -10,7 +10,7 @@ import sympy
 from symloss.language.atoms import Atom, complement, magnitude, positive_part, sigmoid, softplus
 from symloss.language.nodes import Access
 from symloss.program.interpreter import evaluate
-from symloss.rendering.primitives import _exp_difference, _power
+from symloss.rendering.primitives import _exp_difference
 from symloss.stability.expansion import expand_atoms, log1p_unit, raised_decay, shrunk
 from symloss.stability.rules import RULES, Context, Step, rewrite
 
@@ -94,9 +94,3 @@ def test_exponential_of_a_difference_keeps_what_rounding_took() -> None:
             assert abs(_exp_difference(a, b, 0) / truth - 1) < 4e-16
     assert _exp_difference(-np.inf, 3.0, 0) == 0.0
     assert np.isnan(_exp_difference(np.nan, 3.0, 0))
-
-
-def test_safe_power_has_a_convention_at_zero() -> None:
-    assert _power(0.0, -1.0) == 0.0
-    assert _power(0.0, 0.0) == 1.0
-    assert np.isfinite(_power(1e-150, -2.0))

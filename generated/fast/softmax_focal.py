@@ -327,6 +327,54 @@ def _log1p(x):
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _power(base, by):
+    """Return base to a power; 0 to a negative one is 0, the convention for derivatives, and none is infinite."""
+    base, by = np.float64(base), np.float64(by)
+    size = abs(base)
+    bits = _bits_of(size)
+    exponent = (bits + 2638147582215219) >> 52
+    k = _of_bits(exponent + 4841369599423283200) - 4503599627371519.0
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.16819223466106137
+    p = _fma(p, z, 0.18123694065066956)
+    p = _fma(p, z, 0.22223370034121612)
+    p = _fma(p, z, 0.2857141715381599)
+    p = _fma(p, z, 0.40000000052119855)
+    p = _fma(p, z, 0.6666666666658754)
+    y = _fma(k, 0.6931471805599453, _fma(p * z, s, s + s))
+    x = by * (y if size <= 1.7976931348623157e+308 else size)
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    start = 6755399441056895.0 if x < 0.0 else 6755399441056639.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
+    r = _fma(k, -0.6931471805599453, x)
+    p = 2.7476814697634583e-07
+    p = _fma(p, r, 2.763498683300486e-06)
+    p = _fma(p, r, 2.4801931662256168e-05)
+    p = _fma(p, r, 0.00019841185244477135)
+    p = _fma(p, r, 0.001388888851628305)
+    p = _fma(p, r, 0.008333333370864913)
+    p = _fma(p, r, 0.04166666666813625)
+    p = _fma(p, r, 0.16666666666611565)
+    p = _fma(p, r, 0.49999999999998324)
+    p = _fma(p * r, r, r) + 1.0
+    power = _of_bits(_bits_of(shifted) << 52)
+    e = p * power * (2.938735877055719e-39 if x < 0.0 else 3.402823669209385e+38)
+    most = 3.4028234663852886e+38 if by < 0.0 else np.float64(math.inf)
+    e = most if e > most else e
+    whole = 6755399441055744.0  # what is added to it is rounded to a whole number
+    turned = 1.0 if (0.5 * by + whole) - whole == 0.5 * by else -1.0
+    turned = turned if (by + whole) - whole == by else np.float64(math.nan)
+    e = e * turned if base < 0.0 else e
+    at_zero = 1.0 if by == 0.0 else abs(by) * 0.0
+    e = at_zero if base == 0.0 else e
+    return f32(e)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -395,14 +443,6 @@ def _first_largest(row, count: int):
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
     return _exp_down(a - b)
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
-def _power(x: float, exponent: float) -> float:
-    """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
-    if exponent < f32(0.0):
-        return f32(0.0) if x == f32(0.0) else min(math.pow(x, exponent), f32(3.4028234663852886e38))
-    return math.pow(x, exponent)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)

@@ -607,6 +607,54 @@ def _log(x):
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _power(base, by):
+    """Return base to a power; 0 to a negative one is 0, the convention for derivatives, and none is infinite."""
+    base, by = np.float64(base), np.float64(by)
+    size = abs(base)
+    bits = _bits_of(size)
+    exponent = (bits + 2638147582215219) >> 52
+    k = _of_bits(exponent + 4841369599423283200) - 4503599627371519.0
+    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.16819223466106137
+    p = _fma(p, z, 0.18123694065066956)
+    p = _fma(p, z, 0.22223370034121612)
+    p = _fma(p, z, 0.2857141715381599)
+    p = _fma(p, z, 0.40000000052119855)
+    p = _fma(p, z, 0.6666666666658754)
+    y = _fma(k, 0.6931471805599453, _fma(p * z, s, s + s))
+    x = by * (y if size <= 1.7976931348623157e+308 else size)
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    start = 6755399441056895.0 if x < 0.0 else 6755399441056639.0
+    shifted = _fma(x, 1.4426950408889634, start)
+    k = shifted - start
+    r = _fma(k, -0.6931471805599453, x)
+    p = 2.7476814697634583e-07
+    p = _fma(p, r, 2.763498683300486e-06)
+    p = _fma(p, r, 2.4801931662256168e-05)
+    p = _fma(p, r, 0.00019841185244477135)
+    p = _fma(p, r, 0.001388888851628305)
+    p = _fma(p, r, 0.008333333370864913)
+    p = _fma(p, r, 0.04166666666813625)
+    p = _fma(p, r, 0.16666666666611565)
+    p = _fma(p, r, 0.49999999999998324)
+    p = _fma(p * r, r, r) + 1.0
+    power = _of_bits(_bits_of(shifted) << 52)
+    e = p * power * (2.938735877055719e-39 if x < 0.0 else 3.402823669209385e+38)
+    most = 3.4028234663852886e+38 if by < 0.0 else np.float64(math.inf)
+    e = most if e > most else e
+    whole = 6755399441055744.0  # what is added to it is rounded to a whole number
+    turned = 1.0 if (0.5 * by + whole) - whole == 0.5 * by else -1.0
+    turned = turned if (by + whole) - whole == by else np.float64(math.nan)
+    e = e * turned if base < 0.0 else e
+    at_zero = 1.0 if by == 0.0 else abs(by) * 0.0
+    e = at_zero if base == 0.0 else e
+    return f32(e)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -650,14 +698,6 @@ def _step(x: float) -> float:
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
     return math.copysign(f32(1.0), x) if abs(x) > f32(0.0) else x
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
-def _power(x: float, exponent: float) -> float:
-    """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
-    if exponent < f32(0.0):
-        return f32(0.0) if x == f32(0.0) else min(math.pow(x, exponent), f32(3.4028234663852886e38))
-    return math.pow(x, exponent)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -2122,6 +2162,10 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2131,6 +2175,7 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
                 p_3 = f32(positive[i, f_1])
                 power_value_2 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p)
                 strips[1, place] = power_value_2
+            _interleave(4)
             sum_negative_sum += _block_sum(strips[0], length)
             sum_positive_sum += _block_sum(strips[1], length)
         sum_negative = f32(sum_negative_sum)
@@ -2176,6 +2221,13 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
+                _fetch(gradient_anchor, i, strip + ahead)
+                _fetch(gradient_negative, i, strip + ahead)
+                _fetch(gradient_positive, i, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2185,6 +2237,7 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
                 p_3 = f32(positive[i, f_1])
                 power_value_2 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p)
                 strips[1, place] = power_value_2
+            _interleave(4)
             sum_negative_sum += _block_sum(strips[0], length)
             sum_positive_sum += _block_sum(strips[1], length)
         sum_negative = f32(sum_negative_sum)
@@ -2218,6 +2271,7 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
             gradient_anchor[i, d_6] = factor_4 * (factor_2 * power_value_3 * signum_value + factor_3 * power_value_5 * signum_value_2)
             gradient_positive[i, d_6] = factor_5 * power_value_3 * signum_value
             gradient_negative[i, d_6] = factor_6 * power_value_5 * signum_value_2
+        _interleave(4)
     return total
 
 
@@ -2263,6 +2317,16 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
+                _fetch(gradient_anchor, i, strip + ahead)
+                _fetch(gradient_negative, i, strip + ahead)
+                _fetch(gradient_positive, i, strip + ahead)
+                _fetch(hessian_anchor, i, strip + ahead)
+                _fetch(hessian_negative, i, strip + ahead)
+                _fetch(hessian_positive, i, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2284,6 +2348,7 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
                 sum_positive_change[f_1] = factor_2 * power_value_4 * signum_value_2
                 sum_positive_change_2[f_1] = factor_3 * power_value_4 * signum_value_2
                 sum_negative_change_2[f_1] = factor_4 * power_value_3 * signum_value
+            _interleave(4)
             sum_negative_sum += _block_sum(strips[0], length)
             sum_positive_sum += _block_sum(strips[1], length)
         sum_negative = f32(sum_negative_sum)
@@ -2332,6 +2397,7 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
             hessian_anchor[i, d_6] = factor_7 * (term_3 * (factor_10 * square * power_value_9 + factor_11 * square_3 * power_value_10) + factor_12 * sum_positive_change[d_6] * power_value_5 * signum_value_3 + factor_13 * hessian_negative[i, d_6] * power_value_7 * signum_value_4)
             hessian_positive[i, d_6] = factor_16 * (factor_14 * square * power_value_9 + factor_15 * sum_positive_change_2[d_6] * power_value_5 * signum_value_3)
             hessian_negative[i, d_6] = factor_19 * (factor_17 * sum_negative_change_2[d_6] * power_value_7 * signum_value_4 + factor_18 * square_3 * power_value_10)
+        _interleave(4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2375,6 +2441,13 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
+                _fetch(product_anchor, i, strip + ahead)
+                _fetch(product_negative, i, strip + ahead)
+                _fetch(product_positive, i, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2399,6 +2472,7 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
                 v_p = f32(direction_positive[i, f_1])
                 term_5 = factor_3 * v_a * power_value_4 * signum_value_2 + factor_4 * v_p * power_value_4 * signum_value_2
                 strips[3, place] = term_5
+            _interleave(4)
             sum_negative_sum += _block_sum(strips[0], length)
             sum_positive_sum += _block_sum(strips[1], length)
             sum_negative_tangent_sum += _block_sum(strips[2], length)
@@ -2451,6 +2525,7 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
             product_anchor[i, d_6] = factor_11 * (v_a_2 * term_3 * (factor_5 * square * power_value_5 + factor_6 * square_3 * power_value_7) + factor_7 * v_n_2 * square_3 * power_value_7 + factor_8 * power_value_9 * signum_value_3 + factor_9 * power_value_11 * signum_value_4 + factor_10 * v_p_2 * square * power_value_5)
             product_positive[i, d_6] = factor_15 * (factor_12 * v_p_2 * square * power_value_5 + factor_13 * power_value_9 * signum_value_3 + factor_14 * v_a_2 * square * power_value_5)
             product_negative[i, d_6] = factor_19 * (factor_16 * power_value_11 * signum_value_4 + factor_17 * v_a_2 * square_3 * power_value_7 + factor_18 * v_n_2 * square_3 * power_value_7)
+        _interleave(4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2807,6 +2882,10 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -2818,6 +2897,7 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
                 strips[1, place] = power_value_2
                 power_value_3 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p)
                 strips[2, place] = power_value_3
+            _interleave(4)
             sum_negative_sum += _block_sum(strips[0], length)
             sum_negative_2_sum += _block_sum(strips[1], length)
             sum_positive_sum += _block_sum(strips[2], length)
@@ -2872,6 +2952,13 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
+                _fetch(gradient_anchor, i, strip + ahead)
+                _fetch(gradient_negative, i, strip + ahead)
+                _fetch(gradient_positive, i, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -2883,6 +2970,7 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
                 strips[1, place] = power_value_2
                 power_value_3 = _power(_quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive), p)
                 strips[2, place] = power_value_3
+            _interleave(4)
             sum_negative_sum += _block_sum(strips[0], length)
             sum_negative_2_sum += _block_sum(strips[1], length)
             sum_positive_sum += _block_sum(strips[2], length)
@@ -2926,6 +3014,7 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
             signum_value_3 = _signum(term_6)
             gradient_positive[i, d_15] = factor_6 * power_value_7 * signum_value_3 + factor_7 * power_value_5 * signum_value_2
             gradient_negative[i, d_15] = p * (factor_8 * power_value_7 * signum_value_3 + factor_9 * power_value_4 * signum_value)
+        _interleave(4)
     return total
 
 
@@ -2983,6 +3072,16 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
+                _fetch(gradient_anchor, i, strip + ahead)
+                _fetch(gradient_negative, i, strip + ahead)
+                _fetch(gradient_positive, i, strip + ahead)
+                _fetch(hessian_anchor, i, strip + ahead)
+                _fetch(hessian_negative, i, strip + ahead)
+                _fetch(hessian_positive, i, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -3012,6 +3111,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
                 sum_positive_change_2[f_1] = factor_4 * power_value_5 * signum_value_2
                 sum_negative_change_2[f_1] = factor_5 * power_value_6 * signum_value_3
                 sum_negative_2_change_2[f_1] = factor_6 * power_value_4 * signum_value
+            _interleave(4)
             sum_negative_sum += _block_sum(strips[0], length)
             sum_negative_2_sum += _block_sum(strips[1], length)
             sum_positive_sum += _block_sum(strips[2], length)
@@ -3075,6 +3175,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
             power_value_13 = _power(ratio_value_9, term_10)
             hessian_positive[i, d_50] = factor_3 * adjoint_sum_negative_change * power_value_10 * signum_value_6 + factor_23 * square_3 * power_value_13 + factor_21 + factor_24 * sum_positive_change_2[d_50] * power_value_8 * signum_value_5
             hessian_negative[i, d_50] = p * (term_4 * (factor_25 * square_3 * power_value_13 + factor_26 * square * power_value_11) - adjoint_sum_negative_2_change_2 * power_value_7 * ratio_value_4 * signum_value_4 - adjoint_sum_negative_change_2 * power_value_10 * ratio_value_6 * signum_value_6)
+        _interleave(4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -3130,6 +3231,13 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            for ahead in range(np.uint64(0), length, np.uint64(16)):
+                _fetch(anchor, i + 1, strip + ahead)
+                _fetch(negative, i + 1, strip + ahead)
+                _fetch(positive, i + 1, strip + ahead)
+                _fetch(product_anchor, i, strip + ahead)
+                _fetch(product_negative, i, strip + ahead)
+                _fetch(product_positive, i, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -3162,6 +3270,7 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
                 signum_value_3 = _signum(term_3)
                 term_7 = factor_5 * v_a * power_value_6 * signum_value_3 + factor_6 * v_p * power_value_6 * signum_value_3
                 strips[5, place] = term_7
+            _interleave(4)
             sum_negative_sum += _block_sum(strips[0], length)
             sum_negative_2_sum += _block_sum(strips[1], length)
             sum_positive_sum += _block_sum(strips[2], length)
@@ -3229,6 +3338,7 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
             power_value_14 = _power(ratio_value_9, term_4)
             product_positive[i, d_15] = v_p_2 * term_4 * (factor_18 * square_5 * power_value_13 + factor_12) + factor_19 * power_value_14 * signum_value_6 + factor_20 * v_n_2 * square_5 * power_value_13 + factor_21 * power_value_11 * signum_value_5 + factor_17 * v_a_2 * square_3 * power_value_8
             product_negative[i, d_15] = factor_24 * v_n_2 * (factor_22 * square_5 * power_value_13 + factor_23 * square * power_value_7) + factor_25 * power_value_10 * signum_value_4 + factor_26 * power_value_14 * signum_value_6 + factor_20 * v_p_2 * square_5 * power_value_13 + factor_16 * v_a_2 * square * power_value_7
+        _interleave(4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic, lower_builtin, type_callable
+from numba.extending import lower_builtin, type_callable
 
 SPEC = {'abi': 3,
  'name': 'softmax_dice',
@@ -398,41 +398,17 @@ def _pair_exp_difference(x, y):
 
 
 @_traced
+def _pair_larger(x, y):
+    """Return the larger of two pairs, NaN where either is."""
+    above = (y[0] > x[0]) | (_equal(y[0], x[0]) & (y[1] > x[1]))
+    return _select(_equal(y[0], y[0]), _select(above, y, x), y)
+
+
+@_traced
 def _pair_ratio(x, y):
     """Return x / y, and 0 where y is 0."""
     q = _pair_divide(x, y)
     return _select(_equal(y[0], 0.0), (0.0, 0.0), q)
-
-
-@intrinsic
-def _larger(typing_context, a, b):
-    """Return the larger of two numbers, NaN where either is."""
-
-    def build(context, builder, signature, arguments):
-        kind = arguments[0].type
-        signature = type(builder.function.function_type)(kind, [kind] * 2)
-        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
-
-    return a(a, b), build
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most: float = row.dtype.type(-math.inf)
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _place_of(x: float, row, count: int) -> int:
-    """Return the first place of a number in a row, or 0."""
-    for k in range(count):
-        if row[k] == x:
-            return k
-    return 0
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -453,7 +429,6 @@ def value(logits, label, smooth, sample_weights, value_out):
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    max_logits_now_row = np.empty((c, 2))
     strips = np.empty((2, 512, 2))
     sample_weight = np.empty((c, 2))
     max_logits = np.empty((m, 2))
@@ -470,15 +445,15 @@ def value(logits, label, smooth, sample_weights, value_out):
             sample_weight_now = (sample_weights[i, k] if weighted else 1.0)
             _pair_put(sample_weight, (k,), (sample_weight_now, 0.0))
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
-        for q_1 in range(m):
-            for a_2 in range(c):
+        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
+        argmax_logits[:] = 0.0
+        for a_2 in range(c):
+            for q_1 in range(m):
                 z = logits[i, a_2, q_1]
-                _pair_put(max_logits_now_row, (a_2,), (z, 0.0))
-            max_logits_now_first = _largest(max_logits_now_row[:, 0], c)
-            argmax_logits_now = _place_of(max_logits_now_first, max_logits_now_row[:, 0], c)
-            max_logits_now = (max_logits_now_first, max_logits_now_row[:, 1][argmax_logits_now])
-            _pair_put(max_logits, (q_1,), max_logits_now)
-            argmax_logits[q_1] = argmax_logits_now
+                if _pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z)[0] > 0.0:
+                    argmax_logits[q_1] = a_2
+                _pair_put(max_logits, (q_1,), _pair_larger(_pair_at(max_logits, (q_1,)), (z, 0.0)))
+        for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
         rest_logits[:, 0], rest_logits[:, 1] = (0.0, 0.0)
@@ -487,8 +462,8 @@ def value(logits, label, smooth, sample_weights, value_out):
                 z_2 = logits[i, a_75, q_1]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
-                if a_75 != argmax_logits[q_1]:
-                    _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), exp_logits_now))
+                rest_logits_added = exp_logits_now
+                _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits[q_1] else (0.0, 0.0))))
         for k in range(c):
             sum_logsumexp_logits_2_now = (0.0, 0.0)
             lack_logsumexp_logits_2_now = (0.0, 0.0)
@@ -531,8 +506,9 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    max_logits_now_row = np.empty((c, 2))
     strips = np.empty((2, 512, 2))
+    sum_logsumexp_logits_3_weighed_there = np.empty((m, 2))
+    sum_logsumexp_logits_3_weighed_there_2 = np.empty((m, 2))
     sample_weight = np.empty((c, 2))
     seed = np.empty((c, 2))
     max_logits = np.empty((m, 2))
@@ -555,15 +531,15 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
             _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
-        for q_1 in range(m):
-            for a_2 in range(c):
+        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
+        argmax_logits[:] = 0.0
+        for a_2 in range(c):
+            for q_1 in range(m):
                 z = logits[i, a_2, q_1]
-                _pair_put(max_logits_now_row, (a_2,), (z, 0.0))
-            max_logits_now_first = _largest(max_logits_now_row[:, 0], c)
-            argmax_logits_now = _place_of(max_logits_now_first, max_logits_now_row[:, 0], c)
-            max_logits_now = (max_logits_now_first, max_logits_now_row[:, 1][argmax_logits_now])
-            _pair_put(max_logits, (q_1,), max_logits_now)
-            argmax_logits[q_1] = argmax_logits_now
+                if _pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z)[0] > 0.0:
+                    argmax_logits[q_1] = a_2
+                _pair_put(max_logits, (q_1,), _pair_larger(_pair_at(max_logits, (q_1,)), (z, 0.0)))
+        for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
         rest_logits[:, 0], rest_logits[:, 1] = (0.0, 0.0)
@@ -573,8 +549,8 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
                 argmax_logits_2 = argmax_logits[q_1]
-                if a_75 != argmax_logits_2:
-                    _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), exp_logits_now))
+                rest_logits_added = exp_logits_now
+                _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits_2 else (0.0, 0.0))))
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         lack_logsumexp_logits[:, 0], lack_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
@@ -608,12 +584,15 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             if wanted:
                 value_out[i, k] = _pair_rounded(factor_2)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
+        for q_1 in range(m):
+            argmax_logits_4 = argmax_logits[q_1]
+            _pair_put(sum_logsumexp_logits_3_weighed_there, (q_1,), (sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1]))
         for a_56 in range(c):
             for q_1 in range(m):
                 rest_logits_3 = _pair_at(rest_logits, (q_1,))
                 argmax_logits_4 = argmax_logits[q_1]
-                if a_56 != argmax_logits_4:
-                    _pair_put(sum_logsumexp_logits_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_56, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (a_56,)), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])))), _pair_add_number(rest_logits_3, 1.0))))
+                sum_logsumexp_logits_3_centred_added = _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_56, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (a_56,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_weighed_there, (q_1,))))), _pair_add_number(rest_logits_3, 1.0))
+                _pair_put(sum_logsumexp_logits_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_1,)), (sum_logsumexp_logits_3_centred_added if a_56 != argmax_logits_4 else (0.0, 0.0))))
         for m_5 in range(m):
             rest_logits_4 = _pair_at(rest_logits, (m_5,))
             y_4 = label[i, m_5]
@@ -626,12 +605,18 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             _pair_put(gradient_logits_part_1, (m_5,), gradient_logits_part_1_now)
             gradient_logits_part_2_now = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value), _pair_add_number(rest_logits_4, 1.0)), 2.0)
             _pair_put(gradient_logits_part_2, (m_5,), gradient_logits_part_2_now)
+        for m_5 in range(m):
+            argmax_logits_6 = argmax_logits[m_5]
+            _pair_put(sum_logsumexp_logits_3_weighed_there_2, (m_5,), (sum_logsumexp_logits_3_weighed[argmax_logits_6, 0], sum_logsumexp_logits_3_weighed[argmax_logits_6, 1]))
         for k in range(c):
             for m_5 in range(m):
-                y_5 = label[i, m_5]
                 rest_logits_5 = _pair_at(rest_logits, (m_5,))
                 argmax_logits_6 = argmax_logits[m_5]
-                gradient_logits[i, k, m_5] = _pair_rounded((_pair_at(gradient_logits_part_1, (m_5,)) if k == y_5 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_at(gradient_logits_part_2, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_6 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_6, 0], sum_logsumexp_logits_3_weighed[argmax_logits_6, 1])))))), _pair_add_number(rest_logits_5, 1.0))))
+                gradient_logits[i, k, m_5] = _pair_rounded(_pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_at(gradient_logits_part_2, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_6 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative(_pair_at(sum_logsumexp_logits_3_weighed_there_2, (m_5,))))))), _pair_add_number(rest_logits_5, 1.0)))
+        for m_5 in range(m):
+            y_5 = label[i, m_5]
+            if (y_5 < c and y_5 >= 0):
+                gradient_logits[i, y_5, m_5] = _pair_rounded(_pair_at(gradient_logits_part_1, (m_5,)))
     return _pair_rounded(total)
 
 
@@ -642,7 +627,6 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
-    max_logits_now_row = np.empty((c, 2))
     strips = np.empty((1, 512, 2))
     seed = np.empty((c, 2))
     max_logits = np.empty((m, 2))
@@ -672,15 +656,15 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
-        for q_1 in range(m):
-            for a_2 in range(c):
+        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
+        argmax_logits[:] = 0.0
+        for a_2 in range(c):
+            for q_1 in range(m):
                 z = logits[i, a_2, q_1]
-                _pair_put(max_logits_now_row, (a_2,), (z, 0.0))
-            max_logits_now_first = _largest(max_logits_now_row[:, 0], c)
-            argmax_logits_now = _place_of(max_logits_now_first, max_logits_now_row[:, 0], c)
-            max_logits_now = (max_logits_now_first, max_logits_now_row[:, 1][argmax_logits_now])
-            _pair_put(max_logits, (q_1,), max_logits_now)
-            argmax_logits[q_1] = argmax_logits_now
+                if _pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z)[0] > 0.0:
+                    argmax_logits[q_1] = a_2
+                _pair_put(max_logits, (q_1,), _pair_larger(_pair_at(max_logits, (q_1,)), (z, 0.0)))
+        for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
         rest_logits[:, 0], rest_logits[:, 1] = (0.0, 0.0)
@@ -689,8 +673,8 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                 z_2 = logits[i, a_75, q_1]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
-                if a_75 != argmax_logits[q_1]:
-                    _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), exp_logits_now))
+                rest_logits_added = exp_logits_now
+                _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits[q_1] else (0.0, 0.0))))
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
@@ -789,7 +773,6 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
-    max_logits_now_row = np.empty((c, 2))
     strips = np.empty((1, 512, 2))
     seed = np.empty((c, 2))
     max_logits = np.empty((m, 2))
@@ -820,15 +803,15 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
-        for q_1 in range(m):
-            for a_2 in range(c):
+        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
+        argmax_logits[:] = 0.0
+        for a_2 in range(c):
+            for q_1 in range(m):
                 z = logits[i, a_2, q_1]
-                _pair_put(max_logits_now_row, (a_2,), (z, 0.0))
-            max_logits_now_first = _largest(max_logits_now_row[:, 0], c)
-            argmax_logits_now = _place_of(max_logits_now_first, max_logits_now_row[:, 0], c)
-            max_logits_now = (max_logits_now_first, max_logits_now_row[:, 1][argmax_logits_now])
-            _pair_put(max_logits, (q_1,), max_logits_now)
-            argmax_logits[q_1] = argmax_logits_now
+                if _pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z)[0] > 0.0:
+                    argmax_logits[q_1] = a_2
+                _pair_put(max_logits, (q_1,), _pair_larger(_pair_at(max_logits, (q_1,)), (z, 0.0)))
+        for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
         rest_logits[:, 0], rest_logits[:, 1] = (0.0, 0.0)
@@ -837,8 +820,8 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 z_2 = logits[i, a_75, q_1]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
-                if a_75 != argmax_logits[q_1]:
-                    _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), exp_logits_now))
+                rest_logits_added = exp_logits_now
+                _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits[q_1] else (0.0, 0.0))))
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
@@ -969,7 +952,6 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
-    max_logits_now_row = np.empty((c, 2))
     strips = np.empty((1, 512, 2))
     seed = np.empty((c, 2))
     max_logits = np.empty((m, 2))
@@ -986,15 +968,15 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
-        for q_1 in range(m):
-            for a_2 in range(c):
+        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
+        argmax_logits[:] = 0.0
+        for a_2 in range(c):
+            for q_1 in range(m):
                 z = logits[i, a_2, q_1]
-                _pair_put(max_logits_now_row, (a_2,), (z, 0.0))
-            max_logits_now_first = _largest(max_logits_now_row[:, 0], c)
-            argmax_logits_now = _place_of(max_logits_now_first, max_logits_now_row[:, 0], c)
-            max_logits_now = (max_logits_now_first, max_logits_now_row[:, 1][argmax_logits_now])
-            _pair_put(max_logits, (q_1,), max_logits_now)
-            argmax_logits[q_1] = argmax_logits_now
+                if _pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z)[0] > 0.0:
+                    argmax_logits[q_1] = a_2
+                _pair_put(max_logits, (q_1,), _pair_larger(_pair_at(max_logits, (q_1,)), (z, 0.0)))
+        for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
         rest_logits[:, 0], rest_logits[:, 1] = (0.0, 0.0)
@@ -1003,8 +985,8 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
                 z_2 = logits[i, a_75, q_1]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
-                if a_75 != argmax_logits[q_1]:
-                    _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), exp_logits_now))
+                rest_logits_added = exp_logits_now
+                _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits[q_1] else (0.0, 0.0))))
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
@@ -1037,7 +1019,6 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
-    max_logits_now_row = np.empty((c, 2))
     strips = np.empty((1, 512, 2))
     seed = np.empty((c, 2))
     max_logits = np.empty((m, 2))
@@ -1076,15 +1057,15 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
-        for q_1 in range(m):
-            for a_2 in range(c):
+        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
+        argmax_logits[:] = 0.0
+        for a_2 in range(c):
+            for q_1 in range(m):
                 z = logits[i, a_2, q_1]
-                _pair_put(max_logits_now_row, (a_2,), (z, 0.0))
-            max_logits_now_first = _largest(max_logits_now_row[:, 0], c)
-            argmax_logits_now = _place_of(max_logits_now_first, max_logits_now_row[:, 0], c)
-            max_logits_now = (max_logits_now_first, max_logits_now_row[:, 1][argmax_logits_now])
-            _pair_put(max_logits, (q_1,), max_logits_now)
-            argmax_logits[q_1] = argmax_logits_now
+                if _pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z)[0] > 0.0:
+                    argmax_logits[q_1] = a_2
+                _pair_put(max_logits, (q_1,), _pair_larger(_pair_at(max_logits, (q_1,)), (z, 0.0)))
+        for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
         rest_logits[:, 0], rest_logits[:, 1] = (0.0, 0.0)
@@ -1093,8 +1074,8 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 z_2 = logits[i, a_75, q_1]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
-                if a_75 != argmax_logits[q_1]:
-                    _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), exp_logits_now))
+                rest_logits_added = exp_logits_now
+                _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits[q_1] else (0.0, 0.0))))
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]

@@ -33,6 +33,11 @@ class Format:
         return 1.5 * 2.0**self.digits
 
     @property
+    def largest(self) -> float:
+        """The largest number that is not infinite."""
+        return (2.0 - 2.0**-self.digits) * 2.0**self.bias
+
+    @property
     def shift_bits(self) -> int:
         """That number's bits, as an integer."""
         return self.bits(self.shift)

@@ -52,6 +52,8 @@ def _cost(nodes: tuple[Node, ...]) -> sympy.Expr:
                 total += 5 * sympy.prod([Size(a) for a in node.axes])  # compare, and add an exponential
             case Store(expression=sympy.Piecewise() as cases) if cases.args[-1] == (0, True):
                 total += sum(sympy.count_ops(value) for value, _ in cases.args)  # what a mask leaves out
+            case Store(guard="larger" | "place"):
+                total += 1
             case Assign() | Store():
                 total += sympy.count_ops(node.expression)
             case Update():

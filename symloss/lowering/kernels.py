@@ -16,6 +16,7 @@ from symloss.language.declarations import Argument
 from symloss.language.definition import Definition
 from symloss.language.domains import Domain, Interval, OneOf, is_bounded
 from symloss.language.nodes import Access, Flag, given_flag
+from symloss.lowering.across import across
 from symloss.lowering.ahead import fetched_ahead
 from symloss.lowering.chunks import by_chunks, in_lanes
 from symloss.lowering.contraction import contract
@@ -208,7 +209,7 @@ def _kernel(
             squared = frozenset(a.name for a in definition.parameters if a.default == USUAL)
             named = without_nan_cases(by_chunks(named, naming[-1], squared))
         else:
-            named = by_rows(named, naming[-1])
+            named = by_rows(across(named, naming[-1]), naming[-1])
             if per is not None:
                 named = fetched_ahead(named, frozenset(a.name for a in definition.inputs if a.kind == "real"), per)
         kernel = Kernel(plan.name, (), named, "", plan.summary)

@@ -67,7 +67,10 @@ class Update:
 
 @dataclass(frozen=True)
 class Store:
-    """An entry of an array, written; `guard` is ``"add"``, or names a flag without which nothing is written."""
+    """An entry of an array, written; `guard` names a flag without which nothing is, or says what is done instead.
+
+    ``"add"`` adds to what is there, ``"larger"`` keeps the larger of the two, ``"place"`` moves on to a later place.
+    """
 
     array: str
     slots: tuple[sympy.Expr, ...]

@@ -8,6 +8,7 @@ wanted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import sympy
@@ -107,7 +108,7 @@ class _Rows:
                         after.append(Finish(node.name, kind))
                     added = _where(node) if own is None else node.expression
                     body.append(Store(STRIP, (sympy.Integer(len(sums) - 1), PLACE), added))
-        loop, last = _one_apart(replace(loop, body=_used(body)))
+        loop, last = _one_apart(replace(loop, body=used_nodes(body)))
         self.sums = max(self.sums, len(sums))
         if not loop.body:
             return [*after, *last]
@@ -138,7 +139,7 @@ def _plain_row(node: sympy.Basic, index: Index) -> Access | None:
     return None if any(s.has(index) for s in outer) else Access(node.name, *outer)
 
 
-def _used(body: list[Node]) -> tuple[Node, ...]:
+def used_nodes(body: Sequence[Node]) -> tuple[Node, ...]:
     """Return the nodes of a loop without the scalars that nothing in it reads."""
     found: list[Node] = []
     names: set[str] = set()

@@ -116,8 +116,7 @@ class NumbaPrinter(StrPrinter):
             return "(" + " * ".join([base] * int(node.exp)) + ")"
         if node.exp.is_number and node.exp.is_negative:
             return f"(1.0 / {self.parenthesize(sympy.Pow(node.base, -node.exp), PRECEDENCE['Atom'], strict=True)})"
-        self.used.add("_power")
-        return f"_power({self._print(node.base)}, {self._print(node.exp)})"
+        return self.call("_power", [self._print(node.base), self._print(node.exp)])
 
     def _print_careful(self, node: sympy.Function) -> str:
         recipe, value, size, *leaves = node.args

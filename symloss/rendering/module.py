@@ -10,7 +10,7 @@ import jinja2
 import sympy
 
 from symloss.elementary.formats import FLOAT32, FLOAT64, Format
-from symloss.elementary.functions import TEXTS
+from symloss.elementary.power import FUNCTIONS
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition, axes_of
 from symloss.language.domains import Interval
@@ -72,7 +72,7 @@ def render_module(
     # rows in float64 are computed in pairs where results are to be exact: here float64 gives float32, or is plain
     carried = source_of(used, real, close=definition.elementwise and real is FLOAT64)
     spec = specification(definition, formula, digest, ACCURACIES[real])
-    if definition.elementwise and not any(f"def {name}(" in text for text in carried for name in TEXTS):
+    if definition.elementwise and not any(f"def {name}(" in text for text in carried for name in FUNCTIONS):
         spec["grain"] = CHEAP
     elif not definition.elementwise and definition.separable:
         spec["grain"] = ROWS

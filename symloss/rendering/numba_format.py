@@ -292,17 +292,23 @@ def _matrix(node: Matrix) -> str:
 
 def _store(node: Store, printer: NumbaPrinter, pad: str) -> list[str]:
     slots = ", ".join(str(int(s)) if s.is_Integer else printer.doprint(s) for s in node.slots) or "()"
+    entry = f"{node.array}[{slots}]"
+    if node.guard == "place":  # places rise, and a choice between two of them would be stored under a mask
+        return [f"{pad}{entry} = max({entry}, {node.expression} if {printer.condition(node.where)} else 0)"]
     if node.where is not sympy.true:
         inner = _store(replace(node, where=sympy.true), printer, pad + "    ")
         return [f"{pad}if {printer.condition(node.where)}:", *inner]
     value = printer.doprint(node.expression)
     match node.guard:
         case "":
-            return [f"{pad}{node.array}[{slots}] = {value}"]
+            return [f"{pad}{entry} = {value}"]
         case "add":
-            return [f"{pad}{node.array}[{slots}] += {value}"]
+            return [f"{pad}{entry} += {value}"]
+        case "larger":
+            printer.used.add("_larger_beside")
+            return [f"{pad}{entry} = _larger_beside({entry}, {value})"]
         case guard:
-            return [f"{pad}if {_flag(guard, printer)}:", f"{pad}    {node.array}[{slots}] = {value}"]
+            return [f"{pad}if {_flag(guard, printer)}:", f"{pad}    {entry} = {value}"]
 
 
 def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:

@@ -354,16 +354,16 @@ class _Pairs:
         if self.is_layered(node.array):
             entries = [f"{node.array}[{slots}, {k}]" for k in (0, 1)]
             value, at_loops = self.pair(node.expression), all(map(_is_loops, node.slots))
-            if node.guard == "add":
+            if node.guard in ("add", "larger"):
                 there = f"_pair_at({node.array}, ({slots},))" if at_loops else f"({', '.join(entries)})"
-                value = self.call("_pair_add", there, value)
+                value = self.call(f"_pair_{node.guard}", there, value)
             if at_loops:
                 return [f"_pair_put({node.array}, ({slots},), {value})"]
             return [f"{', '.join(entries)} = {value}"]
         text, is_pair = self.of(node.expression)
         value = self.call("_pair_rounded", text) if is_pair else text
         match node.guard:
-            case "":
+            case "" | "place":
                 return [f"{node.array}[{slots}] = {value}"]
             case "add":
                 return [f"{node.array}[{slots}] += {value}"]

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from symloss.elementary.formats import FLOAT64, Format
-from symloss.elementary.functions import SHORTER, TEXTS
+from symloss.elementary.functions import SHORTER
+from symloss.elementary.power import FUNCTIONS
 from symloss.rendering.double_double import OPERATIONS, Pair, _dd_product
 from symloss.rendering.intrinsics import INSIDE, INTRINSICS
 from symloss.rendering.loose_pairs import LOOSE
@@ -160,13 +161,6 @@ def _decay_of_sum(terms: Any, wide: Any) -> float:
     return e + e * (lost if total < 0.0 else -lost) if e > 0.0 else e
 
 
-def _power(x: float, exponent: float) -> float:
-    """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
-    if exponent < 0.0:
-        return 0.0 if x == 0.0 else min(math.pow(x, exponent), 1.7976931348623157e308)
-    return math.pow(x, exponent)
-
-
 def _sigmoid_power(x: float, lost: float, exponent: float, wide: Any) -> float:
     """Return sigmoid(x) to a power as an exponential; `lost` is log(1 + exp(-|x|)), the product x exponent is exact."""
     if wide is None:  # float32 does not see what rounding takes
@@ -215,9 +209,9 @@ def _quotient(x: float, unit: float, inverse: float) -> float:
     return x * unit * inverse
 
 
-WIDTHS = (*SHORTER, "_exp_difference", "_decay_of_sum", "_sigmoid_power", "_update_columns")
+WIDTHS = (*SHORTER, "_power", "_exp_difference", "_decay_of_sum", "_sigmoid_power", "_update_columns")
 """Functions that compute less where results are rounded to float32."""
-INTERLEAVED = ("_exp_difference", "_decay_of_sum", "_sigmoid_power", *TEXTS)
+INTERLEAVED = ("_exp_difference", "_decay_of_sum", "_sigmoid_power", *FUNCTIONS)
 """Functions that are long chains of operations."""
 ABREAST, SHORT = 4, 2
 """How many vectors take turns in such a function; lines of a loop that is too short to wait for anything."""
@@ -302,7 +296,7 @@ def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any, w
 
 PRIMITIVES = (
     _plus, _completed, _block_sum, _largest, _place_of, _first_largest, _decay_of_sum, _positive_part, _step, _signum,
-    _exp_difference, _plain_exp_difference, _power, _sigmoid_power, _magnified, _cancels, _ratio, _inverse, _divisor,
+    _exp_difference, _plain_exp_difference, _sigmoid_power, _magnified, _cancels, _ratio, _inverse, _divisor,
     _quotient, _multiply, _update_columns,
 )  # fmt: skip
 
@@ -329,7 +323,7 @@ def source_of(names: set[str], real: Format = FLOAT64, *, close: bool = True) ->
     close : bool
         Whether results are as near as this arithmetic can have them, so that differences need what rounding takes.
     """
-    known = {name: text(real) for name, text in TEXTS.items()}
+    known = {name: text(real) for name, text in FUNCTIONS.items()}
     for function in (*LOOSE, *OPERATIONS, _closely, *PRIMITIVES):
         text = inspect.getsource(function).rstrip()
         known[function.__name__] = text if real is FLOAT64 or function.__name__ in WIDE else _narrowed(text)

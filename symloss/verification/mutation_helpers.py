@@ -35,12 +35,6 @@ NARROW = 4
 """Units of the last place that a function may be off."""
 
 
-def _power(x: float, exponent: float) -> float:
-    if exponent < 0:
-        return 0.0 if x == 0 else min(float(mpmath.power(x, exponent)), LARGEST)
-    return 1.0 if exponent == 0 else float(mpmath.power(x, exponent))
-
-
 def _difference(a: float, b: float, _wide: Any) -> float:
     if math.isnan(a) or math.isnan(b):
         return math.nan
@@ -131,9 +125,6 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     ),
     "_closely": FloatContract(run, points()),
     "_ratio": FloatContract(lambda a, b: np.divide(a, b) if b != 0 else 0.0, _times((1.0, -3.0, 0.0), SIGNED)),
-    "_power": FloatContract(
-        _power, _times((0.0, 5e-324, 1e-300, 0.5, 1.0, 2.0), (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 2.5)),
-    ),
     "_decay_of_sum": FloatContract(
         _decay_of_sum,
         [

@@ -192,11 +192,19 @@ def _exact_fma(a: float, b: float, c: float) -> float:
     return float(Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c)))
 
 
+def _power(base: float, by: float, _wide: Any = None) -> float:
+    """Return a power; 0 to a negative one is 0, and none is infinite."""
+    if base == 0.0:
+        return float(by == 0.0)
+    found = float(np.float64(base) ** by)
+    return min(found, float(np.finfo(np.float64).max)) if by < 0.0 else found
+
+
 ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_exp": (lambda x, *_: math.exp(x), lambda x, *_: np.exp(x)),
     "_exp_down": (lambda x, *_: math.exp(x), lambda x, *_: np.exp(x)),
     "_raised_decay": (lambda x, *_: math.exp(64 * math.log(2) - abs(x)), None),
-    "_log": (math.log, np.log), "_log1p": (math.log1p, np.log1p),
+    "_power": (_power, None), "_log": (math.log, np.log), "_log1p": (math.log1p, np.log1p),
     "_log1p_unit": (lambda x, *_: math.log1p(x), lambda x, *_: np.log1p(x)),
     "_wide": (lambda array: None if array.itemsize == 4 else 0, None), "_fetch": (lambda array, row, place: None, None),
     "_fma": (lambda a, b, c: a * b + c, None),
