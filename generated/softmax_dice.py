@@ -294,8 +294,8 @@ def value(logits, label, smooth, sample_weights, value_out):
             sample_weight_now = ((sample_weights[i, k]) if weighted else 1.0)
             sample_weight[k] = sample_weight_now
         sum_mask[:] = 0.0
-        max_logits[:] = -np.inf
         argmax_logits[:] = 0.0
+        max_logits[:] = -np.inf
         for a_2 in range(c):
             for q_1 in range(m):
                 z = np.float64(logits[i, a_2, q_1])
@@ -385,8 +385,8 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             seed_now = loss_scale * sample_weight_now
             seed[k] = seed_now
         sum_mask[:] = 0.0
-        max_logits[:] = -np.inf
         argmax_logits[:] = 0.0
+        max_logits[:] = -np.inf
         for a_2 in range(c):
             for q_1 in range(m):
                 z = np.float64(logits[i, a_2, q_1])
@@ -516,8 +516,8 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             seed_now = sample_weight * loss_scale
             seed[k] = seed_now
         sum_mask[:] = 0.0
-        max_logits[:] = -np.inf
         argmax_logits[:] = 0.0
+        max_logits[:] = -np.inf
         for a_2 in range(c):
             for q_1 in range(m):
                 z = np.float64(logits[i, a_2, q_1])
@@ -667,8 +667,8 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             seed_now = sample_weight * loss_scale
             seed[k] = seed_now
         sum_mask[:] = 0.0
-        max_logits[:] = -np.inf
         argmax_logits[:] = 0.0
+        max_logits[:] = -np.inf
         for a_2 in range(c):
             for q_1 in range(m):
                 z = np.float64(logits[i, a_2, q_1])
@@ -841,8 +841,8 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             seed_now = sample_weight * loss_scale
             seed[k] = seed_now
         sum_mask[:] = 0.0
-        max_logits[:] = -np.inf
         argmax_logits[:] = 0.0
+        max_logits[:] = -np.inf
         for a_2 in range(c):
             for q_1 in range(m):
                 z = np.float64(logits[i, a_2, q_1])
@@ -936,8 +936,8 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             seed_now = sample_weight * loss_scale
             seed[k] = seed_now
         sum_mask[:] = 0.0
-        max_logits[:] = -np.inf
         argmax_logits[:] = 0.0
+        max_logits[:] = -np.inf
         for a_2 in range(c):
             for q_1 in range(m):
                 z = np.float64(logits[i, a_2, q_1])

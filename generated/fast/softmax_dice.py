@@ -267,8 +267,8 @@ def value(logits, label, smooth, sample_weights, value_out):
             sample_weight_now = ((f32(sample_weights[i, k])) if weighted else f32(1.0))
             sample_weight[k] = sample_weight_now
         sum_mask[:] = f32(0.0)
-        max_logits[:] = -f32(np.inf)
         argmax_logits[:] = f32(0.0)
+        max_logits[:] = -f32(np.inf)
         for a_2 in range(c):
             for q_1 in range(m):
                 z = f32(logits[i, a_2, q_1])
@@ -357,8 +357,8 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             seed_now = loss_scale * sample_weight_now
             seed[k] = seed_now
         sum_mask[:] = f32(0.0)
-        max_logits[:] = -f32(np.inf)
         argmax_logits[:] = f32(0.0)
+        max_logits[:] = -f32(np.inf)
         for a_2 in range(c):
             for q_1 in range(m):
                 z = f32(logits[i, a_2, q_1])
@@ -487,8 +487,8 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             seed_now = sample_weight * loss_scale
             seed[k] = seed_now
         sum_mask[:] = f32(0.0)
-        max_logits[:] = -f32(np.inf)
         argmax_logits[:] = f32(0.0)
+        max_logits[:] = -f32(np.inf)
         for a_2 in range(c):
             for q_1 in range(m):
                 z = f32(logits[i, a_2, q_1])
@@ -638,8 +638,8 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             seed_now = sample_weight * loss_scale
             seed[k] = seed_now
         sum_mask[:] = f32(0.0)
-        max_logits[:] = -f32(np.inf)
         argmax_logits[:] = f32(0.0)
+        max_logits[:] = -f32(np.inf)
         for a_2 in range(c):
             for q_1 in range(m):
                 z = f32(logits[i, a_2, q_1])
@@ -811,8 +811,8 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             seed_now = sample_weight * loss_scale
             seed[k] = seed_now
         sum_mask[:] = f32(0.0)
-        max_logits[:] = -f32(np.inf)
         argmax_logits[:] = f32(0.0)
+        max_logits[:] = -f32(np.inf)
         for a_2 in range(c):
             for q_1 in range(m):
                 z = f32(logits[i, a_2, q_1])
@@ -906,8 +906,8 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             seed_now = sample_weight * loss_scale
             seed[k] = seed_now
         sum_mask[:] = f32(0.0)
-        max_logits[:] = -f32(np.inf)
         argmax_logits[:] = f32(0.0)
+        max_logits[:] = -f32(np.inf)
         for a_2 in range(c):
             for q_1 in range(m):
                 z = f32(logits[i, a_2, q_1])

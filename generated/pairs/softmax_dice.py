@@ -445,8 +445,8 @@ def value(logits, label, smooth, sample_weights, value_out):
             sample_weight_now = (sample_weights[i, k] if weighted else 1.0)
             _pair_put(sample_weight, (k,), (sample_weight_now, 0.0))
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
-        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
         argmax_logits[:] = 0.0
+        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
         for a_2 in range(c):
             for q_1 in range(m):
                 z = logits[i, a_2, q_1]
@@ -531,8 +531,8 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
             _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
-        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
         argmax_logits[:] = 0.0
+        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
         for a_2 in range(c):
             for q_1 in range(m):
                 z = logits[i, a_2, q_1]
@@ -656,8 +656,8 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
-        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
         argmax_logits[:] = 0.0
+        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
         for a_2 in range(c):
             for q_1 in range(m):
                 z = logits[i, a_2, q_1]
@@ -803,8 +803,8 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
-        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
         argmax_logits[:] = 0.0
+        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
         for a_2 in range(c):
             for q_1 in range(m):
                 z = logits[i, a_2, q_1]
@@ -968,8 +968,8 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
-        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
         argmax_logits[:] = 0.0
+        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
         for a_2 in range(c):
             for q_1 in range(m):
                 z = logits[i, a_2, q_1]
@@ -1057,8 +1057,8 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
-        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
         argmax_logits[:] = 0.0
+        max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
         for a_2 in range(c):
             for q_1 in range(m):
                 z = logits[i, a_2, q_1]
