@@ -73,7 +73,8 @@ class Case:
         rng = np.random.default_rng(SEED)
         made = {
             "softmax_cross_entropy": _rows, "multiple_negatives_ranking": _pairs, "info_nce": _pairs,
-            "triplet": _triplets, "dice": _masks, "ge2e_softmax": _embeddings, "arcface": _classes,
+            "triplet": _triplets, "dice": _masks, "softmax_dice": _pixels, "ge2e_softmax": _embeddings,
+            "arcface": _classes,
         }.get(self.loss, _elements)  # fmt: skip
         return {n: x.astype(self.dtype) if x.dtype.kind == "f" else x for n, x in made(self, rng).items()}
 
@@ -109,6 +110,11 @@ def _masks(case: Case, rng: np.random.Generator) -> Inputs:
     }
 
 
+def _pixels(case: Case, rng: np.random.Generator) -> Inputs:
+    n, c, m = case.shape
+    return {"logits": rng.normal(0, 3, case.shape), "label": rng.integers(0, c, (n, m))}
+
+
 def _embeddings(case: Case, rng: np.random.Generator) -> Inputs:
     return {"embedding": rng.normal(size=case.shape), "w": np.asarray(10.0), "b": np.asarray(-5.0)}
 
@@ -138,6 +144,7 @@ def _grid() -> tuple[Case, ...]:
         ("softmax_cross_entropy", (256, 50257)), ("info_nce", (1024, 256)), ("info_nce", (4096, 256)),
         ("multiple_negatives_ranking", (1024, 256)), ("multiple_negatives_ranking", (4096, 256)),
         ("arcface", (512, 512)), ("ge2e_softmax", (64, 10, 256)), ("triplet", (4096, 512)), ("dice", (8, 262144)),
+        ("softmax_dice", (2, 8, 65536)),
     )  # fmt: skip
     return (
         *found,

@@ -100,7 +100,7 @@ def _torch(case: Case, inputs: Inputs, *, compiled: bool) -> Iterator[tuple[str,
     functional = torch.nn.functional
     library = Library(
         torch, functional.softplus, lambda x: x.logsumexp(-1), lambda x: x.norm(dim=-1), torch.eye,
-        lambda z, y: z.gather(1, y[:, None])[:, 0],
+        lambda z, y: z.gather(1, y[:, None])[:, 0], lambda z: functional.softmax(z, 1),
     )  # fmt: skip
     loss = {
         "binary_cross_entropy": functional.binary_cross_entropy_with_logits, "huber": functional.huber_loss,
@@ -143,7 +143,7 @@ def _jax(case: Case, inputs: Inputs) -> Iterator[tuple[str, Call]]:
     library = Library(
         jnp, lambda x: jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x))),
         lambda x: jax.scipy.special.logsumexp(x, axis=-1), lambda x: jnp.linalg.norm(x, axis=-1), jnp.eye,
-        lambda z, y: jnp.take_along_axis(z, y[:, None], 1)[:, 0],
+        lambda z, y: jnp.take_along_axis(z, y[:, None], 1)[:, 0], lambda z: jax.nn.softmax(z, 1),
     )  # fmt: skip
     jax.config.update("jax_enable_x64", case.dtype == "float64")
     jax.config.update("jax_cpu_enable_async_dispatch", False)  # faster where a call is short

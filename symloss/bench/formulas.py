@@ -22,7 +22,11 @@ class Library:
     module : module
         With ``abs``, ``where``, ``exp`` and the like.
     softplus, logsumexp, norm, eye : callable
-        As named; the last two over the last axis, and from a size.
+        As named; the second and third over the last axis, the last from a size.
+    take : callable
+        The entry of each row at a label.
+    softmax : callable
+        Over the second axis.
     """
 
     module: Any
@@ -31,6 +35,7 @@ class Library:
     norm: Callable[[Array], Array]
     eye: Callable[[int], Array]
     take: Callable[[Array, Array], Array]
+    softmax: Callable[[Array], Array]
 
 
 def _binary_cross_entropy(of: Library) -> Callable[..., Array]:
@@ -102,6 +107,16 @@ def _dice(of: Library) -> Callable[..., Array]:
     return lambda p, t: (1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1)).mean()
 
 
+def _softmax_dice(of: Library) -> Callable[..., Array]:
+    def loss(z: Array, y: Array) -> Array:
+        p = of.softmax(z)
+        here = y[:, None, :] == of.module.arange(z.shape[1])[None, :, None]
+        overlap = of.module.where(here, p, 0.0).sum(2)
+        return (1 - (2 * overlap + 1) / (p.sum(2) + here.sum(2) + 1)).mean()
+
+    return loss
+
+
 def _arcface(of: Library) -> Callable[..., Array]:
     def loss(x: Array, w: Array, y: Array) -> Array:
         cosine = (x / of.norm(x)[:, None]) @ (w / of.norm(w)[:, None]).T
@@ -136,5 +151,5 @@ FORMULAS: dict[str, Formula] = {
     "squared_hinge": _squared_hinge, "absolute_error": _absolute_error, "squared_error": _squared_error,
     "huber": _huber, "smooth_l1": _huber, "softmax_cross_entropy": _softmax_cross_entropy,
     "info_nce": _contrastive(1 / 0.07), "multiple_negatives_ranking": _contrastive(20.0), "triplet": _triplet,
-    "dice": _dice, "arcface": _arcface, "ge2e_softmax": _ge2e,
+    "dice": _dice, "softmax_dice": _softmax_dice, "arcface": _arcface, "ge2e_softmax": _ge2e,
 }  # fmt: skip
