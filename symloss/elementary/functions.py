@@ -225,7 +225,7 @@ def _log_lines(real: Format, x: str, lost: str) -> Lines:
     return [
         *scaled_lines(real, x),
         *_atanh(real),
-        *_near_one(real, top(), 6 if wide else 3, f"k * {t.number(low)}", lost),
+        *_near_one(real, largest_square(), 6 if wide else 3, f"k * {t.number(low)}", lost),
         f"y = _fma(k, {t.number(high)}, f - near)",
         f"y = {x} if {x} > {t.number(real.largest)} else y",
         f"y = y if {x} > {t.number(0.0)} else {t.number(math.nan)}",
@@ -260,7 +260,7 @@ def scaled_lines(real: Format, x: str, *, normal: bool = False) -> Lines:
     ]
 
 
-def top() -> mpmath.mpf:
+def largest_square() -> mpmath.mpf:
     """Return the largest square of what log(1 + f) is twice the inverse hyperbolic tangent of."""
     with mpmath.workprec(BITS):
         root = mpmath.sqrt(2)

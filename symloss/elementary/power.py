@@ -21,9 +21,9 @@ from symloss.elementary.functions import (
     either,
     exp_lines,
     fitted,
+    largest_square,
     scaled_lines,
     spare,
-    top,
 )
 from symloss.elementary.minimax import BITS
 
@@ -33,7 +33,11 @@ FAR = 1e4
 
 @cache
 def power_text(real: Format) -> str:
-    """Return the source of ``_power``: 0 to a negative power is 0, and no negative power is infinite."""
+    """Return the source of ``_power``.
+
+    0 to a negative power is 0, and no negative power is infinite. Else it is what IEEE 754 calls pow, but that NaN and
+    infinity to the power of 0 are NaN.
+    """
     t = Text(FLOAT64)
     within = real is not FLOAT64
     largest = t.number(real.largest)
@@ -70,7 +74,7 @@ def _short_product() -> Lines:
     return [
         "s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)",
         "z = s * s",
-        *t.horner(fitted(atanh_rest, atanh_weight, 0.0, top(), 5), "z"),
+        *t.horner(fitted(atanh_rest, atanh_weight, 0.0, largest_square(), 5), "z"),
         f"y = _fma(k, {log2}, _fma(p * z, s, s + s))",
         f"x = by * (y if size <= {t.number(FLOAT64.largest)} else size)",
     ]
@@ -96,7 +100,7 @@ def _long_product() -> Lines:
         "cube_2 += z * s_2 + z_2 * s",
         "fifth, fifth_2 = _dd_product(cube, z)",
         "fifth_2 += cube * z_2 + cube_2 * z",
-        *t.horner(fitted(_seventh, _seventh_weight, 0.0, top(), 5), "z"),
+        *t.horner(fitted(_seventh, _seventh_weight, 0.0, largest_square(), 5), "z"),
         "y_2 = _fma(p * z, fifth, 2.0 * s_2)",
         *_multiplied("fifth", 5),
         *_multiplied("cube", 3),

@@ -19,7 +19,12 @@ from symloss.bench.timing import Timing, medians, of_row, time_case
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SMALL = {"softmax_cross_entropy": (16, 7), "ge2e_softmax": (4, 3, 8), "arcface": (8, 16)}
+SMALL = {
+    "softmax_cross_entropy": (16, 7),
+    "ge2e_softmax": (4, 3, 8),
+    "arcface": (8, 16),
+    "softmax_dice": (2, 3, 9),
+}
 KINDS = list(dict.fromkeys((c.loss, c.quantity, len(c.shape)) for c in GRID))
 
 
