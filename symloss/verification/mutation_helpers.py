@@ -68,7 +68,7 @@ class FloatContract:
     def accepts(self, found: NDArray[Any]) -> bool:
         """Tell whether numbers are near enough, in units of the last place; NaN where NaN is meant."""
         with np.errstate(all="ignore"):
-            truth = np.asarray([float(self.truth(*point)) for point in self.points])
+            truth = np.asarray([self.truth(*point) for point in self.points], np.float64)
             near = (found == truth) | (np.abs(found - truth) <= NARROW * _unit(truth))
         return bool((near | (np.isnan(found) & np.isnan(truth))).all())
 
@@ -99,6 +99,7 @@ _ROW = np.cos(np.arange(1, 330) ** 2) + 0.5
 """Numbers without a pattern, more than twice as many as are added in lanes at once."""
 ROWS: Points = [(_ROW, n) for n in (1, 2, 5, 63, 64, 65, 127, 128, 130, 200, 256, 320)]
 TIES = np.array([0.5, 3.0, -1.0, 3.0, 2.0])
+_WITH_TIES = np.where(np.isin(np.arange(329), (70, 100, 190, 300)), 2.0, _ROW)
 CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     "_positive_part": FloatContract(lambda x: np.maximum(x, 0.0), _times(SIGNED)),
     "_step": FloatContract(lambda x: np.heaviside(x, 0.0), _times(SIGNED)),
@@ -111,6 +112,11 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     "_place_of": FloatContract(
         lambda x, row, count: [*np.flatnonzero(row[:count] == x), 0][0],
         [(x, TIES, n) for x in (0.5, 3.0, -1.0, 2.0, 7.0, math.nan) for n in (2, 4, 5)],
+    ),
+    "_first_largest": FloatContract(
+        lambda row, count: (np.max(row[:count]), np.isfinite(np.max(row[:count])) and np.argmax(row[:count])),
+        [*ROWS, (np.array([1.0, math.nan, 2.0]), 3), (TIES, 5), *((_WITH_TIES, n) for n in (128, 200, 256, 320)),
+         (np.where(np.arange(329) == 200, math.nan, _ROW), 320)],
     ),
     "_cancels": FloatContract(
         lambda value, size, near: float(abs(value) / near < size <= 1e290),
