@@ -258,8 +258,6 @@ def plain(source: str, name: str) -> Plain:
     for name in functions.keys() & ELEMENTARY.keys():  # certified on their own: the library's in their place
         namespace[name] = _total(*ELEMENTARY[name])
         del functions[name]
-    for name in functions.keys() - _reached(functions):  # what only these called
-        del functions[name]
     for name_of in carried:  # pair arithmetic, which has tests of its own
         functions.pop(name_of, None)
     module = ModuleType(name)
@@ -274,18 +272,6 @@ def plain(source: str, name: str) -> Plain:
     remembering = {n: _Remembered(namespace[n]) for n in slow}
     namespace.update(remembering)
     return Plain(module, functions, namespace, state, remembering)
-
-
-def _reached(functions: dict[str, ast.FunctionDef]) -> set[str]:
-    """Return the kernels, and the functions that they call."""
-    found: set[str] = set()
-    stack = [n for n in functions if not n.startswith("_")]
-    while stack:
-        name = stack.pop()
-        found.add(name)
-        read = {n.id for n in ast.walk(functions[name]) if isinstance(n, ast.Name)} & functions.keys()
-        stack += read - found
-    return found
 
 
 def _is_no_place(node: ast.Assign) -> bool:
