@@ -31,7 +31,7 @@ from symloss.lowering.schedule import schedule
 from symloss.lowering.squares import USUAL
 from symloss.lowering.unordered import without_nan_cases
 from symloss.program.statement import Program, accesses
-from symloss.stability.expansion import expand_atoms
+from symloss.stability.expansion import expand_atoms, with_finite_logs
 
 WEIGHTED = Flag("weighted")
 RESERVED = frozenset(
@@ -179,11 +179,11 @@ def _kernel(
     for statement in part.statements:
         body = statement.body.xreplace(simplify).xreplace(vector)
         items.append(
-            Item(statement.name, statement.op, statement.free, statement.bound, expand_atoms(body),
+            Item(statement.name, statement.op, statement.free, statement.bound, with_finite_logs(expand_atoms(body)),
                  expand_atoms(statement.where), comment=plain(statement.body), scales=statement.scales)
         )  # fmt: skip
     for output in part.outputs:
-        body = expand_atoms(output.expression.xreplace(simplify).xreplace(vector))
+        body = with_finite_logs(expand_atoms(output.expression.xreplace(simplify).xreplace(vector)))
         kind, _, target = output.name.partition("_")
         if output.name == "value":
             items.append(Item("loss", "let", output.free, (), body))

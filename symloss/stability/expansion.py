@@ -123,3 +123,22 @@ def _sigmoid(x: sympy.Expr) -> sympy.Expr:
     e = _decay(base)
     near, far = 1 / (1 + e), e / (1 + e)
     return Piecewise((near, base >= 0), (far, True)) if base == x else Piecewise((far, base >= 0), (near, True))
+
+
+SMALL = sympy.Float(2.0**-126)
+"""A number of either format whose logarithm stands for that of 0."""
+
+
+def with_finite_logs(expression: sympy.Expr) -> sympy.Expr:
+    """Return an expression in which the logarithm of what is raised to a power is finite at 0.
+
+    A power comes with it where it is differentiated in its exponent, and times the power it tends to 0.
+    """
+    bases = {node.args[0] for node in expression.atoms(power)}
+    logs = {node: node.args[0] for node in expression.atoms(sympy.log) if node.args[0] in bases}
+    return expression.xreplace(
+        {
+            node: sympy.log(Piecewise((SMALL, sympy.Eq(x, 0)), (x, True), evaluate=False), evaluate=False)
+            for node, x in logs.items()
+        }
+    )
