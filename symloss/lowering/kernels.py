@@ -22,6 +22,7 @@ from symloss.lowering.chunks import by_chunks, in_lanes
 from symloss.lowering.contraction import contract
 from symloss.lowering.items import Item
 from symloss.lowering.lanes import by_lanes
+from symloss.lowering.logarithms import with_finite_logs
 from symloss.lowering.nodes import Kernel
 from symloss.lowering.orientation import orient
 from symloss.lowering.reductions import lower_reductions
@@ -31,7 +32,7 @@ from symloss.lowering.schedule import schedule
 from symloss.lowering.squares import USUAL
 from symloss.lowering.unordered import without_nan_cases
 from symloss.program.statement import Program, accesses
-from symloss.stability.expansion import expand_atoms, with_finite_logs
+from symloss.stability.expansion import expand_atoms
 
 WEIGHTED = Flag("weighted")
 RESERVED = frozenset(
