@@ -37,11 +37,6 @@ class Format:
         """The largest number that is not infinite."""
         return (2.0 - 2.0**-self.digits) * 2.0**self.bias
 
-    @property
-    def shift_bits(self) -> int:
-        """That number's bits, as an integer."""
-        return self.bits(self.shift)
-
     def bits(self, x: float) -> int:
         """Return the bits of a number as an integer."""
         return int(np.dtype(self.name).type(x).view(self.integer))
