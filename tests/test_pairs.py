@@ -194,22 +194,57 @@ def test_matrix_products_keep_twice_the_digits(monkeypatch: pytest.MonkeyPatch) 
                 assert abs(_exact_sum(found) - exact[i][j]) <= Fraction(2) ** bound * Fraction(float(size[i, j]))
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_parts_of_a_matrix_add_up_to_it(layers: int, transposed: bool) -> None:
+    """The first has so many bits, counted from the largest of its row or column; what is not finite stays as it is."""
+    rng = np.random.default_rng(13)
+    pairs = rng.normal(size=(5, 6, 2)) * 2.0 ** rng.integers(-30, 30, (5, 6, 1))
+    pairs[..., 1] *= 2.0**-54
+    matrix = np.ascontiguousarray(pairs[..., :layers])
+    lead, rest = pair_matrices._pair_part(matrix, 20, transposed)
+    for i, j in np.ndindex(5, 6):
+        beside = matrix[:, j, 0] if transposed else matrix[i, :, 0]
+        unit = Fraction(2) ** (math.frexp(float(np.abs(beside).max()))[1] - 20)
+        assert (Fraction(float(lead[i, j])) / unit).denominator == 1
+        assert abs(Fraction(float(rest[i, j]))) <= unit
+        off = Fraction(float(lead[i, j])) + Fraction(float(rest[i, j])) - _exact_sum(matrix[i, j].tolist())
+        assert abs(off) <= Fraction(2) ** -53 * unit * (layers - 1)
+    for special in (0.0, 1e290, math.inf, math.nan):
+        matrix[...] = 0.0
+        matrix[2, 3, 0] = special
+        with np.errstate(invalid="ignore"):
+            lead, rest = pair_matrices._pair_part(matrix, 20, transposed)
+        np.testing.assert_array_equal(lead, matrix[..., 0])
+        assert not rest.any()
+
+
+def test_logarithms_of_the_smallest_numbers_are_these_numbers() -> None:
+    for x in (5e-324, -5e-324, 1e-310, 1e-45, -1e-45, 0.0):
+        assert pair_arithmetic._pair_log1p((x, 0.0)) == (x, 0.0)
+    assert pair_arithmetic._pair_log1p((-1.0, 0.0)) == (-math.inf, 0.0)
+    assert pair_arithmetic._pair_log1p((math.inf, 0.0)) == (math.inf, 0.0)
+    assert math.isnan(pair_arithmetic._pair_log1p((math.nan, 0.0))[0])
+
+
 def test_sums_of_blocks_keep_what_is_left() -> None:
     rng = np.random.default_rng(11)
-    block = np.stack([rng.normal(size=500), rng.normal(size=500) * 2.0**-54], axis=1)
-    block[250:, 0] = -block[:250, 0] * (1 + 2.0**-30)
-    off = _exact_sum(pair_matrices._pair_block_sum(block, 500)) - _exact_sum(block.ravel().tolist())
-    assert abs(off) <= Fraction(2) ** -85
+    numbers = np.stack([rng.normal(size=500), rng.normal(size=500) * 2.0**-54])
+    numbers[0, 250:] = -numbers[0, :250] * (1 + 2.0**-30)
+    for count in (*range(10), 127, 128, 129, 500):
+        exact = _exact_sum(numbers[:, :count].ravel().tolist())
+        off = _exact_sum(pair_matrices._pair_block_sum(numbers.copy(), count)) - exact
+        assert abs(off) <= Fraction(2) ** -95
 
 
 @pytest.mark.parametrize("name", [n for n in symloss.losses() if not symloss.load(n).plan.spec.elementwise])
 def test_every_array_loss_has_all_its_kernels_in_pairs(name: str) -> None:
-    """With the same arguments, and those for short rows left out; float64 arrays get them, float32 arrays do not."""
+    """With the same arguments; float64 arrays get them, float32 arrays do not."""
     plain, pairs = load_module(name, None), load_module(name, None, "pairs")
 
     def kernels(module: Any) -> dict[str, Any]:
         found = {n: f for n, f in vars(module).items() if isinstance(f, Dispatcher) and not n.startswith("_")}
-        return {n: inspect.signature(f.py_func) for n, f in found.items() if "_few" not in n}
+        return {n: inspect.signature(f.py_func) for n, f in found.items()}
 
     assert kernels(pairs) == kernels(plain)
     plan = symloss.load(name).plan

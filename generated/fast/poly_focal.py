@@ -130,6 +130,19 @@ def _fma(typing_context, a, b, c):
 
 
 @intrinsic
+def _exact_fma(typing_context, a, b, c):
+    """Return a b + c, rounded once on every machine."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fma", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@intrinsic
 def _add_in_lanes(typing_context, a, b):
     """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
 
@@ -267,15 +280,9 @@ def _log1p_unit(x):
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _dd_product(a: float, b: float):
-    """Return a b and what rounding took from it; for factors below 1e290."""
+    """Return a b and what rounding took from it."""
     p = a * b
-    t = f32(4097.0) * a
-    a1 = t - (t - a)
-    a2 = a - a1
-    t = f32(4097.0) * b
-    b1 = t - (t - b)
-    b2 = b - b1
-    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
+    return p, _exact_fma(a, b, -p)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)

@@ -410,6 +410,16 @@ def _pair_expm1(x):
 
 
 @_traced
+def _pair_of_rest(h, k):
+    """Return h - k log 2, for a whole number k."""
+    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
+    part = k * 5.497923018708371e-14
+    lost = _fused(k, 5.497923018708371e-14, -part)
+    r, e = _pair_of_sum(far, -part)
+    return r, e - (lost + k * 1.94704509238075e-31)
+
+
+@_traced
 def _pair_exp(x):
     """Return exp(x)."""
     h, low = x[0], _finite(x[1])
@@ -417,11 +427,8 @@ def _pair_exp(x):
     h = _select(h < -746.0, -746.0, h)
     shifted = h * 1.4426950408889634 + 6755399441055744.0
     k = shifted - 6755399441055744.0
-    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
-    part = k * 5.497923018708371e-14
-    lost = _fused(k, 5.497923018708371e-14, -part)
-    r, e = _pair_of_sum(far, -part)
-    m = _pair_expm1((r, e + (low - lost - k * 1.94704509238075e-31)))
+    r, e = _pair_of_rest(h, k)
+    m = _pair_expm1((r, e + low))
     s = 1.0 + m[0]
     rest = (m[0] - (s - 1.0)) + m[1]
     up, on = _powers(shifted)
@@ -429,9 +436,23 @@ def _pair_exp(x):
 
 
 @_traced
-def _pair_exp_difference(x, y):
-    """Return exp(x - y)."""
-    return _pair_exp(_pair_add(x, _pair_negative(y)))
+def _pair_log1p_from(x, y):
+    """Return log(1 + x) by one step of Newton's from a float, with 1 + x and exp(y) over the same power of 2.
+
+    Where the power is 1, both less 1 are compared: of a small x nothing is lost. Nothing branches.
+    """
+    h = _select((y > 710.0) | (y < -40.0), 0.0, y)  # infinite, and its own logarithm
+    shifted = h * 1.4426950408889634 + 6755399441055744.0
+    k = shifted - 6755399441055744.0
+    near = _equal(k, 0.0)
+    m = _pair_expm1(_pair_of_rest(h, k))
+    whole = _pair_add_number(m, 1.0)
+    up, on = _powers(13510798882111488.0 - shifted)  # of -k
+    scaled = _pair_scaled(_pair_scaled(_pair_add_number(x, 1.0), up), on)
+    off = _pair_add(_select(near, x, scaled), _pair_negative(_select(near, m, whole)))
+    r = _pair_divide(off, whole)
+    found = _select((y > -1e-40) & (y < 1e-40), x, _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0])))
+    return _select(_equal(y - y, 0.0), found, (y, 0.0))
 
 
 @_traced
@@ -444,13 +465,6 @@ def _pair_magnitude(x):
 def _pair_positive_part(x):
     """Return max(0, x); NaN stays NaN."""
     return _select((x[0] < 0.0) | _equal(x[0], 0.0), (0.0, 0.0), x)
-
-
-@_traced
-def _pair_larger(x, y):
-    """Return the larger of two pairs, NaN where either is."""
-    above = (y[0] > x[0]) | (_equal(y[0], x[0]) & (y[1] > x[1]))
-    return _select(_equal(y[0], y[0]), _select(above, y, x), y)
 
 
 @_traced
@@ -526,30 +540,27 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
-def _log(x):
-    """Return log(x)."""
-    small = x < 2.2250738585072014e-308
-    scaled = x * 1.8014398509481984e+16 if small else x
-    bits = _bits_of(scaled)
-    exponent = (bits + 2638147582215219) >> 52
-    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
-    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
-    z = s * s
-    p = 0.14795395039235842
-    p = _fma(p, z, 0.1531410652541)
-    p = _fma(p, z, 0.18183562118464197)
-    p = _fma(p, z, 0.2222219861602134)
-    p = _fma(p, z, 0.28571428741966726)
-    p = _fma(p, z, 0.3999999999941659)
-    p = _fma(p, z, 0.6666666666666734)
-    half = 0.5 * f
-    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), k * 5.497923018708371e-14))
-    y = _fma(k, 0.6931471805598903, f - near)
-    y = x if x > 1.7976931348623157e+308 else y
-    y = y if x > 0.0 else np.float64(math.nan)
-    return np.float64(-math.inf) if x == 0.0 else y
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -599,6 +610,14 @@ def _place_of(x: float, row, count: int) -> int:
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -619,23 +638,10 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
     )  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _pair_log(x):
-    """Return log(x), by one step of Newton's from a float."""
-    y = _log(x[0])
-    m = _pair_add_number(_pair_multiply(x, _pair_exp((-y, 0.0))), -1.0)
-    return _pair_close(y, m[0] + (m[1] - 0.5 * m[0] * m[0]))
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_log1p(x):
     """Return log(1 + x), to the last bits of a pair even where x is small."""
-    y = _log1p(x[0])
-    if not abs(y) <= 0.5:
-        return _pair_log(_pair_add_number(x, 1.0))
-    m = _pair_expm1((y, 0.0))
-    r = _pair_divide(_pair_add(x, _pair_negative(m)), _pair_add_number(m, 1.0))
-    return _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0]))
+    return _pair_log1p_from(x, _log1p(x[0]))
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -658,19 +664,19 @@ def _pair_circle(x):
     return (_pair_negative(cosine), _pair_negative(sine)) if abs(turn) == 2.0 else (cosine, sine)
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_cos(x):
     """Return the cosine of an angle of a few turns."""
     return _pair_circle(x)[0]
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_sin(x):
     """Return the sine of an angle of a few turns."""
     return _pair_circle(x)[1]
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_atan2(y, x):
     """Return the angle of a point, by one step of Newton's from a float."""
     angle = math.atan2(y[0], x[0])
@@ -682,37 +688,52 @@ def _pair_atan2(y, x):
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
-    """Return the sum of the first numbers of a block and of their rests."""
-    total, lost = 0.0, 0.0
-    for k in range(count):
-        total, e = _pair_of_sum(total, block[k, 0])
-        lost += _finite(e) + block[k, 1]
-    return _pair_close(total, lost)
+    """Return the sum of the first numbers of a block and of their rests, which are below them; it writes over both.
+
+    The second half is added to the first until one number is left: many sums side by side, where one after the other
+    each would wait for the one before.
+    """
+    size = np.uint64(count)
+    while size > np.uint64(1):
+        half = (size + np.uint64(1)) // np.uint64(2)
+        for k in range(size - half):
+            total, lost = _pair_of_sum(block[0, k], block[0, k + half])
+            block[0, k] = total
+            block[1, k] = block[1, k] + block[1, k + half] + _finite(lost)
+        size = half
+    return _pair_close(block[0, 0], block[1, 0]) if count > 0 else (0.0, 0.0)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_part(matrix, bits: int, transposed: bool):
     """Return the leading bits of every number, counted from the largest beside it, and what they leave of the pair.
 
-    Beside it are those of its row, or of its column where the matrix is to be transposed.
+    Beside it are those of its row, or of its column where the matrix is to be transposed. Adding and taking away what
+    is 2**52 units of the last bit wanted rounds to it; of a row that is 0, huge or not finite nothing is taken.
     """
     rows, columns, layers = matrix.shape
+    numbers = matrix.reshape((rows, columns * layers))
     lead, rest = np.empty((rows, columns)), np.empty((rows, columns))
-    size = np.zeros(columns if transposed else rows)
+    grid = np.zeros(columns if transposed else rows)
+    for i in range(rows):
+        largest = 0.0
+        for j in range(columns):
+            x = abs(numbers[i, j] if layers == 1 else numbers[i, 2 * j])
+            if transposed:
+                grid[j] = _larger(grid[j], x)
+            else:
+                largest = _larger(largest, x)
+        if not transposed:
+            grid[i] = largest
+    for k in range(grid.size):
+        most = grid[k]
+        grid[k] = math.ldexp(1.5, math.frexp(most)[1] + 53 - bits) if 0.0 < most < 1e280 else 0.0
     for i in range(rows):
         for j in range(columns):
-            at = j if transposed else i
-            size[at] = max(size[at], abs(matrix[i, j, 0]))
-    for i in range(rows):
-        for j in range(columns):
-            most, x = size[j if transposed else i], matrix[i, j, 0]
-            lead[i, j], rest[i, j] = x, 0.0
-            if 0.0 < most < 1e280:
-                grid = math.ldexp(1.5, math.frexp(most)[1] + 53 - bits)
-                lead[i, j] = (x + grid) - grid
-                rest[i, j] = x - lead[i, j]
-            if layers > 1:
-                rest[i, j] += matrix[i, j, 1]
+            unit = grid[j if transposed else i]
+            x, low = (numbers[i, j], 0.0) if layers == 1 else (numbers[i, 2 * j], numbers[i, 2 * j + 1])
+            part = (x + unit) - unit
+            lead[i, j], rest[i, j] = part, _finite(x - part) + low
     return lead, rest
 
 
@@ -722,7 +743,8 @@ def _pair_matrices(
 ) -> None:  # fmt: skip
     """Write the product of two matrices as pairs, or add it to what is there.
 
-    The leading bits of a sum of so many products have room in a float.
+    The leading bits of a sum of so many products have room in a float. What they leave of the left is multiplied by
+    the whole of the right, rounded to one number: beside the leading bits that is far below the last place.
     """
     inner = left.shape[0] if left_transposed else left.shape[1]
     bits = int((55 - math.ceil(math.log2(max(inner, 2)))) // 2)
@@ -731,8 +753,10 @@ def _pair_matrices(
     exact, small = np.empty(out.shape[:2]), np.empty(out.shape[:2])
     _multiply(a, left_transposed, b, right_transposed, exact, False)
     _multiply(a, left_transposed, b_rest, right_transposed, small, False)
+    for i in range(b.shape[0]):
+        for j in range(b.shape[1]):
+            b[i, j] += b_rest[i, j]
     _multiply(a_rest, left_transposed, b, right_transposed, small, True)
-    _multiply(a_rest, left_transposed, b_rest, right_transposed, small, True)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             found = _pair_close(exact[i, j], small[i, j])
@@ -751,7 +775,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_target_row = np.empty((c, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     peak_weight = np.empty((c, 2))
     scaled_weight = np.empty((c, 2))
     w_unit = np.empty((c, d, 2))
@@ -760,27 +784,33 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
     target = np.empty((block, 2))
     sum_w_unit = np.empty((block, c, 2))
     for k_4 in range(c):
-        peak_weight_now = (-np.inf, 0.0)
+        peak_weight_now = -np.inf
         for f_6 in range(d):
             W = weight[k_4, f_6]
-            magnitude_value = _pair_magnitude((W, 0.0))
-            peak_weight_now = _pair_larger(peak_weight_now, magnitude_value)
-        _pair_put(peak_weight, (k_4,), peak_weight_now)
+            magnitude_value = abs(W)
+            peak_weight_now = _larger(peak_weight_now, magnitude_value)
+        _pair_put(peak_weight, (k_4,), (peak_weight_now, 0.0))
         scaled_weight_now = (0.0, 0.0)
+        over_peak_weight_now_unit = _inverse(peak_weight_now)[0]
+        over_peak_weight_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_weight_now, 0.0), over_peak_weight_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_350 = strip + place
                 W_2 = weight[k_4, f_350]
-                ratio_value = _pair_ratio((W_2, 0.0), peak_weight_now)
+                ratio_value = _pair_multiply_number(over_peak_weight_now, (W_2 * over_peak_weight_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
+            _interleave(2)
             scaled_weight_now = _pair_add(scaled_weight_now, _pair_block_sum(strips[0], length))
         _pair_put(scaled_weight, (k_4,), scaled_weight_now)
-        factor = _pair_multiply(_pair_root(scaled_weight_now), _pair_positive_part(peak_weight_now))
+        factor = _pair_multiply(_pair_root(scaled_weight_now), _pair_positive_part((peak_weight_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
         for f_5 in range(d):
             W_3 = weight[k_4, f_5]
-            _pair_put(w_unit, (k_4, f_5,), _pair_ratio((W_3, 0.0), factor))
+            _pair_put(w_unit, (k_4, f_5,), _pair_multiply_number(over_factor, (W_3 * over_factor_unit)))
+        _interleave(2)
     total = (0.0, 0.0)
     factor_4 = _pair_scaled((3.141592653589793, 1.2246467991473532e-16), 0.5)
     term = _pair_add_number((3.141592653589793, 1.2246467991473532e-16), -margin)
@@ -791,54 +821,66 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             row = i - start
             sample_weight_now = (sample_weights[i] if weighted else 1.0)
             _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
-            peak_embedding = (-np.inf, 0.0)
+            peak_embedding = -np.inf
             for f_9 in range(d):
                 x = embedding[i, f_9]
-                magnitude_value_2 = _pair_magnitude((x, 0.0))
-                peak_embedding = _pair_larger(peak_embedding, magnitude_value_2)
+                magnitude_value_2 = abs(x)
+                peak_embedding = _larger(peak_embedding, magnitude_value_2)
             scaled_embedding = (0.0, 0.0)
+            over_peak_embedding_unit = _inverse(peak_embedding)[0]
+            over_peak_embedding = _pair_ratio((1.0, 0.0), _pair_scaled((peak_embedding, 0.0), over_peak_embedding_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = embedding[i, f_351]
-                    ratio_value_2 = _pair_ratio((x_2, 0.0), peak_embedding)
+                    ratio_value_2 = _pair_multiply_number(over_peak_embedding, (x_2 * over_peak_embedding_unit))
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    _pair_put(strips, (0, place), square_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_2
+                _interleave(2)
                 scaled_embedding = _pair_add(scaled_embedding, _pair_block_sum(strips[0], length))
-            peak_label = (-np.inf, 0.0)
-            peak_label_2 = (-np.inf, 0.0)
-            factor_2 = _pair_multiply(_pair_root(scaled_embedding), _pair_positive_part(peak_embedding))
+            peak_label = -np.inf
+            peak_label_2 = -np.inf
+            factor_2 = _pair_multiply(_pair_root(scaled_embedding), _pair_positive_part((peak_embedding, 0.0)))
             y = label[i]
             factor_3 = _pair_multiply(_pair_root((scaled_weight[y, 0], scaled_weight[y, 1])), _pair_positive_part((peak_weight[y, 0], peak_weight[y, 1])))
+            over_factor_2_unit = _inverse(factor_2[0])[0]
+            over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
+            over_factor_3_unit = _inverse(factor_3[0])[0]
+            over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
             for f_8 in range(d):
                 x_3 = embedding[i, f_8]
-                x_unit_now = _pair_ratio((x_3, 0.0), factor_2)
+                x_unit_now = _pair_multiply_number(over_factor_2, (x_3 * over_factor_2_unit))
                 _pair_put(x_unit, (row, f_8,), x_unit_now)
                 W_y = weight[y, f_8]
-                ratio_value_3 = _pair_ratio((W_y, 0.0), factor_3)
+                ratio_value_3 = _pair_multiply_number(over_factor_3, (W_y * over_factor_3_unit))
                 magnitude_value_3 = _pair_magnitude(_pair_add(x_unit_now, _pair_negative(ratio_value_3)))
-                peak_label = _pair_larger(peak_label, magnitude_value_3)
+                peak_label = _larger(peak_label, magnitude_value_3[0])
                 magnitude_value_4 = _pair_magnitude(_pair_add(x_unit_now, ratio_value_3))
-                peak_label_2 = _pair_larger(peak_label_2, magnitude_value_4)
+                peak_label_2 = _larger(peak_label_2, magnitude_value_4[0])
             scaled_label = (0.0, 0.0)
             scaled_label_2 = (0.0, 0.0)
+            over_peak_label_unit = _inverse(peak_label)[0]
+            over_peak_label = _pair_ratio((1.0, 0.0), _pair_scaled((peak_label, 0.0), over_peak_label_unit))
+            over_peak_label_2_unit = _inverse(peak_label_2)[0]
+            over_peak_label_2 = _pair_ratio((1.0, 0.0), _pair_scaled((peak_label_2, 0.0), over_peak_label_2_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = _pair_at(x_unit, (row, f_352,))
                     W_y_2 = weight[y, f_352]
-                    ratio_value_4 = _pair_ratio((W_y_2, 0.0), factor_3)
-                    ratio_value_5 = _pair_ratio(_pair_add(x_unit_2, _pair_negative(ratio_value_4)), peak_label)
+                    ratio_value_4 = _pair_multiply_number(over_factor_3, (W_y_2 * over_factor_3_unit))
+                    ratio_value_5 = _pair_multiply(_pair_scaled(_pair_add(x_unit_2, _pair_negative(ratio_value_4)), over_peak_label_unit), over_peak_label)
                     square_3 = _pair_multiply(ratio_value_5, ratio_value_5)
-                    _pair_put(strips, (0, place), square_3)
-                    ratio_value_6 = _pair_ratio(_pair_add(x_unit_2, ratio_value_4), peak_label_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_3
+                    ratio_value_6 = _pair_multiply(_pair_scaled(_pair_add(x_unit_2, ratio_value_4), over_peak_label_2_unit), over_peak_label_2)
                     square_4 = _pair_multiply(ratio_value_6, ratio_value_6)
-                    _pair_put(strips, (1, place), square_4)
+                    strips[1, 0, place], strips[1, 1, place] = square_4
+                _interleave(2)
                 scaled_label = _pair_add(scaled_label, _pair_block_sum(strips[0], length))
                 scaled_label_2 = _pair_add(scaled_label_2, _pair_block_sum(strips[1], length))
-            theta = _pair_scaled(_pair_atan2(_pair_multiply(_pair_root(scaled_label), _pair_positive_part(peak_label)), _pair_multiply(_pair_root(scaled_label_2), _pair_positive_part(peak_label_2))), 2.0)  # 2*arctangent(sqrt(scaled_label)*positive_part(peak_label), sqrt(scaled_label_2)*positive_part(peak_label_2))
+            theta = _pair_scaled(_pair_atan2(_pair_multiply(_pair_root(scaled_label), _pair_positive_part((peak_label, 0.0))), _pair_multiply(_pair_root(scaled_label_2), _pair_positive_part((peak_label_2, 0.0)))), 2.0)  # 2*arctangent(sqrt(scaled_label)*positive_part(peak_label), sqrt(scaled_label_2)*positive_part(peak_label_2))
             cos_value = _pair_cos(_pair_add_number(theta, margin))
             cos_value_2 = _pair_cos(theta)
             target_now = ((cos_value if _pair_add(theta, _pair_negative(factor_4))[0] < 0.0 else (cos_value_2 if factor_4[0] == factor_4[0] and theta[0] == theta[0] else (np.nan, 0.0))) if easy_margin else (cos_value if _pair_add(theta, _pair_negative(term))[0] <= 0.0 else (_pair_add(cos_value_2, factor_5) if term[0] == term[0] and theta[0] == theta[0] else (np.nan, 0.0))))
@@ -851,6 +893,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             for k_92 in range(c):
                 factor_6 = _pair_multiply_number((target_2 if k_92 == y_2 else _pair_at(sum_w_unit, (row, k_92,))), scale)
                 _pair_put(max_target_row, (k_92,), factor_6)
+            _interleave(2)
             max_target_first = _largest(max_target_row[:, 0], c)
             argmax_target = _place_of(max_target_first, max_target_row[:, 0], c)
             max_target = (max_target_first, max_target_row[:, 1][argmax_target])
@@ -859,11 +902,12 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target = _pair_exp_difference(_pair_multiply_number((target_2 if k_354 == y_2 else _pair_at(sum_w_unit, (row, k_354,))), scale), max_target)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
-                    _pair_put(strips, (0, place), exp_target)
+                    exp_target = _pair_exp(_pair_add(_pair_multiply_number((target_2 if k_354 == y_2 else _pair_at(sum_w_unit, (row, k_354,))), scale), _pair_negative(max_target)))  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
+                    strips[0, 0, place], strips[0, 1, place] = exp_target
+                _interleave(2)
                 apart = np.uint64(argmax_target) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_target = _pair_add(rest_target, _pair_block_sum(strips[0], length))
             loss = _pair_add(_pair_add(max_target, _pair_negative(_pair_multiply_number(target_2, scale))), _pair_log1p(rest_target))
             factor_7 = _pair_multiply(loss, _pair_at(sample_weight, (row,)))
@@ -883,7 +927,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_target_now_row = np.empty((c, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     peak_weight = np.empty((c, 2))
     scaled_weight = np.empty((c, 2))
     w_unit = np.empty((c, d, 2))
@@ -910,27 +954,33 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     sum_w_unit_4 = np.empty((c, d, 2))
     adjoint_x_unit = np.empty((d, 2))
     for k_4 in range(c):
-        peak_weight_now = (-np.inf, 0.0)
+        peak_weight_now = -np.inf
         for f_6 in range(d):
             W = weight[k_4, f_6]
-            magnitude_value = _pair_magnitude((W, 0.0))
-            peak_weight_now = _pair_larger(peak_weight_now, magnitude_value)
-        _pair_put(peak_weight, (k_4,), peak_weight_now)
+            magnitude_value = abs(W)
+            peak_weight_now = _larger(peak_weight_now, magnitude_value)
+        _pair_put(peak_weight, (k_4,), (peak_weight_now, 0.0))
         scaled_weight_now = (0.0, 0.0)
+        over_peak_weight_now_unit = _inverse(peak_weight_now)[0]
+        over_peak_weight_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_weight_now, 0.0), over_peak_weight_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_350 = strip + place
                 W_2 = weight[k_4, f_350]
-                ratio_value = _pair_ratio((W_2, 0.0), peak_weight_now)
+                ratio_value = _pair_multiply_number(over_peak_weight_now, (W_2 * over_peak_weight_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
+            _interleave(2)
             scaled_weight_now = _pair_add(scaled_weight_now, _pair_block_sum(strips[0], length))
         _pair_put(scaled_weight, (k_4,), scaled_weight_now)
-        factor = _pair_multiply(_pair_root(scaled_weight_now), _pair_positive_part(peak_weight_now))
+        factor = _pair_multiply(_pair_root(scaled_weight_now), _pair_positive_part((peak_weight_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
         for f_5 in range(d):
             W_3 = weight[k_4, f_5]
-            _pair_put(w_unit, (k_4, f_5,), _pair_ratio((W_3, 0.0), factor))
+            _pair_put(w_unit, (k_4, f_5,), _pair_multiply_number(over_factor, (W_3 * over_factor_unit)))
+        _interleave(2)
     sum_w_unit_2[:, :, 0], sum_w_unit_2[:, :, 1] = (0.0, 0.0)
     sum_w_unit_3[:, :, 0], sum_w_unit_3[:, :, 1] = (0.0, 0.0)
     sum_w_unit_4[:, :, 0], sum_w_unit_4[:, :, 1] = (0.0, 0.0)
@@ -946,64 +996,76 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
             _pair_put(seed, (row,), seed_now)
-            peak_embedding_now = (-np.inf, 0.0)
+            peak_embedding_now = -np.inf
             for f_9 in range(d):
                 x = embedding[i, f_9]
-                magnitude_value_2 = _pair_magnitude((x, 0.0))
-                peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value_2)
-            _pair_put(peak_embedding, (row,), peak_embedding_now)
+                magnitude_value_2 = abs(x)
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
+            _pair_put(peak_embedding, (row,), (peak_embedding_now, 0.0))
             scaled_embedding_now = (0.0, 0.0)
+            over_peak_embedding_now_unit = _inverse(peak_embedding_now)[0]
+            over_peak_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_embedding_now, 0.0), over_peak_embedding_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = embedding[i, f_351]
-                    ratio_value_2 = _pair_ratio((x_2, 0.0), peak_embedding_now)
+                    ratio_value_2 = _pair_multiply_number(over_peak_embedding_now, (x_2 * over_peak_embedding_now_unit))
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    _pair_put(strips, (0, place), square_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_2
+                _interleave(2)
                 scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_embedding, (row,), scaled_embedding_now)
-            peak_label_now = (-np.inf, 0.0)
-            peak_label_2_now = (-np.inf, 0.0)
-            factor_2 = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
+            peak_label_now = -np.inf
+            peak_label_2_now = -np.inf
+            factor_2 = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part((peak_embedding_now, 0.0)))
             y = label[i]
             factor_3 = _pair_multiply(_pair_root((scaled_weight[y, 0], scaled_weight[y, 1])), _pair_positive_part((peak_weight[y, 0], peak_weight[y, 1])))
+            over_factor_2_unit = _inverse(factor_2[0])[0]
+            over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
+            over_factor_3_unit = _inverse(factor_3[0])[0]
+            over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
             for f_8 in range(d):
                 x_3 = embedding[i, f_8]
-                x_unit_now = _pair_ratio((x_3, 0.0), factor_2)
+                x_unit_now = _pair_multiply_number(over_factor_2, (x_3 * over_factor_2_unit))
                 _pair_put(x_unit, (row, f_8,), x_unit_now)
                 W_y = weight[y, f_8]
-                ratio_value_3 = _pair_ratio((W_y, 0.0), factor_3)
+                ratio_value_3 = _pair_multiply_number(over_factor_3, (W_y * over_factor_3_unit))
                 term = _pair_add(x_unit_now, _pair_negative(ratio_value_3))
                 magnitude_value_3 = _pair_magnitude(term)
-                peak_label_now = _pair_larger(peak_label_now, magnitude_value_3)
+                peak_label_now = _larger(peak_label_now, magnitude_value_3[0])
                 term_2 = _pair_add(x_unit_now, ratio_value_3)
                 magnitude_value_4 = _pair_magnitude(term_2)
-                peak_label_2_now = _pair_larger(peak_label_2_now, magnitude_value_4)
-            _pair_put(peak_label, (row,), peak_label_now)
-            _pair_put(peak_label_2, (row,), peak_label_2_now)
+                peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4[0])
+            _pair_put(peak_label, (row,), (peak_label_now, 0.0))
+            _pair_put(peak_label_2, (row,), (peak_label_2_now, 0.0))
             scaled_label_now = (0.0, 0.0)
             scaled_label_2_now = (0.0, 0.0)
+            over_peak_label_now_unit = _inverse(peak_label_now)[0]
+            over_peak_label_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_label_now, 0.0), over_peak_label_now_unit))
+            over_peak_label_2_now_unit = _inverse(peak_label_2_now)[0]
+            over_peak_label_2_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_label_2_now, 0.0), over_peak_label_2_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = _pair_at(x_unit, (row, f_352,))
                     W_y_2 = weight[y, f_352]
-                    ratio_value_4 = _pair_ratio((W_y_2, 0.0), factor_3)
-                    ratio_value_5 = _pair_ratio(_pair_add(x_unit_2, _pair_negative(ratio_value_4)), peak_label_now)
+                    ratio_value_4 = _pair_multiply_number(over_factor_3, (W_y_2 * over_factor_3_unit))
+                    ratio_value_5 = _pair_multiply(_pair_scaled(_pair_add(x_unit_2, _pair_negative(ratio_value_4)), over_peak_label_now_unit), over_peak_label_now)
                     square_3 = _pair_multiply(ratio_value_5, ratio_value_5)
-                    _pair_put(strips, (0, place), square_3)
-                    ratio_value_6 = _pair_ratio(_pair_add(x_unit_2, ratio_value_4), peak_label_2_now)
+                    strips[0, 0, place], strips[0, 1, place] = square_3
+                    ratio_value_6 = _pair_multiply(_pair_scaled(_pair_add(x_unit_2, ratio_value_4), over_peak_label_2_now_unit), over_peak_label_2_now)
                     square_4 = _pair_multiply(ratio_value_6, ratio_value_6)
-                    _pair_put(strips, (1, place), square_4)
+                    strips[1, 0, place], strips[1, 1, place] = square_4
+                _interleave(2)
                 scaled_label_now = _pair_add(scaled_label_now, _pair_block_sum(strips[0], length))
                 scaled_label_2_now = _pair_add(scaled_label_2_now, _pair_block_sum(strips[1], length))
             _pair_put(scaled_label, (row,), scaled_label_now)
             _pair_put(scaled_label_2, (row,), scaled_label_2_now)
-            positive_part_value = _pair_positive_part(peak_label_now)
+            positive_part_value = _pair_positive_part((peak_label_now, 0.0))
             factor_4 = _pair_multiply(_pair_root(scaled_label_now), positive_part_value)
-            positive_part_value_2 = _pair_positive_part(peak_label_2_now)
+            positive_part_value_2 = _pair_positive_part((peak_label_2_now, 0.0))
             factor_5 = _pair_multiply(_pair_root(scaled_label_2_now), positive_part_value_2)
             theta_now = _pair_scaled(_pair_atan2(factor_4, factor_5), 2.0)
             _pair_put(theta, (row,), theta_now)
@@ -1020,6 +1082,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             for k_92 in range(c):
                 factor_8 = _pair_multiply_number((target_2 if k_92 == y_2 else _pair_at(sum_w_unit, (row, k_92,))), scale)
                 _pair_put(max_target_now_row, (k_92,), factor_8)
+            _interleave(2)
             max_target_now_first = _largest(max_target_now_row[:, 0], c)
             argmax_target_now = _place_of(max_target_now_first, max_target_now_row[:, 0], c)
             max_target_now = (max_target_now_first, max_target_now_row[:, 1][argmax_target_now])
@@ -1030,12 +1093,13 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target = _pair_exp_difference(_pair_multiply_number((target_2 if k_354 == y_2 else _pair_at(sum_w_unit, (row, k_354,))), scale), max_target_now)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
-                    _pair_put(strips, (0, place), exp_target)
+                    exp_target = _pair_exp(_pair_add(_pair_multiply_number((target_2 if k_354 == y_2 else _pair_at(sum_w_unit, (row, k_354,))), scale), _pair_negative(max_target_now)))  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
+                    strips[0, 0, place], strips[0, 1, place] = exp_target
                     _pair_put(sum_w_unit_2_left, (row, k_354,), (exp_target if k_354 != y_2 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_target_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_target_now = _pair_add(rest_target_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_target, (row,), rest_target_now)
             seed_2 = _pair_at(seed, (row,))
@@ -1046,7 +1110,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             positive_part_value_3 = _pair_positive_part(peak_label_2_2)
             factor_11 = _pair_multiply(_pair_root(scaled_label_2_2), positive_part_value_3)
             factor_12 = _pair_multiply_number(target_2, scale)
-            case = (rest_target_now if argmax_target_now == y_2 else _pair_add(_pair_add_number(rest_target_now, 1.0), _pair_negative(_pair_exp_difference(factor_12, max_target_now))))
+            case = (rest_target_now if argmax_target_now == y_2 else _pair_add(_pair_add_number(rest_target_now, 1.0), _pair_negative(_pair_exp(_pair_add(factor_12, _pair_negative(max_target_now))))))
             theta_2 = _pair_at(theta, (row,))
             term_5 = _pair_add_number(theta_2, margin)
             factor_13 = _pair_negative(_pair_sin(term_5))
@@ -1060,13 +1124,20 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             factor_15 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_2, scale), case), case_2), ratio_value_8), _pair_add_number(rest_target_now, 1.0)))
             ratio_value_9 = _pair_ratio(factor_11, term_6)
             factor_16 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_2, scale), case), case_2), ratio_value_9), _pair_add_number(rest_target_now, 1.0)))
+            over_factor_10_unit = _inverse(factor_10[0])[0]
+            over_factor_10 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_10, over_factor_10_unit))
+            over_factor_11_unit = _inverse(factor_11[0])[0]
+            over_factor_11 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_11, over_factor_11_unit))
+            over_factor_14_unit = _inverse(factor_14[0])[0]
+            over_factor_14 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_14, over_factor_14_unit))
             for f_5 in range(d):
                 x_unit_3 = _pair_at(x_unit, (row, f_5,))
                 _pair_put(sum_w_unit_2_right, (row, f_5,), _pair_multiply(factor_9, x_unit_3))
                 W_y_3 = weight[y_2, f_5]
-                ratio_value_7 = _pair_ratio((W_y_3, 0.0), factor_10)
-                sum_w_unit_3[y_2, f_5, 0], sum_w_unit_3[y_2, f_5, 1] = _pair_add((sum_w_unit_3[y_2, f_5, 0], sum_w_unit_3[y_2, f_5, 1]), _pair_multiply(factor_15, _pair_ratio(_pair_add(x_unit_3, ratio_value_7), factor_11)))
-                sum_w_unit_4[y_2, f_5, 0], sum_w_unit_4[y_2, f_5, 1] = _pair_add((sum_w_unit_4[y_2, f_5, 0], sum_w_unit_4[y_2, f_5, 1]), _pair_multiply(factor_16, _pair_ratio(_pair_add(x_unit_3, _pair_negative(ratio_value_7)), factor_14)))
+                ratio_value_7 = _pair_multiply_number(over_factor_10, (W_y_3 * over_factor_10_unit))
+                sum_w_unit_3[y_2, f_5, 0], sum_w_unit_3[y_2, f_5, 1] = _pair_add((sum_w_unit_3[y_2, f_5, 0], sum_w_unit_3[y_2, f_5, 1]), _pair_multiply(factor_15, _pair_multiply(_pair_scaled(_pair_add(x_unit_3, ratio_value_7), over_factor_11_unit), over_factor_11)))
+                sum_w_unit_4[y_2, f_5, 0], sum_w_unit_4[y_2, f_5, 1] = _pair_add((sum_w_unit_4[y_2, f_5, 0], sum_w_unit_4[y_2, f_5, 1]), _pair_multiply(factor_16, _pair_multiply(_pair_scaled(_pair_add(x_unit_3, _pair_negative(ratio_value_7)), over_factor_14_unit), over_factor_14)))
+            _interleave(2)
             loss = _pair_add(_pair_add(max_target_now, _pair_negative(factor_12)), _pair_log1p(rest_target_now))
             sample_weight_2 = _pair_at(sample_weight, (row,))
             factor_17 = _pair_multiply(loss, sample_weight_2)
@@ -1090,7 +1161,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             target_3 = _pair_at(target, (row,))
             factor_20 = _pair_multiply_number(target_3, scale)
             max_target_2 = _pair_at(max_target, (row,))
-            case_3 = (rest_target_2 if argmax_target_2 == y_3 else _pair_add(_pair_add_number(rest_target_2, 1.0), _pair_negative(_pair_exp_difference(factor_20, max_target_2))))
+            case_3 = (rest_target_2 if argmax_target_2 == y_3 else _pair_add(_pair_add_number(rest_target_2, 1.0), _pair_negative(_pair_exp(_pair_add(factor_20, _pair_negative(max_target_2))))))
             theta_3 = _pair_at(theta, (row,))
             term_9 = _pair_add_number(theta_3, margin)
             factor_21 = _pair_negative(_pair_sin(term_9))
@@ -1106,20 +1177,29 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             factor_24 = _pair_divide(_pair_multiply(_pair_multiply(case_3, case_4), ratio_value_12), term_7)
             seed_3 = _pair_at(seed, (row,))
             factor_25 = _pair_multiply_number(seed_3, scale)
+            per_term_7_unit = _inverse(term_7[0])[0]
+            per_term_7 = _pair_divide((1.0, 0.0), _pair_scaled(term_7, per_term_7_unit))
+            over_factor_18_unit = _inverse(factor_18[0])[0]
+            over_factor_18 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_18, over_factor_18_unit))
+            over_factor_19_unit = _inverse(factor_19[0])[0]
+            over_factor_19 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_19, over_factor_19_unit))
+            over_factor_22_unit = _inverse(factor_22[0])[0]
+            over_factor_22 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_22, over_factor_22_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
-                    sum_x_unit = _pair_divide(_pair_at(sum_x_unit_product, (row, f_8,)), term_7)  # exp_target*w_unit/(rest_target + 1)
+                    sum_x_unit = _pair_multiply(_pair_scaled(_pair_at(sum_x_unit_product, (row, f_8,)), per_term_7_unit), per_term_7)  # exp_target*w_unit/(rest_target + 1)
                     x_unit_4 = _pair_at(x_unit, (row, f_8,))
                     W_y_4 = weight[y_3, f_8]
-                    ratio_value_10 = _pair_ratio((W_y_4, 0.0), factor_18)
+                    ratio_value_10 = _pair_multiply_number(over_factor_18, (W_y_4 * over_factor_18_unit))
                     term_8 = _pair_add(x_unit_4, ratio_value_10)
                     term_11 = _pair_add(x_unit_4, _pair_negative(ratio_value_10))
-                    adjoint_x_unit_now = _pair_multiply(factor_25, _pair_add(_pair_add(sum_x_unit, _pair_scaled(_pair_multiply(factor_23, _pair_ratio(term_8, factor_19)), 2.0)), _pair_negative(_pair_scaled(_pair_multiply(factor_24, _pair_ratio(term_11, factor_22)), 2.0))))
+                    adjoint_x_unit_now = _pair_multiply(factor_25, _pair_add(_pair_add(sum_x_unit, _pair_scaled(_pair_multiply(factor_23, _pair_multiply(_pair_scaled(term_8, over_factor_19_unit), over_factor_19)), 2.0)), _pair_negative(_pair_scaled(_pair_multiply(factor_24, _pair_multiply(_pair_scaled(term_11, over_factor_22_unit), over_factor_22)), 2.0))))
                     _pair_put(adjoint_x_unit, (f_8,), adjoint_x_unit_now)
                     factor_26 = _pair_multiply(adjoint_x_unit_now, x_unit_4)
-                    _pair_put(strips, (0, place), factor_26)
+                    strips[0, 0, place], strips[0, 1, place] = factor_26
+                _interleave(2)
                 sum_norm_embedding = _pair_add(sum_norm_embedding, _pair_block_sum(strips[0], length))
             peak_embedding_2 = _pair_at(peak_embedding, (row,))
             factor_27 = _pair_multiply(_pair_root(_pair_at(scaled_embedding, (row,))), _pair_positive_part(peak_embedding_2))
@@ -1133,7 +1213,8 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             for place in range(length):
                 f_237 = strip + place
                 factor_28 = _pair_multiply(_pair_at(w_unit, (k_4, f_237,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_w_unit_2, (k_4, f_237,)), scale), _pair_negative(_pair_scaled(_pair_at(sum_w_unit_3, (k_4, f_237,)), 2.0))), _pair_negative(_pair_scaled(_pair_at(sum_w_unit_4, (k_4, f_237,)), 2.0))))
-                _pair_put(strips, (0, place), factor_28)
+                strips[0, 0, place], strips[0, 1, place] = factor_28
+            _interleave(2)
             sum_norm_weight = _pair_add(sum_norm_weight, _pair_block_sum(strips[0], length))
         peak_weight_2 = _pair_at(peak_weight, (k_4,))
         factor_29 = _pair_multiply(_pair_root(_pair_at(scaled_weight, (k_4,))), _pair_positive_part(peak_weight_2))
@@ -1152,7 +1233,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_target_now_row = np.empty((c, 2))
-    strips = np.empty((4, 512, 2))
+    strips = np.empty((4, 2, 512))
     peak_weight = np.empty((c, 2))
     scaled_weight = np.empty((c, 2))
     w_unit = np.empty((c, d, 2))
@@ -1231,27 +1312,33 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     sum_w_unit_3_sensitivity_own_joint_part10 = np.empty((c, d, 2))
     sum_w_unit_3_sensitivity_own_joint = np.empty((d, 2))
     for k_4 in range(c):
-        peak_weight_now = (-np.inf, 0.0)
+        peak_weight_now = -np.inf
         for f_6 in range(d):
             W = weight[k_4, f_6]
-            magnitude_value = _pair_magnitude((W, 0.0))
-            peak_weight_now = _pair_larger(peak_weight_now, magnitude_value)
-        _pair_put(peak_weight, (k_4,), peak_weight_now)
+            magnitude_value = abs(W)
+            peak_weight_now = _larger(peak_weight_now, magnitude_value)
+        _pair_put(peak_weight, (k_4,), (peak_weight_now, 0.0))
         scaled_weight_now = (0.0, 0.0)
+        over_peak_weight_now_unit = _inverse(peak_weight_now)[0]
+        over_peak_weight_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_weight_now, 0.0), over_peak_weight_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_350 = strip + place
                 W_2 = weight[k_4, f_350]
-                ratio_value = _pair_ratio((W_2, 0.0), peak_weight_now)
+                ratio_value = _pair_multiply_number(over_peak_weight_now, (W_2 * over_peak_weight_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
+            _interleave(2)
             scaled_weight_now = _pair_add(scaled_weight_now, _pair_block_sum(strips[0], length))
         _pair_put(scaled_weight, (k_4,), scaled_weight_now)
-        factor = _pair_multiply(_pair_root(scaled_weight_now), _pair_positive_part(peak_weight_now))
+        factor = _pair_multiply(_pair_root(scaled_weight_now), _pair_positive_part((peak_weight_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
         for f_5 in range(d):
             W_3 = weight[k_4, f_5]
-            _pair_put(w_unit, (k_4, f_5,), _pair_ratio((W_3, 0.0), factor))
+            _pair_put(w_unit, (k_4, f_5,), _pair_multiply_number(over_factor, (W_3 * over_factor_unit)))
+        _interleave(2)
     sum_w_unit_2[:, :, 0], sum_w_unit_2[:, :, 1] = (0.0, 0.0)
     sum_w_unit_3[:, :, 0], sum_w_unit_3[:, :, 1] = (0.0, 0.0)
     sum_w_unit_4[:, :, 0], sum_w_unit_4[:, :, 1] = (0.0, 0.0)
@@ -1286,76 +1373,89 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (row,), seed_now)
-            peak_embedding_now = (-np.inf, 0.0)
+            peak_embedding_now = -np.inf
             y = label[i]
             factor_2 = _pair_multiply(_pair_root((scaled_weight[y, 0], scaled_weight[y, 1])), _pair_positive_part((peak_weight[y, 0], peak_weight[y, 1])))
+            over_factor_2_unit = _inverse(factor_2[0])[0]
+            over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
             for f_9 in range(d):
                 x = embedding[i, f_9]
-                magnitude_value_2 = _pair_magnitude((x, 0.0))
-                peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value_2)
+                magnitude_value_2 = abs(x)
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
                 W_y = weight[y, f_9]
-                _pair_put(sum_norm_weight_sensitivity_4_left, (row, f_9,), _pair_ratio((W_y, 0.0), factor_2))
-            _pair_put(peak_embedding, (row,), peak_embedding_now)
+                _pair_put(sum_norm_weight_sensitivity_4_left, (row, f_9,), _pair_multiply_number(over_factor_2, (W_y * over_factor_2_unit)))
+            _pair_put(peak_embedding, (row,), (peak_embedding_now, 0.0))
             scaled_embedding_now = (0.0, 0.0)
+            over_peak_embedding_now_unit = _inverse(peak_embedding_now)[0]
+            over_peak_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_embedding_now, 0.0), over_peak_embedding_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = embedding[i, f_351]
-                    ratio_value_2 = _pair_ratio((x_2, 0.0), peak_embedding_now)
+                    ratio_value_2 = _pair_multiply_number(over_peak_embedding_now, (x_2 * over_peak_embedding_now_unit))
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    _pair_put(strips, (0, place), square_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_2
+                _interleave(2)
                 scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_embedding, (row,), scaled_embedding_now)
-            peak_label_now = (-np.inf, 0.0)
-            peak_label_2_now = (-np.inf, 0.0)
+            peak_label_now = -np.inf
+            peak_label_2_now = -np.inf
             sum_norm_embedding_sensitivity_3_now = (0.0, 0.0)
-            factor_3 = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
+            factor_3 = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part((peak_embedding_now, 0.0)))
+            over_factor_3_unit = _inverse(factor_3[0])[0]
+            over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
                     x_3 = embedding[i, f_8]
-                    x_unit_now = _pair_ratio((x_3, 0.0), factor_3)
+                    x_unit_now = _pair_multiply_number(over_factor_3, (x_3 * over_factor_3_unit))
                     _pair_put(x_unit, (row, f_8,), x_unit_now)
                     W_y_2 = weight[y, f_8]
-                    ratio_value_3 = _pair_ratio((W_y_2, 0.0), factor_2)
+                    ratio_value_3 = _pair_multiply_number(over_factor_2, (W_y_2 * over_factor_2_unit))
                     term = _pair_add(x_unit_now, _pair_negative(ratio_value_3))
                     magnitude_value_3 = _pair_magnitude(term)
-                    peak_label_now = _pair_larger(peak_label_now, magnitude_value_3)
+                    peak_label_now = _larger(peak_label_now, magnitude_value_3[0])
                     term_2 = _pair_add(x_unit_now, ratio_value_3)
                     magnitude_value_4 = _pair_magnitude(term_2)
-                    peak_label_2_now = _pair_larger(peak_label_2_now, magnitude_value_4)
+                    peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4[0])
                     square_3 = _pair_multiply(x_unit_now, x_unit_now)
-                    _pair_put(strips, (0, place), square_3)
+                    strips[0, 0, place], strips[0, 1, place] = square_3
+                _interleave(2)
                 sum_norm_embedding_sensitivity_3_now = _pair_add(sum_norm_embedding_sensitivity_3_now, _pair_block_sum(strips[0], length))
-            _pair_put(peak_label, (row,), peak_label_now)
-            _pair_put(peak_label_2, (row,), peak_label_2_now)
+            _pair_put(peak_label, (row,), (peak_label_now, 0.0))
+            _pair_put(peak_label_2, (row,), (peak_label_2_now, 0.0))
             _pair_put(sum_norm_embedding_sensitivity_3, (row,), sum_norm_embedding_sensitivity_3_now)
             scaled_label_now = (0.0, 0.0)
             scaled_label_2_now = (0.0, 0.0)
+            over_peak_label_now_unit = _inverse(peak_label_now)[0]
+            over_peak_label_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_label_now, 0.0), over_peak_label_now_unit))
+            over_peak_label_2_now_unit = _inverse(peak_label_2_now)[0]
+            over_peak_label_2_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_label_2_now, 0.0), over_peak_label_2_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = _pair_at(x_unit, (row, f_352,))
                     W_y_3 = weight[y, f_352]
-                    ratio_value_4 = _pair_ratio((W_y_3, 0.0), factor_2)
-                    ratio_value_5 = _pair_ratio(_pair_add(x_unit_2, _pair_negative(ratio_value_4)), peak_label_now)
+                    ratio_value_4 = _pair_multiply_number(over_factor_2, (W_y_3 * over_factor_2_unit))
+                    ratio_value_5 = _pair_multiply(_pair_scaled(_pair_add(x_unit_2, _pair_negative(ratio_value_4)), over_peak_label_now_unit), over_peak_label_now)
                     square_4 = _pair_multiply(ratio_value_5, ratio_value_5)
-                    _pair_put(strips, (0, place), square_4)
-                    ratio_value_6 = _pair_ratio(_pair_add(x_unit_2, ratio_value_4), peak_label_2_now)
+                    strips[0, 0, place], strips[0, 1, place] = square_4
+                    ratio_value_6 = _pair_multiply(_pair_scaled(_pair_add(x_unit_2, ratio_value_4), over_peak_label_2_now_unit), over_peak_label_2_now)
                     square_5 = _pair_multiply(ratio_value_6, ratio_value_6)
-                    _pair_put(strips, (1, place), square_5)
+                    strips[1, 0, place], strips[1, 1, place] = square_5
+                _interleave(2)
                 scaled_label_now = _pair_add(scaled_label_now, _pair_block_sum(strips[0], length))
                 scaled_label_2_now = _pair_add(scaled_label_2_now, _pair_block_sum(strips[1], length))
             _pair_put(scaled_label, (row,), scaled_label_now)
             _pair_put(scaled_label_2, (row,), scaled_label_2_now)
             power = _pair_root(scaled_label_now)
-            positive_part_value = _pair_positive_part(peak_label_now)
+            positive_part_value = _pair_positive_part((peak_label_now, 0.0))
             factor_4 = _pair_multiply(power, positive_part_value)
             power_2 = _pair_root(scaled_label_2_now)
-            positive_part_value_2 = _pair_positive_part(peak_label_2_now)
+            positive_part_value_2 = _pair_positive_part((peak_label_2_now, 0.0))
             factor_5 = _pair_multiply(power_2, positive_part_value_2)
             theta_now = _pair_scaled(_pair_atan2(factor_4, factor_5), 2.0)
             _pair_put(theta, (row,), theta_now)
@@ -1375,27 +1475,32 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_13 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_now, scale), case), ratio_value_10)
             ratio_value_11 = _pair_ratio(factor_5, term_5)
             factor_14 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_now, scale), case), ratio_value_11)
+            over_factor_4_unit = _inverse(factor_4[0])[0]
+            over_factor_4 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_4, over_factor_4_unit))
+            over_factor_5_unit = _inverse(factor_5[0])[0]
+            over_factor_5 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_5, over_factor_5_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_240 = strip + place
                     x_unit_3 = _pair_at(x_unit, (row, f_240,))
                     W_y_4 = weight[y, f_240]
-                    ratio_value_7 = _pair_ratio((W_y_4, 0.0), factor_2)
-                    ratio_value_8 = _pair_ratio(_pair_add(x_unit_3, _pair_negative(ratio_value_7)), factor_4)
+                    ratio_value_7 = _pair_multiply_number(over_factor_2, (W_y_4 * over_factor_2_unit))
+                    ratio_value_8 = _pair_multiply(_pair_scaled(_pair_add(x_unit_3, _pair_negative(ratio_value_7)), over_factor_4_unit), over_factor_4)
                     factor_8 = _pair_multiply(x_unit_3, ratio_value_8)
-                    _pair_put(strips, (0, place), factor_8)
-                    ratio_value_9 = _pair_ratio(_pair_add(x_unit_3, ratio_value_7), factor_5)
+                    strips[0, 0, place], strips[0, 1, place] = factor_8
+                    ratio_value_9 = _pair_multiply(_pair_scaled(_pair_add(x_unit_3, ratio_value_7), over_factor_5_unit), over_factor_5)
                     factor_9 = _pair_multiply(x_unit_3, ratio_value_9)
-                    _pair_put(strips, (1, place), factor_9)
+                    strips[1, 0, place], strips[1, 1, place] = factor_9
                     factor_10 = _pair_multiply(ratio_value_8, ratio_value_7)
-                    _pair_put(strips, (2, place), factor_10)
+                    strips[2, 0, place], strips[2, 1, place] = factor_10
                     factor_11 = _pair_multiply(ratio_value_9, ratio_value_7)
-                    _pair_put(strips, (3, place), factor_11)
+                    strips[3, 0, place], strips[3, 1, place] = factor_11
                     _pair_put(softmax_target_slope, (row, f_240,), _pair_multiply(factor_13, ratio_value_9))
                     _pair_put(softmax_target_slope_2, (row, f_240,), _pair_multiply(factor_14, ratio_value_8))
                     _pair_put(sum_norm_weight_sensitivity_3_left, (row, f_240,), ratio_value_9)
                     _pair_put(sum_norm_weight_sensitivity_8_left, (row, f_240,), ratio_value_8)
+                _interleave(2)
                 norm_label_sensitivity_now = _pair_add(norm_label_sensitivity_now, _pair_block_sum(strips[0], length))
                 norm_label_2_sensitivity_now = _pair_add(norm_label_2_sensitivity_now, _pair_block_sum(strips[1], length))
                 norm_label_sensitivity_2_now = _pair_add(norm_label_sensitivity_2_now, _pair_block_sum(strips[2], length))
@@ -1409,10 +1514,10 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             for d_239 in range(d):
                 x_unit_4 = _pair_at(x_unit, (row, d_239,))
                 W_y_5 = weight[y, d_239]
-                ratio_value_12 = _pair_ratio((W_y_5, 0.0), factor_2)
-                ratio_value_13 = _pair_ratio(_pair_add(x_unit_4, _pair_negative(ratio_value_12)), factor_4)
+                ratio_value_12 = _pair_multiply_number(over_factor_2, (W_y_5 * over_factor_2_unit))
+                ratio_value_13 = _pair_multiply(_pair_scaled(_pair_add(x_unit_4, _pair_negative(ratio_value_12)), over_factor_4_unit), over_factor_4)
                 term_6 = _pair_add(ratio_value_13, _pair_negative(_pair_multiply(norm_label_sensitivity_now, x_unit_4)))
-                ratio_value_14 = _pair_ratio(_pair_add(x_unit_4, ratio_value_12), factor_5)
+                ratio_value_14 = _pair_multiply(_pair_scaled(_pair_add(x_unit_4, ratio_value_12), over_factor_5_unit), over_factor_5)
                 term_7 = _pair_add(ratio_value_14, _pair_negative(_pair_multiply(norm_label_2_sensitivity_now, x_unit_4)))
                 theta_change_now = _pair_scaled(_pair_multiply(_pair_add(_pair_multiply(term_6, ratio_value_11), _pair_negative(_pair_multiply(term_7, ratio_value_10))), ratio_value_15), 2.0)
                 _pair_put(theta_change, (row, d_239,), theta_change_now)
@@ -1421,6 +1526,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 theta_change_2_now = _pair_scaled(_pair_multiply(_pair_add(_pair_multiply(ratio_value_11, _pair_add(_pair_multiply(norm_label_sensitivity_2_now, ratio_value_12), _pair_negative(ratio_value_13))), _pair_negative(_pair_multiply(_pair_add(ratio_value_14, _pair_negative(_pair_multiply(norm_label_2_sensitivity_2_now, ratio_value_12))), ratio_value_10))), ratio_value_16), 2.0)
                 _pair_put(theta_change_2, (row, d_239,), theta_change_2_now)
                 _pair_put(target_change_2, (row, d_239,), _pair_multiply(theta_change_2_now, case))
+            _interleave(2)
         _pair_matrices(x_unit[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
@@ -1429,6 +1535,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             for k_92 in range(c):
                 factor_15 = _pair_multiply_number((target_2 if k_92 == y_2 else _pair_at(sum_w_unit, (row, k_92,))), scale)
                 _pair_put(max_target_now_row, (k_92,), factor_15)
+            _interleave(2)
             max_target_now_first = _largest(max_target_now_row[:, 0], c)
             argmax_target_now = _place_of(max_target_now_first, max_target_now_row[:, 0], c)
             max_target_now = (max_target_now_first, max_target_now_row[:, 1][argmax_target_now])
@@ -1439,13 +1546,14 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target_now = _pair_exp_difference(_pair_multiply_number((target_2 if k_354 == y_2 else _pair_at(sum_w_unit, (row, k_354,))), scale), max_target_now)
+                    exp_target_now = _pair_exp(_pair_add(_pair_multiply_number((target_2 if k_354 == y_2 else _pair_at(sum_w_unit, (row, k_354,))), scale), _pair_negative(max_target_now)))
                     _pair_put(exp_target, (k_354,), exp_target_now)
-                    _pair_put(strips, (0, place), exp_target_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_target_now
                     _pair_put(sum_w_unit_2_left, (row, k_354,), (exp_target_now if k_354 != y_2 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_target_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_target_now = _pair_add(rest_target_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_target, (row,), rest_target_now)
             seed_2 = _pair_at(seed, (row,))
@@ -1457,7 +1565,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             peak_label_2_2 = _pair_at(peak_label_2, (row,))
             positive_part_value_3 = _pair_positive_part(peak_label_2_2)
             factor_18 = _pair_multiply(power_3, positive_part_value_3)
-            exp_difference_value = _pair_exp_difference(_pair_multiply_number(target_2, scale), max_target_now)
+            exp_difference_value = _pair_exp(_pair_add(_pair_multiply_number(target_2, scale), _pair_negative(max_target_now)))
             case_2 = (rest_target_now if argmax_target_now == y_2 else _pair_add(_pair_add_number(rest_target_now, 1.0), _pair_negative(exp_difference_value)))
             theta_2 = _pair_at(theta, (row,))
             term_9 = _pair_add_number(theta_2, margin)
@@ -1494,14 +1602,20 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_29 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_2, scale), case_2), case_3), ratio_value_24), ratio_value_22), term_15), term_8))
             term_16 = _pair_add_number(_pair_negative(_pair_scaled(_pair_multiply(_pair_multiply(power_3, positive_part_value_3), ratio_value_21), 2.0)), 1.0)
             factor_30 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_2, scale), case_2), case_3), ratio_value_24), ratio_value_22), term_16), term_8))
+            over_factor_17_unit = _inverse(factor_17[0])[0]
+            over_factor_17 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_17, over_factor_17_unit))
+            over_factor_18_unit = _inverse(factor_18[0])[0]
+            over_factor_18 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_18, over_factor_18_unit))
+            over_factor_20_unit = _inverse(factor_20[0])[0]
+            over_factor_20 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_20, over_factor_20_unit))
             for f_5 in range(d):
                 x_unit_5 = _pair_at(x_unit, (row, f_5,))
                 _pair_put(sum_w_unit_2_right, (row, f_5,), _pair_multiply(factor_16, x_unit_5))
                 W_y_6 = weight[y_2, f_5]
-                ratio_value_17 = _pair_ratio((W_y_6, 0.0), factor_17)
-                ratio_value_18 = _pair_ratio(_pair_add(x_unit_5, ratio_value_17), factor_18)
+                ratio_value_17 = _pair_multiply_number(over_factor_17, (W_y_6 * over_factor_17_unit))
+                ratio_value_18 = _pair_multiply(_pair_scaled(_pair_add(x_unit_5, ratio_value_17), over_factor_18_unit), over_factor_18)
                 sum_w_unit_3[y_2, f_5, 0], sum_w_unit_3[y_2, f_5, 1] = _pair_add((sum_w_unit_3[y_2, f_5, 0], sum_w_unit_3[y_2, f_5, 1]), _pair_multiply(factor_21, ratio_value_18))
-                ratio_value_20 = _pair_ratio(_pair_add(x_unit_5, _pair_negative(ratio_value_17)), factor_20)
+                ratio_value_20 = _pair_multiply(_pair_scaled(_pair_add(x_unit_5, _pair_negative(ratio_value_17)), over_factor_20_unit), over_factor_20)
                 sum_w_unit_4[y_2, f_5, 0], sum_w_unit_4[y_2, f_5, 1] = _pair_add((sum_w_unit_4[y_2, f_5, 0], sum_w_unit_4[y_2, f_5, 1]), _pair_multiply(factor_22, ratio_value_20))
                 target_change_2_2 = _pair_at(target_change_2, (row, f_5,))
                 sum_w_unit_3_sensitivity_own_joint_part3[y_2, f_5, 0], sum_w_unit_3_sensitivity_own_joint_part3[y_2, f_5, 1] = _pair_add((sum_w_unit_3_sensitivity_own_joint_part3[y_2, f_5, 0], sum_w_unit_3_sensitivity_own_joint_part3[y_2, f_5, 1]), _pair_multiply(_pair_multiply(factor_23, _pair_at(softmax_target_slope, (row, f_5,))), target_change_2_2))
@@ -1515,6 +1629,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 sum_w_unit_3_sensitivity_own_joint_part8[y_2, f_5, 0], sum_w_unit_3_sensitivity_own_joint_part8[y_2, f_5, 1] = _pair_add((sum_w_unit_3_sensitivity_own_joint_part8[y_2, f_5, 0], sum_w_unit_3_sensitivity_own_joint_part8[y_2, f_5, 1]), _pair_multiply(_pair_multiply(factor_28, term_13), ratio_value_18))
                 sum_w_unit_3_sensitivity_own_joint_part9[y_2, f_5, 0], sum_w_unit_3_sensitivity_own_joint_part9[y_2, f_5, 1] = _pair_add((sum_w_unit_3_sensitivity_own_joint_part9[y_2, f_5, 0], sum_w_unit_3_sensitivity_own_joint_part9[y_2, f_5, 1]), _pair_multiply(_pair_multiply(factor_29, ratio_value_18), term_11))
                 sum_w_unit_3_sensitivity_own_joint_part10[y_2, f_5, 0], sum_w_unit_3_sensitivity_own_joint_part10[y_2, f_5, 1] = _pair_add((sum_w_unit_3_sensitivity_own_joint_part10[y_2, f_5, 0], sum_w_unit_3_sensitivity_own_joint_part10[y_2, f_5, 1]), _pair_multiply(_pair_multiply(factor_30, term_13), ratio_value_20))
+            _interleave(2)
             logsumexp_target_sensitivity[row, :, 0], logsumexp_target_sensitivity[row, :, 1] = (0.0, 0.0)
             sum_norm_embedding_sensitivity[row, :, 0], sum_norm_embedding_sensitivity[row, :, 1] = (0.0, 0.0)
             sum_x_unit_sensitivity_own[row, :, 0], sum_x_unit_sensitivity_own[row, :, 1] = (0.0, 0.0)
@@ -1547,6 +1662,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                         _pair_put(sum_norm_weight_sensitivity_11, (k_243, d_239,), _pair_add(_pair_at(sum_norm_weight_sensitivity_11, (k_243, d_239,)), _pair_multiply(factor_36, term_18)))
                     if k_243 != y_2:
                         _pair_put(sum_w_unit_2_sensitivity_2_own, (k_243, d_239,), _pair_add(_pair_at(sum_w_unit_2_sensitivity_2_own, (k_243, d_239,)), _pair_multiply(_pair_multiply(factor_37, x_unit_6), term_18)))
+                _interleave(2)
             x_unit_slope_now = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_2, scale), case_2), case_3), _pair_add(_pair_multiply(ratio_value_25, ratio_value_19), _pair_negative(_pair_multiply(ratio_value_23, ratio_value_21)))), term_8), 2.0)
             _pair_put(x_unit_slope, (row,), x_unit_slope_now)
             w_unit_slope_now = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_2, scale), case_2), case_3), ratio_value_25), ratio_value_19), term_8))
@@ -1564,14 +1680,16 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                     target_change_3 = _pair_at(target_change, (row, d_239,))
                     if k_251 != y_2:
                         _pair_put(sum_norm_embedding_sensitivity_2, (row, d_239,), _pair_add(_pair_at(sum_norm_embedding_sensitivity_2, (row, d_239,)), _pair_multiply(factor_40, _pair_add(_pair_negative(_pair_at(logsumexp_target_sensitivity, (row, d_239,))), _pair_multiply(factor_38, target_change_3)))))
+                _interleave(2)
             factor_41 = _pair_negative(_pair_multiply(w_unit_slope_now, ratio_value_24))
             factor_42 = _pair_negative(_pair_multiply(w_unit_slope_2_now, ratio_value_24))
             for d_187 in range(d):
                 W_y_7 = weight[y_2, d_187]
-                ratio_value_28 = _pair_ratio((W_y_7, 0.0), factor_17)
+                ratio_value_28 = _pair_multiply_number(over_factor_17, (W_y_7 * over_factor_17_unit))
                 square_6 = _pair_multiply(ratio_value_28, ratio_value_28)
                 sum_w_unit_3_sensitivity_own_joint_part1[y_2, d_187, 0], sum_w_unit_3_sensitivity_own_joint_part1[y_2, d_187, 1] = _pair_add((sum_w_unit_3_sensitivity_own_joint_part1[y_2, d_187, 0], sum_w_unit_3_sensitivity_own_joint_part1[y_2, d_187, 1]), _pair_multiply(factor_41, square_6))
                 sum_w_unit_3_sensitivity_own_joint_part2[y_2, d_187, 0], sum_w_unit_3_sensitivity_own_joint_part2[y_2, d_187, 1] = _pair_add((sum_w_unit_3_sensitivity_own_joint_part2[y_2, d_187, 0], sum_w_unit_3_sensitivity_own_joint_part2[y_2, d_187, 1]), _pair_multiply(factor_42, square_6))
+            _interleave(2)
         _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(True), sum_w_unit_2_right[: stop - start], np.bool_(False), sum_w_unit_2, np.bool_(True))
         _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -1589,7 +1707,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             argmax_target_2 = argmax_target[row]
             target_3 = _pair_at(target, (row,))
             max_target_2 = _pair_at(max_target, (row,))
-            exp_difference_value_2 = _pair_exp_difference(_pair_multiply_number(target_3, scale), max_target_2)
+            exp_difference_value_2 = _pair_exp(_pair_add(_pair_multiply_number(target_3, scale), _pair_negative(max_target_2)))
             case_6 = (rest_target_2 if argmax_target_2 == y_3 else _pair_add(_pair_add_number(rest_target_2, 1.0), _pair_negative(exp_difference_value_2)))
             theta_3 = _pair_at(theta, (row,))
             term_21 = _pair_add_number(theta_3, margin)
@@ -1607,20 +1725,29 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_48 = _pair_divide(_pair_multiply(_pair_multiply(case_6, case_7), ratio_value_31), term_19)
             seed_3 = _pair_at(seed, (row,))
             factor_49 = _pair_multiply_number(seed_3, scale)
+            per_term_19_unit = _inverse(term_19[0])[0]
+            per_term_19 = _pair_divide((1.0, 0.0), _pair_scaled(term_19, per_term_19_unit))
+            over_factor_43_unit = _inverse(factor_43[0])[0]
+            over_factor_43 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_43, over_factor_43_unit))
+            over_factor_44_unit = _inverse(factor_44[0])[0]
+            over_factor_44 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_44, over_factor_44_unit))
+            over_factor_46_unit = _inverse(factor_46[0])[0]
+            over_factor_46 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_46, over_factor_46_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
-                    sum_x_unit = _pair_divide(_pair_at(sum_x_unit_product, (row, f_8,)), term_19)  # exp_target*w_unit/(rest_target + 1)
+                    sum_x_unit = _pair_multiply(_pair_scaled(_pair_at(sum_x_unit_product, (row, f_8,)), per_term_19_unit), per_term_19)  # exp_target*w_unit/(rest_target + 1)
                     x_unit_7 = _pair_at(x_unit, (row, f_8,))
                     W_y_8 = weight[y_3, f_8]
-                    ratio_value_29 = _pair_ratio((W_y_8, 0.0), factor_43)
+                    ratio_value_29 = _pair_multiply_number(over_factor_43, (W_y_8 * over_factor_43_unit))
                     term_20 = _pair_add(x_unit_7, ratio_value_29)
                     term_23 = _pair_add(x_unit_7, _pair_negative(ratio_value_29))
-                    adjoint_x_unit_now = _pair_multiply(factor_49, _pair_add(_pair_add(sum_x_unit, _pair_scaled(_pair_multiply(factor_47, _pair_ratio(term_20, factor_44)), 2.0)), _pair_negative(_pair_scaled(_pair_multiply(factor_48, _pair_ratio(term_23, factor_46)), 2.0))))
+                    adjoint_x_unit_now = _pair_multiply(factor_49, _pair_add(_pair_add(sum_x_unit, _pair_scaled(_pair_multiply(factor_47, _pair_multiply(_pair_scaled(term_20, over_factor_44_unit), over_factor_44)), 2.0)), _pair_negative(_pair_scaled(_pair_multiply(factor_48, _pair_multiply(_pair_scaled(term_23, over_factor_46_unit), over_factor_46)), 2.0))))
                     _pair_put(adjoint_x_unit, (row, f_8,), adjoint_x_unit_now)
                     factor_50 = _pair_multiply(adjoint_x_unit_now, x_unit_7)
-                    _pair_put(strips, (0, place), factor_50)
+                    strips[0, 0, place], strips[0, 1, place] = factor_50
+                _interleave(2)
                 sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_embedding, (row,), sum_norm_embedding_now)
             peak_embedding_3 = _pair_at(peak_embedding, (row,))
@@ -1657,14 +1784,15 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 term_24 = _pair_add(_pair_negative(_pair_at(logsumexp_target_sensitivity, (row, d_239,))), _pair_multiply(factor_53, target_change_4))
                 x_unit_8 = _pair_at(x_unit, (row, d_239,))
                 W_y_9 = weight[y_3, d_239]
-                ratio_value_33 = _pair_ratio((W_y_9, 0.0), factor_43)
-                ratio_value_34 = _pair_ratio(_pair_add(x_unit_8, ratio_value_33), factor_44)
+                ratio_value_33 = _pair_multiply_number(over_factor_43, (W_y_9 * over_factor_43_unit))
+                ratio_value_34 = _pair_multiply(_pair_scaled(_pair_add(x_unit_8, ratio_value_33), over_factor_44_unit), over_factor_44)
                 term_25 = _pair_add(ratio_value_34, _pair_negative(_pair_multiply(norm_label_2_sensitivity_3, x_unit_8)))
-                ratio_value_36 = _pair_ratio(_pair_add(x_unit_8, _pair_negative(ratio_value_33)), factor_46)
+                ratio_value_36 = _pair_multiply(_pair_scaled(_pair_add(x_unit_8, _pair_negative(ratio_value_33)), over_factor_46_unit), over_factor_46)
                 term_26 = _pair_add(ratio_value_36, _pair_negative(_pair_multiply(norm_label_sensitivity_3, x_unit_8)))
                 theta_change_3 = _pair_at(theta_change, (row, d_239,))
                 _pair_put(sum_norm_embedding_change, (row, d_239,), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(adjoint_x_unit_2, ratio_value_32), _pair_multiply(factor_49, _pair_at(sum_norm_embedding_sensitivity_2, (row, d_239,)))), _pair_multiply(factor_52, _pair_at(sum_norm_embedding_sensitivity, (row, d_239,)))), _pair_multiply(factor_59, _pair_add(_pair_add(_pair_add(_pair_scaled(_pair_multiply(factor_54, term_24), 2.0), _pair_multiply(factor_55, term_25)), _pair_multiply(factor_56, term_26)), _pair_negative(_pair_scaled(_pair_multiply(factor_58, theta_change_3), 2.0))))), _pair_multiply(factor_64, _pair_add(_pair_add(_pair_add(_pair_scaled(_pair_multiply(factor_60, theta_change_3), 2.0), _pair_multiply(factor_61, term_26)), _pair_multiply(factor_62, term_25)), _pair_negative(_pair_scaled(_pair_multiply(factor_63, term_24), 2.0))))), _pair_multiply(factor_65, x_unit_8)), _pair_multiply(factor_66, x_unit_8)), _pair_multiply(factor_67, x_unit_8)))
                 gradient_embedding[i, d_239] = _pair_rounded(_pair_multiply(ratio_value_32, _pair_add(adjoint_x_unit_2, _pair_negative(_pair_multiply(sum_norm_embedding_now, x_unit_8)))))
+            _interleave(2)
         _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_sensitivity_2_own_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
@@ -1672,7 +1800,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             term_27 = _pair_add_number(rest_target_3, 1.0)
             target_4 = _pair_at(target, (row,))
             max_target_3 = _pair_at(max_target, (row,))
-            exp_difference_value_3 = _pair_exp_difference(_pair_multiply_number(target_4, scale), max_target_3)
+            exp_difference_value_3 = _pair_exp(_pair_add(_pair_multiply_number(target_4, scale), _pair_negative(max_target_3)))
             factor_68 = _pair_negative(_pair_divide(exp_difference_value_3, term_27))
             factor_69 = _pair_divide((scale, 0.0), term_27)
             seed_4 = _pair_at(seed, (row,))
@@ -1728,16 +1856,23 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             square_9 = _pair_multiply(ratio_value_46, ratio_value_46)
             factor_88 = _pair_multiply(sum_norm_embedding_2, square_9)
             term_32 = _pair_add(_pair_multiply(x_unit_slope_3, square_9), _pair_negative(_pair_multiply(sum_norm_embedding_2, square_9)))
+            over_factor_72_unit = _inverse(factor_72[0])[0]
+            over_factor_72 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_72, over_factor_72_unit))
+            over_factor_73_unit = _inverse(factor_73[0])[0]
+            over_factor_73 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_73, over_factor_73_unit))
+            over_factor_71_unit = _inverse(factor_71[0])[0]
+            over_factor_71 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_71, over_factor_71_unit))
             for d_185 in range(d):
                 target_change_5 = _pair_at(target_change, (row, d_185,))
                 sum_x_unit_sensitivity_2_own = _pair_multiply(_pair_multiply(factor_69, _pair_at(sum_x_unit_sensitivity_2_own_product, (row, d_185,))), _pair_add(_pair_negative(_pair_at(logsumexp_target_sensitivity, (row, d_185,))), _pair_multiply(factor_68, target_change_5)))  # exp_target*scale*w_unit*(-exp_target*target_change/(rest_target + 1) - logsumexp_target_sensitivity)/(rest_target + 1)
                 x_unit_9 = _pair_at(x_unit, (row, d_185,))
                 W_y_10 = weight[y_4, d_185]
-                ratio_value_40 = _pair_ratio((W_y_10, 0.0), factor_72)
-                ratio_value_41 = _pair_ratio(_pair_add(x_unit_9, ratio_value_40), factor_73)
-                ratio_value_43 = _pair_ratio(_pair_add(x_unit_9, _pair_negative(ratio_value_40)), factor_71)
+                ratio_value_40 = _pair_multiply_number(over_factor_72, (W_y_10 * over_factor_72_unit))
+                ratio_value_41 = _pair_multiply(_pair_scaled(_pair_add(x_unit_9, ratio_value_40), over_factor_73_unit), over_factor_73)
+                ratio_value_43 = _pair_multiply(_pair_scaled(_pair_add(x_unit_9, _pair_negative(ratio_value_40)), over_factor_71_unit), over_factor_71)
                 square_8 = _pair_multiply(x_unit_9, x_unit_9)
                 hessian_embedding[i, d_185] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(term_32, _pair_multiply(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_70, _pair_add(sum_x_unit_sensitivity_2_own, _pair_multiply_number(_pair_at(sum_x_unit_sensitivity_own, (row, d_185,)), scale))), _pair_scaled(_pair_multiply(_pair_multiply(factor_75, _pair_at(theta_change, (row, d_185,))), _pair_add(_pair_multiply(ratio_value_39, ratio_value_41), _pair_negative(_pair_multiply(ratio_value_42, ratio_value_43)))), 2.0)), _pair_scaled(_pair_multiply(_pair_multiply(factor_78, _pair_add(_pair_negative(_pair_at(logsumexp_target_sensitivity, (row, d_185,))), _pair_multiply(factor_76, target_change_5))), _pair_add(_pair_multiply(ratio_value_42, ratio_value_43), _pair_negative(_pair_multiply(ratio_value_39, ratio_value_41)))), 2.0)), _pair_multiply(_pair_multiply(factor_83, _pair_add(ratio_value_41, _pair_negative(_pair_multiply(norm_label_2_sensitivity_4, x_unit_9)))), _pair_add(_pair_add(_pair_negative(_pair_scaled(_pair_multiply(factor_79, ratio_value_43), 2.0)), _pair_negative(_pair_scaled(_pair_multiply(factor_80, ratio_value_41), 2.0))), _pair_negative(_pair_scaled(_pair_multiply(factor_81, ratio_value_41), 4.0))))), _pair_multiply(_pair_multiply(factor_83, _pair_add(ratio_value_43, _pair_negative(_pair_multiply(norm_label_sensitivity_4, x_unit_9)))), _pair_add(_pair_add(_pair_scaled(_pair_multiply(factor_84, ratio_value_41), 2.0), _pair_scaled(_pair_multiply(factor_85, ratio_value_43), 2.0)), _pair_scaled(_pair_multiply(factor_86, ratio_value_43), 4.0)))), _pair_multiply(factor_87, square_8)), ratio_value_46)), _pair_multiply(factor_88, square_8)), _pair_negative(_pair_multiply(_pair_multiply(x_unit_9, square_9), _pair_add(_pair_at(adjoint_x_unit, (row, d_185,)), _pair_negative(_pair_multiply(sum_norm_embedding_2, x_unit_9)))))), _pair_negative(_pair_multiply(_pair_multiply(_pair_at(sum_norm_embedding_change, (row, d_185,)), x_unit_9), ratio_value_46))))
+            _interleave(2)
         _pair_matrices(softmax_target_slope[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_norm_weight_sensitivity[: stop - start], np.bool_(False))
         _pair_matrices(sum_norm_weight_sensitivity_3_left[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_norm_weight_sensitivity_3[: stop - start], np.bool_(False))
         _pair_matrices(sum_norm_weight_sensitivity_4_left[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_norm_weight_sensitivity_4[: stop - start], np.bool_(False))
@@ -1786,7 +1921,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             argmax_target_4 = argmax_target[row]
             target_5 = _pair_at(target, (row,))
             max_target_4 = _pair_at(max_target, (row,))
-            exp_difference_value_4 = _pair_exp_difference(_pair_multiply_number(target_5, scale), max_target_4)
+            exp_difference_value_4 = _pair_exp(_pair_add(_pair_multiply_number(target_5, scale), _pair_negative(max_target_4)))
             case_14 = (rest_target_4 if argmax_target_4 == y_5 else _pair_add(_pair_add_number(rest_target_4, 1.0), _pair_negative(exp_difference_value_4)))
             factor_98 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, scale), (sum_norm_weight_sensitivity_3[row, y_5, 0], sum_norm_weight_sensitivity_3[row, y_5, 1])), case_14), term_39)
             factor_99 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number((sum_norm_weight_sensitivity[row, y_5, 0], sum_norm_weight_sensitivity[row, y_5, 1]), scale), case_14), exp_difference_value_4), _pair_multiply(term_39, term_39))
@@ -1801,20 +1936,27 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_103 = _pair_negative(_pair_multiply(_pair_multiply(_pair_multiply(term_41, case_13), ratio_value_49), ratio_value_53))
             factor_104 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, scale), (sum_norm_weight_sensitivity_8[row, y_5, 0], sum_norm_weight_sensitivity_8[row, y_5, 1])), case_14), term_39)
             factor_105 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number((sum_norm_weight_sensitivity_6[row, y_5, 0], sum_norm_weight_sensitivity_6[row, y_5, 1]), scale), case_14), exp_difference_value_4), _pair_multiply(term_39, term_39))
+            over_factor_89_unit = _inverse(factor_89[0])[0]
+            over_factor_89 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_89, over_factor_89_unit))
+            over_factor_92_unit = _inverse(factor_92[0])[0]
+            over_factor_92 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_92, over_factor_92_unit))
+            over_factor_96_unit = _inverse(factor_96[0])[0]
+            over_factor_96 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_96, over_factor_96_unit))
             for d_187 in range(d):
                 W_y_11 = weight[y_5, d_187]
-                ratio_value_48 = _pair_ratio((W_y_11, 0.0), factor_89)
+                ratio_value_48 = _pair_multiply_number(over_factor_89, (W_y_11 * over_factor_89_unit))
                 sum_norm_weight_sensitivity_5_own_part1[y_5, d_187, 0], sum_norm_weight_sensitivity_5_own_part1[y_5, d_187, 1] = _pair_add((sum_norm_weight_sensitivity_5_own_part1[y_5, d_187, 0], sum_norm_weight_sensitivity_5_own_part1[y_5, d_187, 1]), _pair_scaled(_pair_multiply(factor_90, ratio_value_48), 2.0))
                 theta_change_2_3 = _pair_at(theta_change_2, (row, d_187,))
                 x_unit_10 = _pair_at(x_unit, (row, d_187,))
-                term_35 = _pair_add(_pair_multiply(norm_label_sensitivity_2_3, ratio_value_48), _pair_negative(_pair_ratio(_pair_add(x_unit_10, _pair_negative(ratio_value_48)), factor_92)))
-                term_37 = _pair_add(_pair_ratio(_pair_add(x_unit_10, ratio_value_48), factor_96), _pair_negative(_pair_multiply(norm_label_2_sensitivity_2_3, ratio_value_48)))
+                term_35 = _pair_add(_pair_multiply(norm_label_sensitivity_2_3, ratio_value_48), _pair_negative(_pair_multiply(_pair_scaled(_pair_add(x_unit_10, _pair_negative(ratio_value_48)), over_factor_92_unit), over_factor_92)))
+                term_37 = _pair_add(_pair_multiply(_pair_scaled(_pair_add(x_unit_10, ratio_value_48), over_factor_96_unit), over_factor_96), _pair_negative(_pair_multiply(norm_label_2_sensitivity_2_3, ratio_value_48)))
                 sum_norm_weight_sensitivity_5_own_part2[y_5, d_187, 0], sum_norm_weight_sensitivity_5_own_part2[y_5, d_187, 1] = _pair_add((sum_norm_weight_sensitivity_5_own_part2[y_5, d_187, 0], sum_norm_weight_sensitivity_5_own_part2[y_5, d_187, 1]), _pair_scaled(_pair_multiply(factor_98, _pair_add(_pair_add(_pair_multiply(factor_93, theta_change_2_3), _pair_multiply(factor_95, term_35)), _pair_multiply(factor_97, term_37))), 2.0))
                 target_change_2_3 = _pair_at(target_change_2, (row, d_187,))
                 sum_norm_weight_sensitivity_5_own_part3[y_5, d_187, 0], sum_norm_weight_sensitivity_5_own_part3[y_5, d_187, 1] = _pair_add((sum_norm_weight_sensitivity_5_own_part3[y_5, d_187, 0], sum_norm_weight_sensitivity_5_own_part3[y_5, d_187, 1]), _pair_negative(_pair_scaled(_pair_multiply(factor_99, target_change_2_3), 2.0)))
                 sum_norm_weight_sensitivity_9_own_part1[y_5, d_187, 0], sum_norm_weight_sensitivity_9_own_part1[y_5, d_187, 1] = _pair_add((sum_norm_weight_sensitivity_9_own_part1[y_5, d_187, 0], sum_norm_weight_sensitivity_9_own_part1[y_5, d_187, 1]), _pair_scaled(_pair_multiply(factor_100, ratio_value_48), 2.0))
                 sum_norm_weight_sensitivity_9_own_part2[y_5, d_187, 0], sum_norm_weight_sensitivity_9_own_part2[y_5, d_187, 1] = _pair_add((sum_norm_weight_sensitivity_9_own_part2[y_5, d_187, 0], sum_norm_weight_sensitivity_9_own_part2[y_5, d_187, 1]), _pair_scaled(_pair_multiply(factor_104, _pair_add(_pair_add(_pair_multiply(factor_101, theta_change_2_3), _pair_multiply(factor_102, term_37)), _pair_multiply(factor_103, term_35))), 2.0))
                 sum_norm_weight_sensitivity_9_own_part3[y_5, d_187, 0], sum_norm_weight_sensitivity_9_own_part3[y_5, d_187, 1] = _pair_add((sum_norm_weight_sensitivity_9_own_part3[y_5, d_187, 0], sum_norm_weight_sensitivity_9_own_part3[y_5, d_187, 1]), _pair_negative(_pair_scaled(_pair_multiply(factor_105, target_change_2_3), 2.0)))
+            _interleave(2)
     for k_4 in range(c):
         sum_norm_weight = (0.0, 0.0)
         sum_norm_weight_sensitivity_12 = (0.0, 0.0)
@@ -1829,16 +1971,17 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 sum_w_unit_3_2 = _pair_at(sum_w_unit_3, (k_4, f_237,))
                 sum_w_unit_4_2 = _pair_at(sum_w_unit_4, (k_4, f_237,))
                 factor_106 = _pair_multiply(w_unit_3, _pair_add(_pair_add(_pair_multiply_number(sum_w_unit_2_2, scale), _pair_negative(_pair_scaled(sum_w_unit_3_2, 2.0))), _pair_negative(_pair_scaled(sum_w_unit_4_2, 2.0))))
-                _pair_put(strips, (0, place), factor_106)
+                strips[0, 0, place], strips[0, 1, place] = factor_106
                 factor_107 = _pair_multiply(sum_w_unit_3_2, w_unit_3)
-                _pair_put(strips, (1, place), factor_107)
+                strips[1, 0, place], strips[1, 1, place] = factor_107
                 factor_108 = _pair_multiply(sum_w_unit_4_2, w_unit_3)
-                _pair_put(strips, (2, place), factor_108)
+                strips[2, 0, place], strips[2, 1, place] = factor_108
                 factor_109 = _pair_multiply(sum_w_unit_2_2, w_unit_3)
-                _pair_put(strips, (3, place), factor_109)
+                strips[3, 0, place], strips[3, 1, place] = factor_109
                 _pair_put(sum_norm_weight_sensitivity_5_own, (f_237,), _pair_add(_pair_add(_pair_at(sum_norm_weight_sensitivity_5_own_part1, (k_4, f_237,)), _pair_at(sum_norm_weight_sensitivity_5_own_part2, (k_4, f_237,))), _pair_at(sum_norm_weight_sensitivity_5_own_part3, (k_4, f_237,))))
                 _pair_put(sum_norm_weight_sensitivity_9_own, (f_237,), _pair_add(_pair_add(_pair_at(sum_norm_weight_sensitivity_9_own_part1, (k_4, f_237,)), _pair_at(sum_norm_weight_sensitivity_9_own_part2, (k_4, f_237,))), _pair_at(sum_norm_weight_sensitivity_9_own_part3, (k_4, f_237,))))
                 _pair_put(sum_w_unit_3_sensitivity_own_joint, (f_237,), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(sum_w_unit_3_sensitivity_own_joint_part1, (k_4, f_237,)), _pair_at(sum_w_unit_3_sensitivity_own_joint_part10, (k_4, f_237,))), _pair_at(sum_w_unit_3_sensitivity_own_joint_part2, (k_4, f_237,))), _pair_at(sum_w_unit_3_sensitivity_own_joint_part3, (k_4, f_237,))), _pair_at(sum_w_unit_3_sensitivity_own_joint_part4, (k_4, f_237,))), _pair_at(sum_w_unit_3_sensitivity_own_joint_part5, (k_4, f_237,))), _pair_at(sum_w_unit_3_sensitivity_own_joint_part6, (k_4, f_237,))), _pair_at(sum_w_unit_3_sensitivity_own_joint_part7, (k_4, f_237,))), _pair_at(sum_w_unit_3_sensitivity_own_joint_part8, (k_4, f_237,))), _pair_at(sum_w_unit_3_sensitivity_own_joint_part9, (k_4, f_237,))))
+            _interleave(2)
             sum_norm_weight = _pair_add(sum_norm_weight, _pair_block_sum(strips[0], length))
             sum_norm_weight_sensitivity_12 = _pair_add(sum_norm_weight_sensitivity_12, _pair_block_sum(strips[1], length))
             sum_norm_weight_sensitivity_13 = _pair_add(sum_norm_weight_sensitivity_13, _pair_block_sum(strips[2], length))
@@ -1864,6 +2007,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             term_42 = _pair_add(_pair_add(_pair_add(factor_111, factor_112), factor_113), _pair_negative(_pair_multiply(sum_norm_weight, w_unit_4)))
             gradient_weight[k_4, d_261] = _pair_rounded(_pair_multiply(ratio_value_55, term_42))
             hessian_weight[k_4, d_261] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(term_43, _pair_multiply(factor_117, _pair_multiply(w_unit_4, w_unit_4))), _pair_multiply(factor_118, _pair_at(sum_w_unit_2_sensitivity_2_own, (k_4, d_261,)))), _pair_negative(_pair_scaled(_pair_multiply(_pair_at(sum_w_unit_3_sensitivity_own_joint, (d_261,)), ratio_value_55), 2.0))), _pair_negative(_pair_multiply(_pair_multiply(sum_norm_weight_change, w_unit_4), ratio_value_55))), _pair_negative(_pair_multiply(_pair_multiply(w_unit_4, square_10), term_42))), _pair_negative(_pair_multiply(_pair_multiply(w_unit_4, _pair_add(_pair_add(_pair_add(_pair_at(sum_norm_weight_sensitivity_5_own, (d_261,)), _pair_at(sum_norm_weight_sensitivity_9_own, (d_261,))), _pair_negative(_pair_scaled(_pair_multiply(sum_w_unit_3_sensitivity_3_own_2, w_unit_4), 2.0))), _pair_negative(_pair_scaled(_pair_multiply(sum_w_unit_4_sensitivity_3_own_2, w_unit_4), 2.0)))), ratio_value_55))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1875,7 +2019,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_target_row = np.empty((c, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     peak_weight = np.empty((c, 2))
     scaled_weight = np.empty((c, 2))
     w_unit = np.empty((c, d, 2))
@@ -1887,27 +2031,33 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
     exp_target = np.empty((c, 2))
     target_change_3 = np.empty((block, 2))
     for k_4 in range(c):
-        peak_weight_now = (-np.inf, 0.0)
+        peak_weight_now = -np.inf
         for f_6 in range(d):
             W = weight[k_4, f_6]
-            magnitude_value = _pair_magnitude((W, 0.0))
-            peak_weight_now = _pair_larger(peak_weight_now, magnitude_value)
-        _pair_put(peak_weight, (k_4,), peak_weight_now)
+            magnitude_value = abs(W)
+            peak_weight_now = _larger(peak_weight_now, magnitude_value)
+        _pair_put(peak_weight, (k_4,), (peak_weight_now, 0.0))
         scaled_weight_now = (0.0, 0.0)
+        over_peak_weight_now_unit = _inverse(peak_weight_now)[0]
+        over_peak_weight_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_weight_now, 0.0), over_peak_weight_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_350 = strip + place
                 W_2 = weight[k_4, f_350]
-                ratio_value = _pair_ratio((W_2, 0.0), peak_weight_now)
+                ratio_value = _pair_multiply_number(over_peak_weight_now, (W_2 * over_peak_weight_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
+            _interleave(2)
             scaled_weight_now = _pair_add(scaled_weight_now, _pair_block_sum(strips[0], length))
         _pair_put(scaled_weight, (k_4,), scaled_weight_now)
-        factor = _pair_multiply(_pair_root(scaled_weight_now), _pair_positive_part(peak_weight_now))
+        factor = _pair_multiply(_pair_root(scaled_weight_now), _pair_positive_part((peak_weight_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
         for f_5 in range(d):
             W_3 = weight[k_4, f_5]
-            _pair_put(w_unit, (k_4, f_5,), _pair_ratio((W_3, 0.0), factor))
+            _pair_put(w_unit, (k_4, f_5,), _pair_multiply_number(over_factor, (W_3 * over_factor_unit)))
+        _interleave(2)
     sum_scale = (0.0, 0.0)
     sum_scale_2 = (0.0, 0.0)
     sum_scale_3 = (0.0, 0.0)
@@ -1930,54 +2080,66 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (row,), seed_now)
-            peak_embedding = (-np.inf, 0.0)
+            peak_embedding = -np.inf
             for f_9 in range(d):
                 x = embedding[i, f_9]
-                magnitude_value_2 = _pair_magnitude((x, 0.0))
-                peak_embedding = _pair_larger(peak_embedding, magnitude_value_2)
+                magnitude_value_2 = abs(x)
+                peak_embedding = _larger(peak_embedding, magnitude_value_2)
             scaled_embedding = (0.0, 0.0)
+            over_peak_embedding_unit = _inverse(peak_embedding)[0]
+            over_peak_embedding = _pair_ratio((1.0, 0.0), _pair_scaled((peak_embedding, 0.0), over_peak_embedding_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = embedding[i, f_351]
-                    ratio_value_2 = _pair_ratio((x_2, 0.0), peak_embedding)
+                    ratio_value_2 = _pair_multiply_number(over_peak_embedding, (x_2 * over_peak_embedding_unit))
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    _pair_put(strips, (0, place), square_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_2
+                _interleave(2)
                 scaled_embedding = _pair_add(scaled_embedding, _pair_block_sum(strips[0], length))
-            peak_label = (-np.inf, 0.0)
-            peak_label_2 = (-np.inf, 0.0)
-            factor_2 = _pair_multiply(_pair_root(scaled_embedding), _pair_positive_part(peak_embedding))
+            peak_label = -np.inf
+            peak_label_2 = -np.inf
+            factor_2 = _pair_multiply(_pair_root(scaled_embedding), _pair_positive_part((peak_embedding, 0.0)))
             y = label[i]
             factor_3 = _pair_multiply(_pair_root((scaled_weight[y, 0], scaled_weight[y, 1])), _pair_positive_part((peak_weight[y, 0], peak_weight[y, 1])))
+            over_factor_2_unit = _inverse(factor_2[0])[0]
+            over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
+            over_factor_3_unit = _inverse(factor_3[0])[0]
+            over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
             for f_8 in range(d):
                 x_3 = embedding[i, f_8]
-                x_unit_now = _pair_ratio((x_3, 0.0), factor_2)
+                x_unit_now = _pair_multiply_number(over_factor_2, (x_3 * over_factor_2_unit))
                 _pair_put(x_unit, (row, f_8,), x_unit_now)
                 W_y = weight[y, f_8]
-                ratio_value_3 = _pair_ratio((W_y, 0.0), factor_3)
+                ratio_value_3 = _pair_multiply_number(over_factor_3, (W_y * over_factor_3_unit))
                 magnitude_value_3 = _pair_magnitude(_pair_add(x_unit_now, _pair_negative(ratio_value_3)))
-                peak_label = _pair_larger(peak_label, magnitude_value_3)
+                peak_label = _larger(peak_label, magnitude_value_3[0])
                 magnitude_value_4 = _pair_magnitude(_pair_add(x_unit_now, ratio_value_3))
-                peak_label_2 = _pair_larger(peak_label_2, magnitude_value_4)
+                peak_label_2 = _larger(peak_label_2, magnitude_value_4[0])
             scaled_label = (0.0, 0.0)
             scaled_label_2 = (0.0, 0.0)
+            over_peak_label_unit = _inverse(peak_label)[0]
+            over_peak_label = _pair_ratio((1.0, 0.0), _pair_scaled((peak_label, 0.0), over_peak_label_unit))
+            over_peak_label_2_unit = _inverse(peak_label_2)[0]
+            over_peak_label_2 = _pair_ratio((1.0, 0.0), _pair_scaled((peak_label_2, 0.0), over_peak_label_2_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = _pair_at(x_unit, (row, f_352,))
                     W_y_2 = weight[y, f_352]
-                    ratio_value_4 = _pair_ratio((W_y_2, 0.0), factor_3)
-                    ratio_value_5 = _pair_ratio(_pair_add(x_unit_2, _pair_negative(ratio_value_4)), peak_label)
+                    ratio_value_4 = _pair_multiply_number(over_factor_3, (W_y_2 * over_factor_3_unit))
+                    ratio_value_5 = _pair_multiply(_pair_scaled(_pair_add(x_unit_2, _pair_negative(ratio_value_4)), over_peak_label_unit), over_peak_label)
                     square_3 = _pair_multiply(ratio_value_5, ratio_value_5)
-                    _pair_put(strips, (0, place), square_3)
-                    ratio_value_6 = _pair_ratio(_pair_add(x_unit_2, ratio_value_4), peak_label_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_3
+                    ratio_value_6 = _pair_multiply(_pair_scaled(_pair_add(x_unit_2, ratio_value_4), over_peak_label_2_unit), over_peak_label_2)
                     square_4 = _pair_multiply(ratio_value_6, ratio_value_6)
-                    _pair_put(strips, (1, place), square_4)
+                    strips[1, 0, place], strips[1, 1, place] = square_4
+                _interleave(2)
                 scaled_label = _pair_add(scaled_label, _pair_block_sum(strips[0], length))
                 scaled_label_2 = _pair_add(scaled_label_2, _pair_block_sum(strips[1], length))
-            theta_now = _pair_scaled(_pair_atan2(_pair_multiply(_pair_root(scaled_label), _pair_positive_part(peak_label)), _pair_multiply(_pair_root(scaled_label_2), _pair_positive_part(peak_label_2))), 2.0)
+            theta_now = _pair_scaled(_pair_atan2(_pair_multiply(_pair_root(scaled_label), _pair_positive_part((peak_label, 0.0))), _pair_multiply(_pair_root(scaled_label_2), _pair_positive_part((peak_label_2, 0.0)))), 2.0)
             _pair_put(theta, (row,), theta_now)
             term = _pair_add_number(theta_now, margin)
             cos_value = _pair_cos(term)
@@ -1997,6 +2159,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             for k_92 in range(c):
                 factor_8 = _pair_multiply_number((target_2 if k_92 == y_2 else _pair_at(sum_w_unit, (row, k_92,))), scale)
                 _pair_put(max_target_row, (k_92,), factor_8)
+            _interleave(2)
             max_target_first = _largest(max_target_row[:, 0], c)
             argmax_target = _place_of(max_target_first, max_target_row[:, 0], c)
             max_target = (max_target_first, max_target_row[:, 1][argmax_target])
@@ -2005,15 +2168,16 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target_now = _pair_exp_difference(_pair_multiply_number((target_2 if k_354 == y_2 else _pair_at(sum_w_unit, (row, k_354,))), scale), max_target)
+                    exp_target_now = _pair_exp(_pair_add(_pair_multiply_number((target_2 if k_354 == y_2 else _pair_at(sum_w_unit, (row, k_354,))), scale), _pair_negative(max_target)))
                     _pair_put(exp_target, (k_354,), exp_target_now)
-                    _pair_put(strips, (0, place), exp_target_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_target_now
+                _interleave(2)
                 apart = np.uint64(argmax_target) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_target = _pair_add(rest_target, _pair_block_sum(strips[0], length))
             seed_2 = _pair_at(seed, (row,))
-            exp_difference_value = _pair_exp_difference(_pair_multiply_number(target_2, scale), max_target)
+            exp_difference_value = _pair_exp(_pair_add(_pair_multiply_number(target_2, scale), _pair_negative(max_target)))
             factor_9 = _pair_divide(_pair_multiply(_pair_multiply(seed_2, target_2), exp_difference_value), _pair_add_number(rest_target, 1.0))
             sum_scale_2 = _pair_add(sum_scale_2, factor_9)
             case_2 = (rest_target if argmax_target == y_2 else _pair_add(_pair_add_number(rest_target, 1.0), _pair_negative(exp_difference_value)))
@@ -2030,6 +2194,8 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             logsumexp_target_sensitivity_2 = (0.0, 0.0)
             factor_14 = _pair_divide(seed_2, _pair_add_number(rest_target, 1.0))
             term_6 = _pair_add_number(rest_target, 1.0)
+            per_term_6_unit = _inverse(term_6[0])[0]
+            per_term_6 = _pair_divide((1.0, 0.0), _pair_scaled(term_6, per_term_6_unit))
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
@@ -2037,15 +2203,16 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     exp_target_2 = _pair_at(exp_target, (k_202,))
                     sum_w_unit_2 = _pair_at(sum_w_unit, (row, k_202,))
                     factor_15 = _pair_multiply(_pair_multiply(factor_14, exp_target_2), sum_w_unit_2)
-                    _pair_put(strips, (0, place), factor_15)
-                    factor_16 = _pair_divide(_pair_multiply(exp_target_2, sum_w_unit_2), term_6)
-                    _pair_put(strips, (1, place), factor_16)
+                    strips[0, 0, place], strips[0, 1, place] = factor_15
+                    factor_16 = _pair_multiply(_pair_scaled(_pair_multiply(exp_target_2, sum_w_unit_2), per_term_6_unit), per_term_6)
+                    strips[1, 0, place], strips[1, 1, place] = factor_16
+                _interleave(2)
                 apart = np.uint64(y_2) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 apart = np.uint64(y_2) - strip
                 if apart < length:
-                    strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
+                    strips[1, 0, apart], strips[1, 1, apart] = 0.0, 0.0
                 sum_scale_3 = _pair_add(sum_scale_3, _pair_block_sum(strips[0], length))
                 logsumexp_target_sensitivity_2 = _pair_add(logsumexp_target_sensitivity_2, _pair_block_sum(strips[1], length))
             factor_17 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(seed_2, target_2), exp_difference_value), _pair_add(_pair_negative(logsumexp_target_sensitivity_2), _pair_divide(_pair_multiply(target_2, case_2), term_6))), term_6)
@@ -2057,10 +2224,11 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     k_329 = strip + place
                     sum_w_unit_3 = _pair_at(sum_w_unit, (row, k_329,))
                     factor_18 = _pair_multiply(_pair_multiply(factor_14, _pair_at(exp_target, (k_329,))), _pair_add(_pair_multiply(sum_w_unit_3, sum_w_unit_3), _pair_multiply(sum_w_unit_3, term_7)))
-                    _pair_put(strips, (0, place), factor_18)
+                    strips[0, 0, place], strips[0, 1, place] = factor_18
+                _interleave(2)
                 apart = np.uint64(y_2) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 sum_scale_3_sensitivity_joint = _pair_add(sum_scale_3_sensitivity_joint, _pair_block_sum(strips[0], length))
     parameter_gradient[0] += _pair_rounded(_pair_add(_pair_add(sum_scale_2, sum_scale_3), _pair_negative(sum_scale)))
     parameter_gradient[1] += _pair_rounded(sum_margin)
@@ -2077,7 +2245,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_target_now_row = np.empty((c, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     peak_weight = np.empty((c, 2))
     scaled_weight = np.empty((c, 2))
     w_unit = np.empty((c, d, 2))
@@ -2125,35 +2293,41 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     sum_w_unit_4_tangent = np.empty((c, d, 2))
     adjoint_x_unit_tangent = np.empty((d, 2))
     for k_4 in range(c):
-        peak_weight_now = (-np.inf, 0.0)
+        peak_weight_now = -np.inf
         for f_6 in range(d):
             W = weight[k_4, f_6]
-            magnitude_value = _pair_magnitude((W, 0.0))
-            peak_weight_now = _pair_larger(peak_weight_now, magnitude_value)
-        _pair_put(peak_weight, (k_4,), peak_weight_now)
+            magnitude_value = abs(W)
+            peak_weight_now = _larger(peak_weight_now, magnitude_value)
+        _pair_put(peak_weight, (k_4,), (peak_weight_now, 0.0))
         scaled_weight_now = (0.0, 0.0)
+        over_peak_weight_now_unit = _inverse(peak_weight_now)[0]
+        over_peak_weight_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_weight_now, 0.0), over_peak_weight_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_350 = strip + place
                 W_2 = weight[k_4, f_350]
-                ratio_value = _pair_ratio((W_2, 0.0), peak_weight_now)
+                ratio_value = _pair_multiply_number(over_peak_weight_now, (W_2 * over_peak_weight_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
+            _interleave(2)
             scaled_weight_now = _pair_add(scaled_weight_now, _pair_block_sum(strips[0], length))
         _pair_put(scaled_weight, (k_4,), scaled_weight_now)
         norm_weight_tangent_now = (0.0, 0.0)
-        factor = _pair_multiply(_pair_root(scaled_weight_now), _pair_positive_part(peak_weight_now))
+        factor = _pair_multiply(_pair_root(scaled_weight_now), _pair_positive_part((peak_weight_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_5 = strip + place
                 W_3 = weight[k_4, f_5]
-                w_unit_now = _pair_ratio((W_3, 0.0), factor)
+                w_unit_now = _pair_multiply_number(over_factor, (W_3 * over_factor_unit))
                 _pair_put(w_unit, (k_4, f_5,), w_unit_now)
                 v_W = direction_weight[k_4, f_5]
                 factor_2 = _pair_multiply_number(w_unit_now, v_W)
-                _pair_put(strips, (0, place), factor_2)
+                strips[0, 0, place], strips[0, 1, place] = factor_2
+            _interleave(2)
             norm_weight_tangent_now = _pair_add(norm_weight_tangent_now, _pair_block_sum(strips[0], length))
         _pair_put(norm_weight_tangent, (k_4,), norm_weight_tangent_now)
         ratio_value_2 = _pair_ratio((1.0, 0.0), factor)
@@ -2161,6 +2335,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             v_W_2 = direction_weight[k_4, f_5]
             w_unit_2 = _pair_at(w_unit, (k_4, f_5,))
             _pair_put(w_unit_tangent, (k_4, f_5,), _pair_multiply(ratio_value_2, _pair_add_number(_pair_negative(_pair_multiply(norm_weight_tangent_now, w_unit_2)), v_W_2)))
+        _interleave(2)
     sum_w_unit_2[:, :, 0], sum_w_unit_2[:, :, 1] = (0.0, 0.0)
     sum_w_unit_3[:, :, 0], sum_w_unit_3[:, :, 1] = (0.0, 0.0)
     sum_w_unit_4[:, :, 0], sum_w_unit_4[:, :, 1] = (0.0, 0.0)
@@ -2187,78 +2362,91 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (row,), seed_now)
-            peak_embedding_now = (-np.inf, 0.0)
+            peak_embedding_now = -np.inf
             for f_9 in range(d):
                 x = embedding[i, f_9]
-                magnitude_value_2 = _pair_magnitude((x, 0.0))
-                peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value_2)
-            _pair_put(peak_embedding, (row,), peak_embedding_now)
+                magnitude_value_2 = abs(x)
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
+            _pair_put(peak_embedding, (row,), (peak_embedding_now, 0.0))
             scaled_embedding_now = (0.0, 0.0)
+            over_peak_embedding_now_unit = _inverse(peak_embedding_now)[0]
+            over_peak_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_embedding_now, 0.0), over_peak_embedding_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = embedding[i, f_351]
-                    ratio_value_3 = _pair_ratio((x_2, 0.0), peak_embedding_now)
+                    ratio_value_3 = _pair_multiply_number(over_peak_embedding_now, (x_2 * over_peak_embedding_now_unit))
                     square_2 = _pair_multiply(ratio_value_3, ratio_value_3)
-                    _pair_put(strips, (0, place), square_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_2
+                _interleave(2)
                 scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_embedding, (row,), scaled_embedding_now)
-            peak_label_now = (-np.inf, 0.0)
-            peak_label_2_now = (-np.inf, 0.0)
+            peak_label_now = -np.inf
+            peak_label_2_now = -np.inf
             norm_embedding_tangent_now = (0.0, 0.0)
-            factor_3 = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
+            factor_3 = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part((peak_embedding_now, 0.0)))
             y = label[i]
             factor_4 = _pair_multiply(_pair_root((scaled_weight[y, 0], scaled_weight[y, 1])), _pair_positive_part((peak_weight[y, 0], peak_weight[y, 1])))
+            over_factor_3_unit = _inverse(factor_3[0])[0]
+            over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
+            over_factor_4_unit = _inverse(factor_4[0])[0]
+            over_factor_4 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_4, over_factor_4_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
                     x_3 = embedding[i, f_8]
-                    x_unit_now = _pair_ratio((x_3, 0.0), factor_3)
+                    x_unit_now = _pair_multiply_number(over_factor_3, (x_3 * over_factor_3_unit))
                     _pair_put(x_unit, (row, f_8,), x_unit_now)
                     W_y = weight[y, f_8]
-                    ratio_value_4 = _pair_ratio((W_y, 0.0), factor_4)
+                    ratio_value_4 = _pair_multiply_number(over_factor_4, (W_y * over_factor_4_unit))
                     term = _pair_add(x_unit_now, _pair_negative(ratio_value_4))
                     magnitude_value_3 = _pair_magnitude(term)
-                    peak_label_now = _pair_larger(peak_label_now, magnitude_value_3)
+                    peak_label_now = _larger(peak_label_now, magnitude_value_3[0])
                     term_2 = _pair_add(x_unit_now, ratio_value_4)
                     magnitude_value_4 = _pair_magnitude(term_2)
-                    peak_label_2_now = _pair_larger(peak_label_2_now, magnitude_value_4)
+                    peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4[0])
                     v_x = direction_embedding[i, f_8]
                     factor_5 = _pair_multiply_number(x_unit_now, v_x)
-                    _pair_put(strips, (0, place), factor_5)
+                    strips[0, 0, place], strips[0, 1, place] = factor_5
+                _interleave(2)
                 norm_embedding_tangent_now = _pair_add(norm_embedding_tangent_now, _pair_block_sum(strips[0], length))
-            _pair_put(peak_label, (row,), peak_label_now)
-            _pair_put(peak_label_2, (row,), peak_label_2_now)
+            _pair_put(peak_label, (row,), (peak_label_now, 0.0))
+            _pair_put(peak_label_2, (row,), (peak_label_2_now, 0.0))
             _pair_put(norm_embedding_tangent, (row,), norm_embedding_tangent_now)
             scaled_label_now = (0.0, 0.0)
             scaled_label_2_now = (0.0, 0.0)
             ratio_value_8 = _pair_ratio((1.0, 0.0), factor_3)
+            over_peak_label_now_unit = _inverse(peak_label_now)[0]
+            over_peak_label_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_label_now, 0.0), over_peak_label_now_unit))
+            over_peak_label_2_now_unit = _inverse(peak_label_2_now)[0]
+            over_peak_label_2_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_label_2_now, 0.0), over_peak_label_2_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = _pair_at(x_unit, (row, f_352,))
                     W_y_2 = weight[y, f_352]
-                    ratio_value_5 = _pair_ratio((W_y_2, 0.0), factor_4)
-                    ratio_value_6 = _pair_ratio(_pair_add(x_unit_2, _pair_negative(ratio_value_5)), peak_label_now)
+                    ratio_value_5 = _pair_multiply_number(over_factor_4, (W_y_2 * over_factor_4_unit))
+                    ratio_value_6 = _pair_multiply(_pair_scaled(_pair_add(x_unit_2, _pair_negative(ratio_value_5)), over_peak_label_now_unit), over_peak_label_now)
                     square_3 = _pair_multiply(ratio_value_6, ratio_value_6)
-                    _pair_put(strips, (0, place), square_3)
-                    ratio_value_7 = _pair_ratio(_pair_add(x_unit_2, ratio_value_5), peak_label_2_now)
+                    strips[0, 0, place], strips[0, 1, place] = square_3
+                    ratio_value_7 = _pair_multiply(_pair_scaled(_pair_add(x_unit_2, ratio_value_5), over_peak_label_2_now_unit), over_peak_label_2_now)
                     square_4 = _pair_multiply(ratio_value_7, ratio_value_7)
-                    _pair_put(strips, (1, place), square_4)
+                    strips[1, 0, place], strips[1, 1, place] = square_4
                     v_x_2 = direction_embedding[i, f_352]
                     _pair_put(x_unit_tangent, (row, f_352,), _pair_multiply(ratio_value_8, _pair_add_number(_pair_negative(_pair_multiply(norm_embedding_tangent_now, x_unit_2)), v_x_2)))
+                _interleave(2)
                 scaled_label_now = _pair_add(scaled_label_now, _pair_block_sum(strips[0], length))
                 scaled_label_2_now = _pair_add(scaled_label_2_now, _pair_block_sum(strips[1], length))
             _pair_put(scaled_label, (row,), scaled_label_now)
             _pair_put(scaled_label_2, (row,), scaled_label_2_now)
             power = _pair_root(scaled_label_now)
-            positive_part_value = _pair_positive_part(peak_label_now)
+            positive_part_value = _pair_positive_part((peak_label_now, 0.0))
             factor_6 = _pair_multiply(power, positive_part_value)
             power_2 = _pair_root(scaled_label_2_now)
-            positive_part_value_2 = _pair_positive_part(peak_label_2_now)
+            positive_part_value_2 = _pair_positive_part((peak_label_2_now, 0.0))
             factor_7 = _pair_multiply(power_2, positive_part_value_2)
             theta_now = _pair_scaled(_pair_atan2(factor_6, factor_7), 2.0)
             _pair_put(theta, (row,), theta_now)
@@ -2271,20 +2459,25 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             norm_label_2_tangent_now = (0.0, 0.0)
             ratio_value_10 = _pair_ratio((1.0, 0.0), factor_4)
             norm_weight_tangent_y = (norm_weight_tangent[y, 0], norm_weight_tangent[y, 1])
+            over_factor_6_unit = _inverse(factor_6[0])[0]
+            over_factor_6 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_6, over_factor_6_unit))
+            over_factor_7_unit = _inverse(factor_7[0])[0]
+            over_factor_7 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_7, over_factor_7_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_335 = strip + place
                     x_unit_3 = _pair_at(x_unit, (row, f_335,))
                     W_y_3 = weight[y, f_335]
-                    ratio_value_9 = _pair_ratio((W_y_3, 0.0), factor_4)
+                    ratio_value_9 = _pair_multiply_number(over_factor_4, (W_y_3 * over_factor_4_unit))
                     x_unit_tangent_2 = _pair_at(x_unit_tangent, (row, f_335,))
                     v_W_y = direction_weight[y, f_335]
                     term_5 = _pair_add_number(_pair_negative(_pair_multiply(norm_weight_tangent_y, ratio_value_9)), v_W_y)
-                    factor_10 = _pair_multiply(_pair_ratio(_pair_add(x_unit_3, _pair_negative(ratio_value_9)), factor_6), _pair_add(x_unit_tangent_2, _pair_negative(_pair_multiply(ratio_value_10, term_5))))
-                    _pair_put(strips, (0, place), factor_10)
-                    factor_11 = _pair_multiply(_pair_add(x_unit_tangent_2, _pair_multiply(ratio_value_10, term_5)), _pair_ratio(_pair_add(x_unit_3, ratio_value_9), factor_7))
-                    _pair_put(strips, (1, place), factor_11)
+                    factor_10 = _pair_multiply(_pair_multiply(_pair_scaled(_pair_add(x_unit_3, _pair_negative(ratio_value_9)), over_factor_6_unit), over_factor_6), _pair_add(x_unit_tangent_2, _pair_negative(_pair_multiply(ratio_value_10, term_5))))
+                    strips[0, 0, place], strips[0, 1, place] = factor_10
+                    factor_11 = _pair_multiply(_pair_add(x_unit_tangent_2, _pair_multiply(ratio_value_10, term_5)), _pair_multiply(_pair_scaled(_pair_add(x_unit_3, ratio_value_9), over_factor_7_unit), over_factor_7))
+                    strips[1, 0, place], strips[1, 1, place] = factor_11
+                _interleave(2)
                 norm_label_tangent_now = _pair_add(norm_label_tangent_now, _pair_block_sum(strips[0], length))
                 norm_label_2_tangent_now = _pair_add(norm_label_2_tangent_now, _pair_block_sum(strips[1], length))
             _pair_put(norm_label_tangent, (row,), norm_label_tangent_now)
@@ -2311,6 +2504,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 case_3 = (target_2 if k_92 == y_2 else sum_w_unit_5)
                 factor_14 = _pair_multiply_number(case_3, scale)
                 _pair_put(max_target_now_row, (k_92,), factor_14)
+            _interleave(2)
             max_target_now_first = _largest(max_target_now_row[:, 0], c)
             argmax_target_now = _place_of(max_target_now_first, max_target_now_row[:, 0], c)
             max_target_now = (max_target_now_first, max_target_now_row[:, 1][argmax_target_now])
@@ -2321,13 +2515,14 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target_now = _pair_exp_difference(_pair_multiply_number((target_2 if k_354 == y_2 else _pair_at(sum_w_unit, (row, k_354,))), scale), max_target_now)
+                    exp_target_now = _pair_exp(_pair_add(_pair_multiply_number((target_2 if k_354 == y_2 else _pair_at(sum_w_unit, (row, k_354,))), scale), _pair_negative(max_target_now)))
                     _pair_put(exp_target, (row, k_354,), exp_target_now)
-                    _pair_put(strips, (0, place), exp_target_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_target_now
                     _pair_put(sum_w_unit_2_left, (row, k_354,), (exp_target_now if k_354 != y_2 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_target_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_target_now = _pair_add(rest_target_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_target, (row,), rest_target_now)
             seed_2 = _pair_at(seed, (row,))
@@ -2338,7 +2533,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             peak_label_2_2 = _pair_at(peak_label_2, (row,))
             positive_part_value_3 = _pair_positive_part(peak_label_2_2)
             factor_17 = _pair_multiply(power_3, positive_part_value_3)
-            exp_difference_value = _pair_exp_difference(_pair_multiply_number(target_2, scale), max_target_now)
+            exp_difference_value = _pair_exp(_pair_add(_pair_multiply_number(target_2, scale), _pair_negative(max_target_now)))
             case_4 = (rest_target_now if argmax_target_now == y_2 else _pair_add(_pair_add_number(rest_target_now, 1.0), _pair_negative(exp_difference_value)))
             theta_2 = _pair_at(theta, (row,))
             term_8 = _pair_add_number(theta_2, margin)
@@ -2354,15 +2549,22 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_20 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_2, scale), case_4), case_5), ratio_value_15), _pair_add_number(rest_target_now, 1.0)))
             ratio_value_17 = _pair_ratio(factor_17, term_9)
             factor_21 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_2, scale), case_4), case_5), ratio_value_17), _pair_add_number(rest_target_now, 1.0)))
+            over_factor_16_unit = _inverse(factor_16[0])[0]
+            over_factor_16 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_16, over_factor_16_unit))
+            over_factor_17_unit = _inverse(factor_17[0])[0]
+            over_factor_17 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_17, over_factor_17_unit))
+            over_factor_19_unit = _inverse(factor_19[0])[0]
+            over_factor_19 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_19, over_factor_19_unit))
             for f_5 in range(d):
                 x_unit_4 = _pair_at(x_unit, (row, f_5,))
                 _pair_put(sum_w_unit_2_right, (row, f_5,), _pair_multiply(factor_15, x_unit_4))
                 W_y_4 = weight[y_2, f_5]
-                ratio_value_13 = _pair_ratio((W_y_4, 0.0), factor_16)
-                ratio_value_14 = _pair_ratio(_pair_add(x_unit_4, ratio_value_13), factor_17)
+                ratio_value_13 = _pair_multiply_number(over_factor_16, (W_y_4 * over_factor_16_unit))
+                ratio_value_14 = _pair_multiply(_pair_scaled(_pair_add(x_unit_4, ratio_value_13), over_factor_17_unit), over_factor_17)
                 sum_w_unit_3[y_2, f_5, 0], sum_w_unit_3[y_2, f_5, 1] = _pair_add((sum_w_unit_3[y_2, f_5, 0], sum_w_unit_3[y_2, f_5, 1]), _pair_multiply(factor_20, ratio_value_14))
-                ratio_value_16 = _pair_ratio(_pair_add(x_unit_4, _pair_negative(ratio_value_13)), factor_19)
+                ratio_value_16 = _pair_multiply(_pair_scaled(_pair_add(x_unit_4, _pair_negative(ratio_value_13)), over_factor_19_unit), over_factor_19)
                 sum_w_unit_4[y_2, f_5, 0], sum_w_unit_4[y_2, f_5, 1] = _pair_add((sum_w_unit_4[y_2, f_5, 0], sum_w_unit_4[y_2, f_5, 1]), _pair_multiply(factor_21, ratio_value_16))
+            _interleave(2)
         _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(True), sum_w_unit_2_right[: stop - start], np.bool_(False), sum_w_unit_2, np.bool_(True))
         _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -2380,7 +2582,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             argmax_target_2 = argmax_target[row]
             target_3 = _pair_at(target, (row,))
             max_target_2 = _pair_at(max_target, (row,))
-            exp_difference_value_2 = _pair_exp_difference(_pair_multiply_number(target_3, scale), max_target_2)
+            exp_difference_value_2 = _pair_exp(_pair_add(_pair_multiply_number(target_3, scale), _pair_negative(max_target_2)))
             case_6 = (rest_target_2 if argmax_target_2 == y_3 else _pair_add(_pair_add_number(rest_target_2, 1.0), _pair_negative(exp_difference_value_2)))
             theta_3 = _pair_at(theta, (row,))
             term_12 = _pair_add_number(theta_3, margin)
@@ -2398,24 +2600,33 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_27 = _pair_divide(_pair_multiply(_pair_multiply(case_6, case_7), ratio_value_22), term_10)
             seed_3 = _pair_at(seed, (row,))
             factor_28 = _pair_multiply_number(seed_3, scale)
+            per_term_10_unit = _inverse(term_10[0])[0]
+            per_term_10 = _pair_divide((1.0, 0.0), _pair_scaled(term_10, per_term_10_unit))
+            over_factor_22_unit = _inverse(factor_22[0])[0]
+            over_factor_22 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_22, over_factor_22_unit))
+            over_factor_23_unit = _inverse(factor_23[0])[0]
+            over_factor_23 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_23, over_factor_23_unit))
+            over_factor_25_unit = _inverse(factor_25[0])[0]
+            over_factor_25 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_25, over_factor_25_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
-                    sum_x_unit_now = _pair_divide(_pair_at(sum_x_unit_product, (row, f_8,)), term_10)
+                    sum_x_unit_now = _pair_multiply(_pair_scaled(_pair_at(sum_x_unit_product, (row, f_8,)), per_term_10_unit), per_term_10)
                     _pair_put(sum_x_unit, (row, f_8,), sum_x_unit_now)
                     x_unit_5 = _pair_at(x_unit, (row, f_8,))
                     W_y_5 = weight[y_3, f_8]
-                    ratio_value_18 = _pair_ratio((W_y_5, 0.0), factor_22)
+                    ratio_value_18 = _pair_multiply_number(over_factor_22, (W_y_5 * over_factor_22_unit))
                     term_11 = _pair_add(x_unit_5, ratio_value_18)
-                    ratio_value_19 = _pair_ratio(term_11, factor_23)
+                    ratio_value_19 = _pair_multiply(_pair_scaled(term_11, over_factor_23_unit), over_factor_23)
                     term_14 = _pair_add(x_unit_5, _pair_negative(ratio_value_18))
-                    ratio_value_21 = _pair_ratio(term_14, factor_25)
+                    ratio_value_21 = _pair_multiply(_pair_scaled(term_14, over_factor_25_unit), over_factor_25)
                     term_15 = _pair_add(_pair_add(sum_x_unit_now, _pair_scaled(_pair_multiply(factor_26, ratio_value_19), 2.0)), _pair_negative(_pair_scaled(_pair_multiply(factor_27, ratio_value_21), 2.0)))
                     adjoint_x_unit_now = _pair_multiply(factor_28, term_15)
                     _pair_put(adjoint_x_unit, (row, f_8,), adjoint_x_unit_now)
                     factor_29 = _pair_multiply(adjoint_x_unit_now, x_unit_5)
-                    _pair_put(strips, (0, place), factor_29)
+                    strips[0, 0, place], strips[0, 1, place] = factor_29
+                _interleave(2)
                 sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_embedding, (row,), sum_norm_embedding_now)
         _pair_matrices(x_unit_tangent[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit_tangent_part1[: stop - start], np.bool_(False))
@@ -2425,6 +2636,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             for k_92 in range(c):
                 sum_w_unit_tangent_now = _pair_add(_pair_at(sum_w_unit_tangent_part1, (row, k_92,)), _pair_at(sum_w_unit_tangent_part2, (row, k_92,)))
                 _pair_put(sum_w_unit_tangent, (k_92,), sum_w_unit_tangent_now)
+            _interleave(2)
             logsumexp_target_tangent = (0.0, 0.0)
             rest_target_3 = _pair_at(rest_target, (row,))
             term_16 = _pair_add_number(rest_target_3, 1.0)
@@ -2434,12 +2646,15 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_30 = _pair_multiply_number(target_tangent_2, scale)
             argmax_target_3 = argmax_target[row]
             term_17 = _pair_add(_pair_add(_pair_multiply_number((target_4 if argmax_target_3 == y_4 else (sum_w_unit[row, argmax_target_3, 0], sum_w_unit[row, argmax_target_3, 1])), direction_parameters[0]), _pair_multiply_number(_pair_multiply_number((sum_w_unit_tangent[argmax_target_3, 0], sum_w_unit_tangent[argmax_target_3, 1]), scale), (0.0 if argmax_target_3 == y_4 else 1.0))), _pair_multiply_number(_pair_multiply_number(target_tangent_2, scale), (1.0 if argmax_target_3 == y_4 else 0.0)))
+            per_term_16_unit = _inverse(term_16[0])[0]
+            per_term_16 = _pair_divide((1.0, 0.0), _pair_scaled(term_16, per_term_16_unit))
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_338 = strip + place
-                    factor_31 = _pair_divide(_pair_multiply(_pair_at(exp_target, (row, k_338,)), _pair_add(_pair_add(_pair_add(_pair_multiply_number((target_4 if k_338 == y_4 else _pair_at(sum_w_unit, (row, k_338,))), direction_parameters[0]), _pair_multiply_number(_pair_multiply_number(_pair_at(sum_w_unit_tangent, (k_338,)), scale), (0.0 if k_338 == y_4 else 1.0))), _pair_multiply_number(factor_30, (1.0 if k_338 == y_4 else 0.0))), _pair_negative(term_17))), term_16)
-                    _pair_put(strips, (0, place), factor_31)
+                    factor_31 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_target, (row, k_338,)), _pair_add(_pair_add(_pair_add(_pair_multiply_number((target_4 if k_338 == y_4 else _pair_at(sum_w_unit, (row, k_338,))), direction_parameters[0]), _pair_multiply_number(_pair_multiply_number(_pair_at(sum_w_unit_tangent, (k_338,)), scale), (0.0 if k_338 == y_4 else 1.0))), _pair_multiply_number(factor_30, (1.0 if k_338 == y_4 else 0.0))), _pair_negative(term_17))), per_term_16_unit), per_term_16)
+                    strips[0, 0, place], strips[0, 1, place] = factor_31
+                _interleave(2)
                 logsumexp_target_tangent = _pair_add(logsumexp_target_tangent, _pair_block_sum(strips[0], length))
             seed_4 = _pair_at(seed, (row,))
             for k_92 in range(c):
@@ -2459,9 +2674,10 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     x_unit_tangent_3 = _pair_at(x_unit_tangent, (row, f_5,))
                     if k_92 != y_4:
                         _pair_put(sum_w_unit_2_tangent, (k_92, f_5,), _pair_add(_pair_at(sum_w_unit_2_tangent, (k_92, f_5,)), _pair_multiply(seed_4, _pair_add(_pair_multiply(softmax_target_tangent_now, x_unit_6), _pair_multiply(factor_33, x_unit_tangent_3)))))
+                _interleave(2)
             softmax_target_tangent_y = (softmax_target_tangent[row, y_4, 0], softmax_target_tangent[row, y_4, 1])
             max_target_3 = _pair_at(max_target, (row,))
-            exp_difference_value_3 = _pair_exp_difference(_pair_multiply_number(target_4, scale), max_target_3)
+            exp_difference_value_3 = _pair_exp(_pair_add(_pair_multiply_number(target_4, scale), _pair_negative(max_target_3)))
             factor_34 = _pair_multiply(seed_4, _pair_add(_pair_multiply(target_4, softmax_target_tangent_y), _pair_divide(_pair_multiply(target_tangent_2, exp_difference_value_3), term_16)))
             sum_scale_2_tangent = _pair_add(sum_scale_2_tangent, factor_34)
             theta_4 = _pair_at(theta, (row,))
@@ -2517,17 +2733,24 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_56 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(case_10, scale), case_12), ratio_value_31), ratio_value_30), term_16))
             term_23 = _pair_add_number(_pair_negative(_pair_scaled(_pair_multiply(_pair_multiply(power_7, positive_part_value_7), ratio_value_30), 2.0)), 1.0)
             factor_57 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(norm_label_2_tangent_2, scale), case_10), case_12), ratio_value_26), term_23), term_16))
+            over_factor_39_unit = _inverse(factor_39[0])[0]
+            over_factor_39 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_39, over_factor_39_unit))
+            over_factor_40_unit = _inverse(factor_40[0])[0]
+            over_factor_40 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_40, over_factor_40_unit))
+            over_factor_41_unit = _inverse(factor_41[0])[0]
+            over_factor_41 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_41, over_factor_41_unit))
             for f_5 in range(d):
                 x_unit_7 = _pair_at(x_unit, (row, f_5,))
                 W_y_6 = weight[y_4, f_5]
-                ratio_value_23 = _pair_ratio((W_y_6, 0.0), factor_39)
-                ratio_value_24 = _pair_ratio(_pair_add(x_unit_7, ratio_value_23), factor_40)
+                ratio_value_23 = _pair_multiply_number(over_factor_39, (W_y_6 * over_factor_39_unit))
+                ratio_value_24 = _pair_multiply(_pair_scaled(_pair_add(x_unit_7, ratio_value_23), over_factor_40_unit), over_factor_40)
                 x_unit_tangent_4 = _pair_at(x_unit_tangent, (row, f_5,))
                 v_W_y_2 = direction_weight[y_4, f_5]
                 term_22 = _pair_add_number(_pair_negative(_pair_multiply(norm_weight_tangent_y_2, ratio_value_23)), v_W_y_2)
                 sum_w_unit_3_tangent[y_4, f_5, 0], sum_w_unit_3_tangent[y_4, f_5, 1] = _pair_add((sum_w_unit_3_tangent[y_4, f_5, 0], sum_w_unit_3_tangent[y_4, f_5, 1]), _pair_multiply(seed_4, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_42, ratio_value_24), _pair_multiply(factor_43, ratio_value_24)), _pair_multiply(factor_44, ratio_value_24)), _pair_multiply(factor_45, ratio_value_24)), _pair_multiply(factor_46, ratio_value_24)), _pair_multiply(factor_47, x_unit_tangent_4)), _pair_multiply(factor_48, ratio_value_24)), _pair_multiply(factor_49, term_22))))
-                ratio_value_29 = _pair_ratio(_pair_add(x_unit_7, _pair_negative(ratio_value_23)), factor_41)
+                ratio_value_29 = _pair_multiply(_pair_scaled(_pair_add(x_unit_7, _pair_negative(ratio_value_23)), over_factor_41_unit), over_factor_41)
                 sum_w_unit_4_tangent[y_4, f_5, 0], sum_w_unit_4_tangent[y_4, f_5, 1] = _pair_add((sum_w_unit_4_tangent[y_4, f_5, 0], sum_w_unit_4_tangent[y_4, f_5, 1]), _pair_multiply(seed_4, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_50, ratio_value_29), _pair_multiply(factor_51, term_22)), _pair_multiply(factor_52, ratio_value_29)), _pair_multiply(factor_53, ratio_value_29)), _pair_multiply(factor_54, ratio_value_29)), _pair_multiply(factor_55, ratio_value_29)), _pair_multiply(factor_56, x_unit_tangent_4)), _pair_multiply(factor_57, ratio_value_29))))
+            _interleave(2)
         _pair_matrices(sum_x_unit_tangent_part1_left[: stop - start], np.bool_(False), w_unit, np.bool_(False), sum_x_unit_tangent_part1[: stop - start], np.bool_(False))
         _pair_matrices(sum_w_unit_2_left[: stop - start], np.bool_(False), w_unit_tangent, np.bool_(False), sum_x_unit_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -2546,7 +2769,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             argmax_target_4 = argmax_target[row]
             target_5 = _pair_at(target, (row,))
             max_target_4 = _pair_at(max_target, (row,))
-            exp_difference_value_4 = _pair_exp_difference(_pair_multiply_number(target_5, scale), max_target_4)
+            exp_difference_value_4 = _pair_exp(_pair_add(_pair_multiply_number(target_5, scale), _pair_negative(max_target_4)))
             case_14 = (rest_target_4 if argmax_target_4 == y_5 else _pair_add(_pair_add_number(rest_target_4, 1.0), _pair_negative(exp_difference_value_4)))
             theta_5 = _pair_at(theta, (row,))
             term_26 = _pair_add_number(theta_5, margin)
@@ -2591,19 +2814,27 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             norm_weight_tangent_y_3 = (norm_weight_tangent[y_5, 0], norm_weight_tangent[y_5, 1])
             ratio_value_40 = _pair_ratio((1.0, 0.0), factor_58)
             factor_78 = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_add(factor_75, factor_71), scale), case_14), case_15), ratio_value_40), term_24), 2.0)
+            per_term_24_unit = _inverse(term_24[0])[0]
+            per_term_24 = _pair_divide((1.0, 0.0), _pair_scaled(term_24, per_term_24_unit))
+            over_factor_58_unit = _inverse(factor_58[0])[0]
+            over_factor_58 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_58, over_factor_58_unit))
+            over_factor_59_unit = _inverse(factor_59[0])[0]
+            over_factor_59 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_59, over_factor_59_unit))
+            over_factor_61_unit = _inverse(factor_61[0])[0]
+            over_factor_61 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_61, over_factor_61_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
-                    sum_x_unit_tangent_part2 = _pair_divide(_pair_at(sum_x_unit_tangent_part2_product, (row, f_8,)), term_24)  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
+                    sum_x_unit_tangent_part2 = _pair_multiply(_pair_scaled(_pair_at(sum_x_unit_tangent_part2_product, (row, f_8,)), per_term_24_unit), per_term_24)  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
                     sum_x_unit_tangent = _pair_add(sum_x_unit_tangent_part2, _pair_at(sum_x_unit_tangent_part1, (row, f_8,)))  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
                     x_unit_8 = _pair_at(x_unit, (row, f_8,))
                     W_y_7 = weight[y_5, f_8]
-                    ratio_value_32 = _pair_ratio((W_y_7, 0.0), factor_58)
+                    ratio_value_32 = _pair_multiply_number(over_factor_58, (W_y_7 * over_factor_58_unit))
                     term_25 = _pair_add(x_unit_8, ratio_value_32)
-                    ratio_value_33 = _pair_ratio(term_25, factor_59)
+                    ratio_value_33 = _pair_multiply(_pair_scaled(term_25, over_factor_59_unit), over_factor_59)
                     term_28 = _pair_add(x_unit_8, _pair_negative(ratio_value_32))
-                    ratio_value_35 = _pair_ratio(term_28, factor_61)
+                    ratio_value_35 = _pair_multiply(_pair_scaled(term_28, over_factor_61_unit), over_factor_61)
                     term_29 = _pair_add(_pair_add(_pair_at(sum_x_unit, (row, f_8,)), _pair_scaled(_pair_multiply(factor_62, ratio_value_33), 2.0)), _pair_negative(_pair_scaled(_pair_multiply(factor_63, ratio_value_35), 2.0)))
                     x_unit_tangent_5 = _pair_at(x_unit_tangent, (row, f_8,))
                     term_30 = _pair_scaled(_pair_add(_pair_multiply(ratio_value_34, ratio_value_33), _pair_negative(_pair_multiply(ratio_value_36, ratio_value_35))), 2.0)
@@ -2612,7 +2843,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     _pair_put(adjoint_x_unit_tangent, (f_8,), adjoint_x_unit_tangent_now)
                     adjoint_x_unit_2 = _pair_at(adjoint_x_unit, (row, f_8,))
                     term_33 = _pair_add(_pair_multiply(adjoint_x_unit_tangent_now, x_unit_8), _pair_multiply(adjoint_x_unit_2, x_unit_tangent_5))
-                    _pair_put(strips, (0, place), term_33)
+                    strips[0, 0, place], strips[0, 1, place] = term_33
+                _interleave(2)
                 sum_norm_embedding_tangent = _pair_add(sum_norm_embedding_tangent, _pair_block_sum(strips[0], length))
             peak_embedding_2 = _pair_at(peak_embedding, (row,))
             factor_79 = _pair_multiply(_pair_root(_pair_at(scaled_embedding, (row,))), _pair_positive_part(peak_embedding_2))
@@ -2625,6 +2857,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             for d_185 in range(d):
                 x_unit_9 = _pair_at(x_unit, (row, d_185,))
                 product_embedding[i, d_185] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(adjoint_x_unit_tangent, (d_185,)), ratio_value_41), _pair_multiply(factor_80, x_unit_9)), _pair_multiply(factor_81, _pair_add(_pair_at(adjoint_x_unit, (row, d_185,)), _pair_negative(_pair_multiply(sum_norm_embedding_2, x_unit_9))))), _pair_multiply(factor_82, _pair_at(x_unit_tangent, (row, d_185,)))))
+            _interleave(2)
     for k_4 in range(c):
         sum_norm_weight = (0.0, 0.0)
         sum_norm_weight_tangent = (0.0, 0.0)
@@ -2636,9 +2869,10 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 sum_w_unit_2_2 = _pair_at(sum_w_unit_2, (k_4, f_237,))
                 term_34 = _pair_add(_pair_add(_pair_multiply_number(sum_w_unit_2_2, scale), _pair_negative(_pair_scaled(_pair_at(sum_w_unit_3, (k_4, f_237,)), 2.0))), _pair_negative(_pair_scaled(_pair_at(sum_w_unit_4, (k_4, f_237,)), 2.0)))
                 factor_83 = _pair_multiply(w_unit_3, term_34)
-                _pair_put(strips, (0, place), factor_83)
+                strips[0, 0, place], strips[0, 1, place] = factor_83
                 term_35 = _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(w_unit_tangent, (k_4, f_237,)), term_34), _pair_multiply(_pair_multiply_number(_pair_at(sum_w_unit_2_tangent, (k_4, f_237,)), scale), w_unit_3)), _pair_multiply(_pair_multiply_number(sum_w_unit_2_2, direction_parameters[0]), w_unit_3)), _pair_negative(_pair_scaled(_pair_multiply(_pair_at(sum_w_unit_3_tangent, (k_4, f_237,)), w_unit_3), 2.0))), _pair_negative(_pair_scaled(_pair_multiply(_pair_at(sum_w_unit_4_tangent, (k_4, f_237,)), w_unit_3), 2.0)))
-                _pair_put(strips, (1, place), term_35)
+                strips[1, 0, place], strips[1, 1, place] = term_35
+            _interleave(2)
             sum_norm_weight = _pair_add(sum_norm_weight, _pair_block_sum(strips[0], length))
             sum_norm_weight_tangent = _pair_add(sum_norm_weight_tangent, _pair_block_sum(strips[1], length))
         peak_weight_2 = _pair_at(peak_weight, (k_4,))
@@ -2654,5 +2888,6 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             sum_w_unit_2_3 = _pair_at(sum_w_unit_2, (k_4, d_187,))
             w_unit_4 = _pair_at(w_unit, (k_4, d_187,))
             product_weight[k_4, d_187] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_85, _pair_at(sum_w_unit_2_tangent, (k_4, d_187,))), _pair_multiply(factor_86, sum_w_unit_2_3)), _pair_negative(_pair_scaled(_pair_multiply(_pair_at(sum_w_unit_3_tangent, (k_4, d_187,)), ratio_value_42), 2.0))), _pair_negative(_pair_scaled(_pair_multiply(_pair_at(sum_w_unit_4_tangent, (k_4, d_187,)), ratio_value_42), 2.0))), _pair_multiply(factor_87, _pair_at(w_unit_tangent, (k_4, d_187,)))), _pair_multiply(factor_88, w_unit_4)), _pair_multiply(factor_89, _pair_add(_pair_add(_pair_add(_pair_multiply_number(sum_w_unit_2_3, scale), _pair_negative(_pair_scaled(_pair_at(sum_w_unit_3, (k_4, d_187,)), 2.0))), _pair_negative(_pair_scaled(_pair_at(sum_w_unit_4, (k_4, d_187,)), 2.0))), _pair_negative(_pair_multiply(sum_norm_weight, w_unit_4))))))
+        _interleave(2)
     parameter_product[0] += _pair_rounded(_pair_add(_pair_add(sum_scale_2_tangent, sum_scale_3_tangent), _pair_negative(sum_scale_tangent)))
     parameter_product[1] += _pair_rounded(sum_margin_tangent)

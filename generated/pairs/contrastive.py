@@ -17,7 +17,8 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import lower_builtin, type_callable
+from numba.core import cgutils
+from numba.extending import intrinsic, lower_builtin, type_callable
 
 SPEC = {'abi': 3,
  'name': 'contrastive',
@@ -344,17 +345,46 @@ def _pair_positive_part(x):
 
 
 @_traced
-def _pair_larger(x, y):
-    """Return the larger of two pairs, NaN where either is."""
-    above = (y[0] > x[0]) | (_equal(y[0], x[0]) & (y[1] > x[1]))
-    return _select(_equal(y[0], y[0]), _select(above, y, x), y)
-
-
-@_traced
 def _pair_ratio(x, y):
     """Return x / y, and 0 where y is 0."""
     q = _pair_divide(x, y)
     return _select(_equal(y[0], 0.0), (0.0, 0.0), q)
+
+
+@intrinsic
+def _larger(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 2)
+        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
+
+    return a(a, b), build
+
+
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -363,14 +393,30 @@ def _step(x: float) -> float:
     return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else math.nan
 
 
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
-    """Return the sum of the first numbers of a block and of their rests."""
-    total, lost = 0.0, 0.0
-    for k in range(count):
-        total, e = _pair_of_sum(total, block[k, 0])
-        lost += _finite(e) + block[k, 1]
-    return _pair_close(total, lost)
+    """Return the sum of the first numbers of a block and of their rests, which are below them; it writes over both.
+
+    The second half is added to the first until one number is left: many sums side by side, where one after the other
+    each would wait for the one before.
+    """
+    size = np.uint64(count)
+    while size > np.uint64(1):
+        half = (size + np.uint64(1)) // np.uint64(2)
+        for k in range(size - half):
+            total, lost = _pair_of_sum(block[0, k], block[0, k + half])
+            block[0, k] = total
+            block[1, k] = block[1, k] + block[1, k + half] + _finite(lost)
+        size = half
+    return _pair_close(block[0, 0], block[1, 0]) if count > 0 else (0.0, 0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -380,11 +426,11 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
-        peak_second = (-np.inf, 0.0)
+        peak_second = -np.inf
         squares_second = (0.0, 0.0)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
@@ -394,23 +440,27 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
                 b = second[i, f_1]
                 term = _pair_of_sum(a, -b)
                 magnitude_value = _pair_magnitude(term)
-                peak_second = _pair_larger(peak_second, magnitude_value)
+                peak_second = _larger(peak_second, magnitude_value[0])
                 square = _pair_multiply(term, term)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
+            _interleave(2)
             squares_second = _pair_add(squares_second, _pair_block_sum(strips[0], length))
         scaled_second = (0.0, 0.0)
+        over_peak_second_unit = _inverse(peak_second)[0]
+        over_peak_second = _pair_ratio((1.0, 0.0), _pair_scaled((peak_second, 0.0), over_peak_second_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = first[i, f_15]
                 b_2 = second[i, f_15]
-                ratio_value = _pair_ratio(_pair_of_sum(a_2, -b_2), peak_second)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -b_2), over_peak_second_unit), over_peak_second)
                 square_2 = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square_2)
+                strips[0, 0, place], strips[0, 1, place] = square_2
+            _interleave(2)
             scaled_second = _pair_add(scaled_second, _pair_block_sum(strips[0], length))
         Y = dissimilar[i]
-        positive_part_value = _pair_positive_part(_pair_add_number(_pair_negative(_pair_multiply(_pair_root(scaled_second), _pair_positive_part(peak_second))), margin))
+        positive_part_value = _pair_positive_part(_pair_add_number(_pair_negative(_pair_multiply(_pair_root(scaled_second), _pair_positive_part((peak_second, 0.0)))), margin))
         loss = _pair_add((_pair_scaled(squares_second, 0.5) if Y == 0.0 else ((0.0, 0.0) if Y == Y else (np.nan, 0.0))), (_pair_scaled(_pair_multiply(positive_part_value, positive_part_value), 0.5) if Y != 0.0 else ((0.0, 0.0) if Y == Y else (np.nan, 0.0))))
         factor = _pair_multiply_number(loss, sample_weight)
         total = _pair_add(total, factor)
@@ -426,12 +476,12 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_second = (-np.inf, 0.0)
+        peak_second = -np.inf
         squares_second = (0.0, 0.0)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
@@ -441,24 +491,28 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
                 b = second[i, f_1]
                 term = _pair_of_sum(a, -b)
                 magnitude_value = _pair_magnitude(term)
-                peak_second = _pair_larger(peak_second, magnitude_value)
+                peak_second = _larger(peak_second, magnitude_value[0])
                 square = _pair_multiply(term, term)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
+            _interleave(2)
             squares_second = _pair_add(squares_second, _pair_block_sum(strips[0], length))
         scaled_second = (0.0, 0.0)
+        over_peak_second_unit = _inverse(peak_second)[0]
+        over_peak_second = _pair_ratio((1.0, 0.0), _pair_scaled((peak_second, 0.0), over_peak_second_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = first[i, f_15]
                 b_2 = second[i, f_15]
-                ratio_value = _pair_ratio(_pair_of_sum(a_2, -b_2), peak_second)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -b_2), over_peak_second_unit), over_peak_second)
                 square_2 = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square_2)
+                strips[0, 0, place], strips[0, 1, place] = square_2
+            _interleave(2)
             scaled_second = _pair_add(scaled_second, _pair_block_sum(strips[0], length))
         Y = dissimilar[i]
         power = _pair_root(scaled_second)
-        positive_part_value = _pair_positive_part(peak_second)
+        positive_part_value = _pair_positive_part((peak_second, 0.0))
         term_2 = _pair_add_number(_pair_negative(_pair_multiply(power, positive_part_value)), margin)
         positive_part_value_2 = _pair_positive_part(term_2)
         loss = _pair_add((_pair_scaled(squares_second, 0.5) if Y == 0.0 else ((0.0, 0.0) if Y == Y else (np.nan, 0.0))), (_pair_scaled(_pair_multiply(positive_part_value_2, positive_part_value_2), 0.5) if Y != 0.0 else ((0.0, 0.0) if Y == Y else (np.nan, 0.0))))
@@ -469,12 +523,15 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
         case = (0.5 if Y == 0.0 else (0.0 if Y == Y else np.nan))
         case_2 = ((0.0, 0.0) if Y == 0.0 else (_pair_negative(_pair_multiply_number(positive_part_value_2, _step(term_2[0]))) if Y == Y else (np.nan, 0.0)))
         factor_2 = _pair_multiply(power, positive_part_value)
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for d_2 in range(d):
             a_3 = first[i, d_2]
             b_3 = second[i, d_2]
-            ratio_value_2 = _pair_ratio(_pair_of_sum(a_3, -b_3), factor_2)
+            ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -b_3), over_factor_2_unit), over_factor_2)
             gradient_first[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_scaled(_pair_multiply_number(_pair_of_sum(a_3, -b_3), case), 2.0), _pair_multiply(case_2, ratio_value_2))))
             gradient_second[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_scaled(_pair_multiply_number(_pair_of_sum(b_3, -a_3), case), 2.0), _pair_negative(_pair_multiply(case_2, ratio_value_2)))))
+        _interleave(2)
     return _pair_rounded(total)
 
 
@@ -484,31 +541,34 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_second = (-np.inf, 0.0)
+        peak_second = -np.inf
         for f_1 in range(d):
             a = first[i, f_1]
             b = second[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(a, -b))
-            peak_second = _pair_larger(peak_second, magnitude_value)
+            peak_second = _larger(peak_second, magnitude_value[0])
         scaled_second = (0.0, 0.0)
+        over_peak_second_unit = _inverse(peak_second)[0]
+        over_peak_second = _pair_ratio((1.0, 0.0), _pair_scaled((peak_second, 0.0), over_peak_second_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = first[i, f_15]
                 b_2 = second[i, f_15]
-                ratio_value = _pair_ratio(_pair_of_sum(a_2, -b_2), peak_second)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -b_2), over_peak_second_unit), over_peak_second)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
+            _interleave(2)
             scaled_second = _pair_add(scaled_second, _pair_block_sum(strips[0], length))
         Y = dissimilar[i]
         case = (0.5 if Y == 0.0 else (0.0 if Y == Y else np.nan))
         power = _pair_root(scaled_second)
-        positive_part_value = _pair_positive_part(peak_second)
+        positive_part_value = _pair_positive_part((peak_second, 0.0))
         term = _pair_add_number(_pair_negative(_pair_multiply(power, positive_part_value)), margin)
         step_value = _step(term[0])
         case_2 = ((0.0, 0.0) if Y == 0.0 else (_pair_negative(_pair_multiply_number(_pair_positive_part(term), step_value)) if Y == Y else (np.nan, 0.0)))
@@ -520,15 +580,18 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
         factor_3 = _pair_multiply(case_2, ratio_value_3)
         term_3 = _pair_add_number(factor_3, factor_2)
         term_4 = _pair_add(factor_3, _pair_negative(case_3))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
         for d_2 in range(d):
             a_3 = first[i, d_2]
             b_3 = second[i, d_2]
-            ratio_value_2 = _pair_ratio(_pair_of_sum(a_3, -b_3), factor)
+            ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -b_3), over_factor_unit), over_factor)
             gradient_first[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_scaled(_pair_multiply_number(_pair_of_sum(a_3, -b_3), case), 2.0), _pair_multiply(case_2, ratio_value_2))))
             gradient_second[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_scaled(_pair_multiply_number(_pair_of_sum(b_3, -a_3), case), 2.0), _pair_negative(_pair_multiply(case_2, ratio_value_2)))))
             square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
             hessian_first[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(term_3, _pair_multiply(square_2, term_2))))
             hessian_second[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(term_3, _pair_negative(_pair_multiply(square_2, term_4)))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -537,31 +600,36 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_second = (-np.inf, 0.0)
+        peak_second = -np.inf
         for f_1 in range(d):
             a = first[i, f_1]
             b = second[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(a, -b))
-            peak_second = _pair_larger(peak_second, magnitude_value)
+            peak_second = _larger(peak_second, magnitude_value[0])
         scaled_second = (0.0, 0.0)
+        over_peak_second_unit = _inverse(peak_second)[0]
+        over_peak_second = _pair_ratio((1.0, 0.0), _pair_scaled((peak_second, 0.0), over_peak_second_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = first[i, f_15]
                 b_2 = second[i, f_15]
-                ratio_value = _pair_ratio(_pair_of_sum(a_2, -b_2), peak_second)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -b_2), over_peak_second_unit), over_peak_second)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
+            _interleave(2)
             scaled_second = _pair_add(scaled_second, _pair_block_sum(strips[0], length))
         norm_second_tangent = (0.0, 0.0)
         power = _pair_root(scaled_second)
-        positive_part_value = _pair_positive_part(peak_second)
+        positive_part_value = _pair_positive_part((peak_second, 0.0))
         factor = _pair_multiply(power, positive_part_value)
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -570,8 +638,9 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
                 v_b = direction_second[i, f_13]
                 a_3 = first[i, f_13]
                 b_3 = second[i, f_13]
-                factor_2 = _pair_multiply(_pair_of_sum(v_a, -v_b), _pair_ratio(_pair_of_sum(a_3, -b_3), factor))
-                _pair_put(strips, (0, place), factor_2)
+                factor_2 = _pair_multiply(_pair_of_sum(v_a, -v_b), _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -b_3), over_factor_unit), over_factor))
+                strips[0, 0, place], strips[0, 1, place] = factor_2
+            _interleave(2)
             norm_second_tangent = _pair_add(norm_second_tangent, _pair_block_sum(strips[0], length))
         Y = dissimilar[i]
         case = (0.5 if Y == 0.0 else (0.0 if Y == Y else np.nan))
@@ -591,9 +660,10 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
             v_a_2 = direction_first[i, d_2]
             a_4 = first[i, d_2]
             b_4 = second[i, d_2]
-            ratio_value_3 = _pair_ratio(_pair_of_sum(a_4, -b_4), factor)
+            ratio_value_3 = _pair_multiply(_pair_scaled(_pair_of_sum(a_4, -b_4), over_factor_unit), over_factor)
             product_first[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_add(_pair_multiply_number(term_2, v_b_2), _pair_multiply_number(term_3, v_a_2)), _pair_multiply(factor_5, ratio_value_3))))
             product_second[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_add(_pair_multiply_number(term_2, v_a_2), _pair_multiply_number(term_3, v_b_2)), _pair_multiply(factor_6, ratio_value_3))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -602,31 +672,34 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     sum_margin = (0.0, 0.0)
     sum_margin_sensitivity = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_second = (-np.inf, 0.0)
+        peak_second = -np.inf
         for f_1 in range(d):
             a = first[i, f_1]
             b = second[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(a, -b))
-            peak_second = _pair_larger(peak_second, magnitude_value)
+            peak_second = _larger(peak_second, magnitude_value[0])
         scaled_second = (0.0, 0.0)
+        over_peak_second_unit = _inverse(peak_second)[0]
+        over_peak_second = _pair_ratio((1.0, 0.0), _pair_scaled((peak_second, 0.0), over_peak_second_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = first[i, f_15]
                 b_2 = second[i, f_15]
-                ratio_value = _pair_ratio(_pair_of_sum(a_2, -b_2), peak_second)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -b_2), over_peak_second_unit), over_peak_second)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
+            _interleave(2)
             scaled_second = _pair_add(scaled_second, _pair_block_sum(strips[0], length))
         Y = dissimilar[i]
-        term = _pair_add_number(_pair_negative(_pair_multiply(_pair_root(scaled_second), _pair_positive_part(peak_second))), margin)
+        term = _pair_add_number(_pair_negative(_pair_multiply(_pair_root(scaled_second), _pair_positive_part((peak_second, 0.0)))), margin)
         step_value = _step(term[0])
         factor = _pair_multiply(seed, ((0.0, 0.0) if Y == 0.0 else (_pair_multiply_number(_pair_positive_part(term), step_value) if Y == Y else (np.nan, 0.0))))
         sum_margin = _pair_add(sum_margin, factor)
@@ -642,32 +715,37 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     sum_margin_tangent = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_second = (-np.inf, 0.0)
+        peak_second = -np.inf
         for f_1 in range(d):
             a = first[i, f_1]
             b = second[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(a, -b))
-            peak_second = _pair_larger(peak_second, magnitude_value)
+            peak_second = _larger(peak_second, magnitude_value[0])
         scaled_second = (0.0, 0.0)
+        over_peak_second_unit = _inverse(peak_second)[0]
+        over_peak_second = _pair_ratio((1.0, 0.0), _pair_scaled((peak_second, 0.0), over_peak_second_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_15 = strip + place
                 a_2 = first[i, f_15]
                 b_2 = second[i, f_15]
-                ratio_value = _pair_ratio(_pair_of_sum(a_2, -b_2), peak_second)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -b_2), over_peak_second_unit), over_peak_second)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
+            _interleave(2)
             scaled_second = _pair_add(scaled_second, _pair_block_sum(strips[0], length))
         norm_second_tangent = (0.0, 0.0)
         power = _pair_root(scaled_second)
-        positive_part_value = _pair_positive_part(peak_second)
+        positive_part_value = _pair_positive_part((peak_second, 0.0))
         factor = _pair_multiply(power, positive_part_value)
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -676,8 +754,9 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
                 v_b = direction_second[i, f_13]
                 a_3 = first[i, f_13]
                 b_3 = second[i, f_13]
-                factor_2 = _pair_multiply(_pair_of_sum(v_a, -v_b), _pair_ratio(_pair_of_sum(a_3, -b_3), factor))
-                _pair_put(strips, (0, place), factor_2)
+                factor_2 = _pair_multiply(_pair_of_sum(v_a, -v_b), _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -b_3), over_factor_unit), over_factor))
+                strips[0, 0, place], strips[0, 1, place] = factor_2
+            _interleave(2)
             norm_second_tangent = _pair_add(norm_second_tangent, _pair_block_sum(strips[0], length))
         Y = dissimilar[i]
         term = _pair_add_number(_pair_negative(_pair_multiply(power, positive_part_value)), margin)
@@ -703,7 +782,8 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
             v_a_2 = direction_first[i, d_2]
             a_4 = first[i, d_2]
             b_4 = second[i, d_2]
-            ratio_value_3 = _pair_ratio(_pair_of_sum(a_4, -b_4), factor)
+            ratio_value_3 = _pair_multiply(_pair_scaled(_pair_of_sum(a_4, -b_4), over_factor_unit), over_factor)
             product_first[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_add(_pair_add(_pair_multiply_number(term_2, v_b_2), _pair_multiply_number(term_3, v_a_2)), _pair_multiply(factor_6, ratio_value_3)), _pair_multiply(factor_7, ratio_value_3))))
             product_second[i, d_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_add(_pair_add(_pair_multiply_number(term_2, v_a_2), _pair_multiply_number(term_3, v_b_2)), _pair_multiply(factor_8, ratio_value_3)), _pair_multiply(factor_9, ratio_value_3))))
+        _interleave(2)
     parameter_product[0] += _pair_rounded(sum_margin_tangent)

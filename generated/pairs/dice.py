@@ -17,7 +17,8 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import lower_builtin, type_callable
+from numba.core import cgutils
+from numba.extending import intrinsic, lower_builtin, type_callable
 
 SPEC = {'abi': 3,
  'name': 'dice',
@@ -388,14 +389,45 @@ def _pair_ratio(x, y):
     return _select(_equal(y[0], 0.0), (0.0, 0.0), q)
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
-    """Return the sum of the first numbers of a block and of their rests."""
-    total, lost = 0.0, 0.0
-    for k in range(count):
-        total, e = _pair_of_sum(total, block[k, 0])
-        lost += _finite(e) + block[k, 1]
-    return _pair_close(total, lost)
+    """Return the sum of the first numbers of a block and of their rests, which are below them; it writes over both.
+
+    The second half is added to the first until one number is left: many sums side by side, where one after the other
+    each would wait for the one before.
+    """
+    size = np.uint64(count)
+    while size > np.uint64(1):
+        half = (size + np.uint64(1)) // np.uint64(2)
+        for k in range(size - half):
+            total, lost = _pair_of_sum(block[0, k], block[0, k + half])
+            block[0, k] = total
+            block[1, k] = block[1, k] + block[1, k + half] + _finite(lost)
+        size = half
+    return _pair_close(block[0, 0], block[1, 0]) if count > 0 else (0.0, 0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -405,7 +437,7 @@ def value(probability, target, smooth, sample_weights, value_out):
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -418,9 +450,10 @@ def value(probability, target, smooth, sample_weights, value_out):
                 p = probability[i, q_2]
                 t = target[i, q_2]
                 term = _pair_of_sum(p, t)
-                _pair_put(strips, (0, place), term)
+                strips[0, 0, place], strips[0, 1, place] = term
                 term_2 = _pair_add(_pair_multiply_number(_pair_of_sum(1.0, -p), t), _pair_multiply_number(_pair_of_sum(1.0, -t), p))
-                _pair_put(strips, (1, place), term_2)
+                strips[1, 0, place], strips[1, 1, place] = term_2
+            _interleave(2)
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[0], length))
             lack_probability = _pair_add(lack_probability, _pair_block_sum(strips[1], length))
         term_3 = _pair_add_number(sum_probability_2, smooth)
@@ -439,7 +472,7 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -454,11 +487,12 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                _pair_put(strips, (0, place), factor)
+                strips[0, 0, place], strips[0, 1, place] = factor
                 term = _pair_of_sum(p, t)
-                _pair_put(strips, (1, place), term)
+                strips[1, 0, place], strips[1, 1, place] = term
                 term_2 = _pair_add(_pair_multiply_number(_pair_of_sum(1.0, -p), t), _pair_multiply_number(_pair_of_sum(1.0, -t), p))
-                _pair_put(strips, (2, place), term_2)
+                strips[2, 0, place], strips[2, 1, place] = term_2
+            _interleave(2)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             lack_probability = _pair_add(lack_probability, _pair_block_sum(strips[2], length))
@@ -473,6 +507,7 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
         for m_3 in range(m):
             t_2 = target[i, m_3]
             gradient_probability[i, m_3] = _pair_rounded(_pair_multiply(factor_3, _pair_add_number(ratio_value, -(t_2 * 2.0))))
+        _interleave(2)
     return _pair_rounded(total)
 
 
@@ -482,7 +517,7 @@ def gradient_and_hessian(probability, target, smooth, sample_weights, loss_scale
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
@@ -495,9 +530,10 @@ def gradient_and_hessian(probability, target, smooth, sample_weights, loss_scale
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                _pair_put(strips, (0, place), factor)
+                strips[0, 0, place], strips[0, 1, place] = factor
                 term = _pair_of_sum(p, t)
-                _pair_put(strips, (1, place), term)
+                strips[1, 0, place], strips[1, 1, place] = term
+            _interleave(2)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
         term_2 = _pair_add_number(sum_probability_2, smooth)
@@ -510,6 +546,7 @@ def gradient_and_hessian(probability, target, smooth, sample_weights, loss_scale
             t_2 = target[i, m_3]
             gradient_probability[i, m_3] = _pair_rounded(_pair_multiply(factor_2, _pair_add_number(ratio_value, -(t_2 * 2.0))))
             hessian_probability[i, m_3] = _pair_rounded(_pair_multiply(factor_4, _pair_add_number(factor_3, (t_2 * 4.0))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -518,7 +555,7 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((4, 512, 2))
+    strips = np.empty((4, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
@@ -533,13 +570,14 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                _pair_put(strips, (0, place), factor)
+                strips[0, 0, place], strips[0, 1, place] = factor
                 term = _pair_of_sum(p, t)
-                _pair_put(strips, (1, place), term)
+                strips[1, 0, place], strips[1, 1, place] = term
                 v_p = direction_probability[i, q_1]
                 factor_2 = _pair_of_product(v_p, t)
-                _pair_put(strips, (2, place), factor_2)
-                _pair_put(strips, (3, place), (v_p, 0.0))
+                strips[2, 0, place], strips[2, 1, place] = factor_2
+                strips[3, 0, place], strips[3, 1, place] = (v_p, 0.0)
+            _interleave(2)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_probability_tangent = _pair_add(sum_probability_tangent, _pair_block_sum(strips[2], length))
@@ -552,6 +590,7 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
         for m_3 in range(m):
             t_2 = target[i, m_3]
             product_probability[i, m_3] = _pair_rounded(_pair_multiply(factor_5, _pair_add(factor_3, _pair_scaled(_pair_multiply(sum_probability_2_tangent, _pair_add_number(factor_4, t_2)), 2.0))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -560,7 +599,7 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     sum_smooth = (0.0, 0.0)
     sum_smooth_sensitivity = (0.0, 0.0)
     for i in range(n):
@@ -575,9 +614,10 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                _pair_put(strips, (0, place), factor)
+                strips[0, 0, place], strips[0, 1, place] = factor
                 term = _pair_of_sum(p, t)
-                _pair_put(strips, (1, place), term)
+                strips[1, 0, place], strips[1, 1, place] = term
+            _interleave(2)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
         term_2 = _pair_add_number(sum_probability_2, smooth)
@@ -597,7 +637,7 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((4, 512, 2))
+    strips = np.empty((4, 2, 512))
     sum_smooth_tangent = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -613,13 +653,14 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                _pair_put(strips, (0, place), factor)
+                strips[0, 0, place], strips[0, 1, place] = factor
                 term = _pair_of_sum(p, t)
-                _pair_put(strips, (1, place), term)
+                strips[1, 0, place], strips[1, 1, place] = term
                 v_p = direction_probability[i, q_1]
                 factor_2 = _pair_of_product(v_p, t)
-                _pair_put(strips, (2, place), factor_2)
-                _pair_put(strips, (3, place), (v_p, 0.0))
+                strips[2, 0, place], strips[2, 1, place] = factor_2
+                strips[3, 0, place], strips[3, 1, place] = (v_p, 0.0)
+            _interleave(2)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_probability_tangent = _pair_add(sum_probability_tangent, _pair_block_sum(strips[2], length))
@@ -637,6 +678,7 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
             t_2 = target[i, m_3]
             factor_7 = (t_2 * 2.0)
             product_probability[i, m_3] = _pair_rounded(_pair_multiply(factor_8, _pair_add(_pair_add(factor_3, _pair_scaled(_pair_multiply(sum_probability_2_tangent, _pair_add_number(factor_6, t_2)), 2.0)), _pair_multiply_number(_pair_add(_pair_of_sum(1.0, factor_7), factor_4), direction_parameters[0]))))
+        _interleave(2)
     parameter_product[0] += _pair_rounded(sum_smooth_tangent)
 
 
@@ -647,7 +689,7 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -660,13 +702,14 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
                 q_2 = strip + place
                 p = probability[i, q_2]
                 square = _pair_of_product(p, p)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 t = target[i, q_2]
                 square_2 = _pair_of_product(t, t)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
                 term = _pair_of_sum(p, -t)
                 square_3 = _pair_multiply(term, term)
-                _pair_put(strips, (2, place), square_3)
+                strips[2, 0, place], strips[2, 1, place] = square_3
+            _interleave(2)
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[0], length))
             sum_target = _pair_add(sum_target, _pair_block_sum(strips[1], length))
             lack_probability = _pair_add(lack_probability, _pair_block_sum(strips[2], length))
@@ -686,7 +729,7 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((4, 512, 2))
+    strips = np.empty((4, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -702,14 +745,15 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                _pair_put(strips, (0, place), factor)
+                strips[0, 0, place], strips[0, 1, place] = factor
                 square = _pair_of_product(p, p)
-                _pair_put(strips, (1, place), square)
+                strips[1, 0, place], strips[1, 1, place] = square
                 square_2 = _pair_of_product(t, t)
-                _pair_put(strips, (2, place), square_2)
+                strips[2, 0, place], strips[2, 1, place] = square_2
                 term = _pair_of_sum(p, -t)
                 square_3 = _pair_multiply(term, term)
-                _pair_put(strips, (3, place), square_3)
+                strips[3, 0, place], strips[3, 1, place] = square_3
+            _interleave(2)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_target = _pair_add(sum_target, _pair_block_sum(strips[2], length))
@@ -726,6 +770,7 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
             t_2 = target[i, m_4]
             p_2 = probability[i, m_4]
             gradient_probability[i, m_4] = _pair_rounded(_pair_scaled(_pair_multiply(factor_3, _pair_add_number(_pair_multiply_number(ratio_value, p_2), -t_2)), 2.0))
+        _interleave(2)
     return _pair_rounded(total)
 
 
@@ -735,7 +780,7 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
@@ -749,11 +794,12 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                _pair_put(strips, (0, place), factor)
+                strips[0, 0, place], strips[0, 1, place] = factor
                 square = _pair_of_product(p, p)
-                _pair_put(strips, (1, place), square)
+                strips[1, 0, place], strips[1, 1, place] = square
                 square_2 = _pair_of_product(t, t)
-                _pair_put(strips, (2, place), square_2)
+                strips[2, 0, place], strips[2, 1, place] = square_2
+            _interleave(2)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_target = _pair_add(sum_target, _pair_block_sum(strips[2], length))
@@ -768,6 +814,7 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
             p_2 = probability[i, m_4]
             gradient_probability[i, m_4] = _pair_rounded(_pair_scaled(_pair_multiply(factor_2, _pair_add_number(_pair_multiply_number(ratio_value, p_2), -t_2)), 2.0))
             hessian_probability[i, m_4] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_add(factor_3, _pair_scaled(_pair_multiply(_pair_multiply_number(square_3, p_2), _pair_add_number(_pair_negative(_pair_scaled(_pair_multiply_number(ratio_value, p_2), 4.0)), (t_2 * 2.0))), 2.0)), _pair_scaled(_pair_multiply(_pair_of_product(p_2, t_2), square_3), 4.0))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -776,7 +823,7 @@ def hessian_product_squared_true(probability, target, smooth, sample_weights, lo
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((5, 512, 2))
+    strips = np.empty((5, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
@@ -792,16 +839,17 @@ def hessian_product_squared_true(probability, target, smooth, sample_weights, lo
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                _pair_put(strips, (0, place), factor)
+                strips[0, 0, place], strips[0, 1, place] = factor
                 square = _pair_of_product(p, p)
-                _pair_put(strips, (1, place), square)
+                strips[1, 0, place], strips[1, 1, place] = square
                 square_2 = _pair_of_product(t, t)
-                _pair_put(strips, (2, place), square_2)
+                strips[2, 0, place], strips[2, 1, place] = square_2
                 v_p = direction_probability[i, q_1]
                 factor_2 = _pair_of_product(v_p, t)
-                _pair_put(strips, (3, place), factor_2)
+                strips[3, 0, place], strips[3, 1, place] = factor_2
                 factor_3 = _pair_of_product(v_p, p)
-                _pair_put(strips, (4, place), factor_3)
+                strips[4, 0, place], strips[4, 1, place] = factor_3
+            _interleave(2)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_target = _pair_add(sum_target, _pair_block_sum(strips[2], length))
@@ -819,6 +867,7 @@ def hessian_product_squared_true(probability, target, smooth, sample_weights, lo
             p_2 = probability[i, m_4]
             v_p_2 = direction_probability[i, m_4]
             product_probability[i, m_4] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_add(_pair_scaled(_pair_multiply(factor_4, _pair_add_number(_pair_negative(_pair_scaled(_pair_multiply_number(ratio_value, p_2), 4.0)), (t_2 * 2.0))), 2.0), _pair_scaled(_pair_multiply_number(factor_5, v_p_2), 2.0)), _pair_scaled(_pair_multiply_number(factor_6, p_2), 4.0))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -827,7 +876,7 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     sum_smooth = (0.0, 0.0)
     sum_smooth_sensitivity = (0.0, 0.0)
     for i in range(n):
@@ -843,11 +892,12 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                _pair_put(strips, (0, place), factor)
+                strips[0, 0, place], strips[0, 1, place] = factor
                 square = _pair_of_product(p, p)
-                _pair_put(strips, (1, place), square)
+                strips[1, 0, place], strips[1, 1, place] = square
                 square_2 = _pair_of_product(t, t)
-                _pair_put(strips, (2, place), square_2)
+                strips[2, 0, place], strips[2, 1, place] = square_2
+            _interleave(2)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_target = _pair_add(sum_target, _pair_block_sum(strips[2], length))
@@ -868,7 +918,7 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((5, 512, 2))
+    strips = np.empty((5, 2, 512))
     sum_smooth_tangent = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -885,16 +935,17 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                _pair_put(strips, (0, place), factor)
+                strips[0, 0, place], strips[0, 1, place] = factor
                 square = _pair_of_product(p, p)
-                _pair_put(strips, (1, place), square)
+                strips[1, 0, place], strips[1, 1, place] = square
                 square_2 = _pair_of_product(t, t)
-                _pair_put(strips, (2, place), square_2)
+                strips[2, 0, place], strips[2, 1, place] = square_2
                 v_p = direction_probability[i, q_1]
                 factor_2 = _pair_of_product(v_p, t)
-                _pair_put(strips, (3, place), factor_2)
+                strips[3, 0, place], strips[3, 1, place] = factor_2
                 factor_3 = _pair_of_product(v_p, p)
-                _pair_put(strips, (4, place), factor_3)
+                strips[4, 0, place], strips[4, 1, place] = factor_3
+            _interleave(2)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_target = _pair_add(sum_target, _pair_block_sum(strips[2], length))
@@ -918,4 +969,5 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
             factor_7 = (t_2 * 2.0)
             v_p_2 = direction_probability[i, m_4]
             product_probability[i, m_4] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_add(_pair_add(_pair_scaled(_pair_multiply(factor_6, _pair_add(_pair_add_number(_pair_multiply_number(term_2, p_2), t_2), _pair_negative(_pair_multiply_number(ratio_value_2, p_2)))), 2.0), _pair_scaled(_pair_multiply(factor_8, _pair_add_number(_pair_negative(_pair_scaled(_pair_multiply_number(ratio_value_2, p_2), 4.0)), factor_7)), 2.0)), _pair_scaled(_pair_multiply_number(factor_9, v_p_2), 2.0)), _pair_scaled(_pair_multiply_number(factor_10, p_2), 4.0))))
+        _interleave(2)
     parameter_product[0] += _pair_rounded(sum_smooth_tangent)

@@ -384,6 +384,16 @@ def _pair_expm1(x):
 
 
 @_traced
+def _pair_of_rest(h, k):
+    """Return h - k log 2, for a whole number k."""
+    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
+    part = k * 5.497923018708371e-14
+    lost = _fused(k, 5.497923018708371e-14, -part)
+    r, e = _pair_of_sum(far, -part)
+    return r, e - (lost + k * 1.94704509238075e-31)
+
+
+@_traced
 def _pair_exp(x):
     """Return exp(x)."""
     h, low = x[0], _finite(x[1])
@@ -391,11 +401,8 @@ def _pair_exp(x):
     h = _select(h < -746.0, -746.0, h)
     shifted = h * 1.4426950408889634 + 6755399441055744.0
     k = shifted - 6755399441055744.0
-    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
-    part = k * 5.497923018708371e-14
-    lost = _fused(k, 5.497923018708371e-14, -part)
-    r, e = _pair_of_sum(far, -part)
-    m = _pair_expm1((r, e + (low - lost - k * 1.94704509238075e-31)))
+    r, e = _pair_of_rest(h, k)
+    m = _pair_expm1((r, e + low))
     s = 1.0 + m[0]
     rest = (m[0] - (s - 1.0)) + m[1]
     up, on = _powers(shifted)
@@ -455,6 +462,50 @@ def _scratch(typing_context, dtype):
     return kind(dtype), build
 
 
+@intrinsic
+def _larger(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 2)
+        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
+
+    return a(a, b), build
+
+
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
@@ -478,37 +529,52 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
-    """Return the sum of the first numbers of a block and of their rests."""
-    total, lost = 0.0, 0.0
-    for k in range(count):
-        total, e = _pair_of_sum(total, block[k, 0])
-        lost += _finite(e) + block[k, 1]
-    return _pair_close(total, lost)
+    """Return the sum of the first numbers of a block and of their rests, which are below them; it writes over both.
+
+    The second half is added to the first until one number is left: many sums side by side, where one after the other
+    each would wait for the one before.
+    """
+    size = np.uint64(count)
+    while size > np.uint64(1):
+        half = (size + np.uint64(1)) // np.uint64(2)
+        for k in range(size - half):
+            total, lost = _pair_of_sum(block[0, k], block[0, k + half])
+            block[0, k] = total
+            block[1, k] = block[1, k] + block[1, k + half] + _finite(lost)
+        size = half
+    return _pair_close(block[0, 0], block[1, 0]) if count > 0 else (0.0, 0.0)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_part(matrix, bits: int, transposed: bool):
     """Return the leading bits of every number, counted from the largest beside it, and what they leave of the pair.
 
-    Beside it are those of its row, or of its column where the matrix is to be transposed.
+    Beside it are those of its row, or of its column where the matrix is to be transposed. Adding and taking away what
+    is 2**52 units of the last bit wanted rounds to it; of a row that is 0, huge or not finite nothing is taken.
     """
     rows, columns, layers = matrix.shape
+    numbers = matrix.reshape((rows, columns * layers))
     lead, rest = np.empty((rows, columns)), np.empty((rows, columns))
-    size = np.zeros(columns if transposed else rows)
+    grid = np.zeros(columns if transposed else rows)
+    for i in range(rows):
+        largest = 0.0
+        for j in range(columns):
+            x = abs(numbers[i, j] if layers == 1 else numbers[i, 2 * j])
+            if transposed:
+                grid[j] = _larger(grid[j], x)
+            else:
+                largest = _larger(largest, x)
+        if not transposed:
+            grid[i] = largest
+    for k in range(grid.size):
+        most = grid[k]
+        grid[k] = math.ldexp(1.5, math.frexp(most)[1] + 53 - bits) if 0.0 < most < 1e280 else 0.0
     for i in range(rows):
         for j in range(columns):
-            at = j if transposed else i
-            size[at] = max(size[at], abs(matrix[i, j, 0]))
-    for i in range(rows):
-        for j in range(columns):
-            most, x = size[j if transposed else i], matrix[i, j, 0]
-            lead[i, j], rest[i, j] = x, 0.0
-            if 0.0 < most < 1e280:
-                grid = math.ldexp(1.5, math.frexp(most)[1] + 53 - bits)
-                lead[i, j] = (x + grid) - grid
-                rest[i, j] = x - lead[i, j]
-            if layers > 1:
-                rest[i, j] += matrix[i, j, 1]
+            unit = grid[j if transposed else i]
+            x, low = (numbers[i, j], 0.0) if layers == 1 else (numbers[i, 2 * j], numbers[i, 2 * j + 1])
+            part = (x + unit) - unit
+            lead[i, j], rest[i, j] = part, _finite(x - part) + low
     return lead, rest
 
 
@@ -518,7 +584,8 @@ def _pair_matrices(
 ) -> None:  # fmt: skip
     """Write the product of two matrices as pairs, or add it to what is there.
 
-    The leading bits of a sum of so many products have room in a float.
+    The leading bits of a sum of so many products have room in a float. What they leave of the left is multiplied by
+    the whole of the right, rounded to one number: beside the leading bits that is far below the last place.
     """
     inner = left.shape[0] if left_transposed else left.shape[1]
     bits = int((55 - math.ceil(math.log2(max(inner, 2)))) // 2)
@@ -527,8 +594,10 @@ def _pair_matrices(
     exact, small = np.empty(out.shape[:2]), np.empty(out.shape[:2])
     _multiply(a, left_transposed, b, right_transposed, exact, False)
     _multiply(a, left_transposed, b_rest, right_transposed, small, False)
+    for i in range(b.shape[0]):
+        for j in range(b.shape[1]):
+            b[i, j] += b_rest[i, j]
     _multiply(a_rest, left_transposed, b, right_transposed, small, True)
-    _multiply(a_rest, left_transposed, b_rest, right_transposed, small, True)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             found = _pair_close(exact[i, j], small[i, j])
@@ -546,7 +615,7 @@ def value(embedding, w, b, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     sample_weight = np.empty((s, u, 2))
     e = np.empty((s, u, d, 2))
     sum_embedding = np.empty((d, 2))
@@ -561,73 +630,95 @@ def value(embedding, w, b, sample_weights, value_out):
         for i in range(u):
             sample_weight_now = (sample_weights[j, i] if weighted else 1.0)
             _pair_put(sample_weight, (j, i,), (sample_weight_now, 0.0))
-            peak_embedding = (-np.inf, 0.0)
+            peak_embedding = -np.inf
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
-                magnitude_value = _pair_magnitude((x, 0.0))
-                peak_embedding = _pair_larger(peak_embedding, magnitude_value)
+                magnitude_value = abs(x)
+                peak_embedding = _larger(peak_embedding, magnitude_value)
                 _pair_put(sum_embedding_2, (f_5,), _pair_add(_pair_at(sum_embedding_2, (f_5,)), (x, 0.0)))
             scaled_embedding = (0.0, 0.0)
+            over_peak_embedding_unit = _inverse(peak_embedding)[0]
+            over_peak_embedding = _pair_ratio((1.0, 0.0), _pair_scaled((peak_embedding, 0.0), over_peak_embedding_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = embedding[j, i, f_207]
-                    ratio_value = _pair_ratio((x_2, 0.0), peak_embedding)
+                    ratio_value = _pair_multiply_number(over_peak_embedding, (x_2 * over_peak_embedding_unit))
                     square = _pair_multiply(ratio_value, ratio_value)
-                    _pair_put(strips, (0, place), square)
+                    strips[0, 0, place], strips[0, 1, place] = square
+                _interleave(2)
                 scaled_embedding = _pair_add(scaled_embedding, _pair_block_sum(strips[0], length))
-            factor = _pair_multiply(_pair_root(scaled_embedding), _pair_positive_part(peak_embedding))
+            factor = _pair_multiply(_pair_root(scaled_embedding), _pair_positive_part((peak_embedding, 0.0)))
+            over_factor_unit = _inverse(factor[0])[0]
+            over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
             for f_4 in range(d):
                 x_3 = embedding[j, i, f_4]
-                _pair_put(e, (j, i, f_4,), _pair_ratio((x_3, 0.0), factor))
+                _pair_put(e, (j, i, f_4,), _pair_multiply_number(over_factor, (x_3 * over_factor_unit)))
+            _interleave(2)
             sum_embedding[:, 0], sum_embedding[:, 1] = (0.0, 0.0)
             for m_6 in range(u):
                 for f_1 in range(d):
                     x_4 = embedding[j, m_6, f_1]
                     if m_6 != i:
                         _pair_put(sum_embedding, (f_1,), _pair_add(_pair_at(sum_embedding, (f_1,)), (x_4, 0.0)))
-            peak_sum_embedding = (-np.inf, 0.0)
+                _interleave(2)
+            peak_sum_embedding = -np.inf
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (f_7,)), term))
-                peak_sum_embedding = _pair_larger(peak_sum_embedding, magnitude_value_2)
+                magnitude_value_2 = _pair_magnitude(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (f_7,)), per_term_unit), per_term))
+                peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2[0])
             scaled_sum_embedding = (0.0, 0.0)
+            over_peak_sum_embedding_unit = _inverse(peak_sum_embedding)[0]
+            over_peak_sum_embedding = _pair_ratio((1.0, 0.0), _pair_scaled((peak_sum_embedding, 0.0), over_peak_sum_embedding_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_208 = strip + place
-                    ratio_value_2 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (f_208,)), term), peak_sum_embedding)
+                    ratio_value_2 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (f_208,)), per_term_unit), per_term), over_peak_sum_embedding_unit), over_peak_sum_embedding)
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    _pair_put(strips, (0, place), square_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_2
+                _interleave(2)
                 scaled_sum_embedding = _pair_add(scaled_sum_embedding, _pair_block_sum(strips[0], length))
             sum_e_now = (0.0, 0.0)
-            factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding), _pair_positive_part(peak_sum_embedding))
+            factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding), _pair_positive_part((peak_sum_embedding, 0.0)))
+            over_factor_2_unit = _inverse(factor_2[0])[0]
+            over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (f_1,)), term), factor_2))
-                    _pair_put(strips, (0, place), factor_3)
+                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (f_1,)), per_term_unit), per_term), over_factor_2_unit), over_factor_2))
+                    strips[0, 0, place], strips[0, 1, place] = factor_3
+                _interleave(2)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_e, (j, i,), sum_e_now)
-        peak_c = (-np.inf, 0.0)
+        peak_c = -np.inf
+        per_u_unit = _inverse(np.float64(u))[0]
+        per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
         for f_13 in range(d):
-            c_now = _pair_divide(_pair_at(sum_embedding_2, (f_13,)), (np.float64(u), 0.0))
+            c_now = _pair_multiply(_pair_scaled(_pair_at(sum_embedding_2, (f_13,)), per_u_unit), per_u)
             _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
-            peak_c = _pair_larger(peak_c, magnitude_value_3)
+            peak_c = _larger(peak_c, magnitude_value_3[0])
         scaled_c = (0.0, 0.0)
+        over_peak_c_unit = _inverse(peak_c)[0]
+        over_peak_c = _pair_ratio((1.0, 0.0), _pair_scaled((peak_c, 0.0), over_peak_c_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_209 = strip + place
-                ratio_value_3 = _pair_ratio(_pair_at(c, (f_209,)), peak_c)
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_at(c, (f_209,)), over_peak_c_unit), over_peak_c)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (0, place), square_3)
+                strips[0, 0, place], strips[0, 1, place] = square_3
+            _interleave(2)
             scaled_c = _pair_add(scaled_c, _pair_block_sum(strips[0], length))
-        factor_4 = _pair_multiply(_pair_root(scaled_c), _pair_positive_part(peak_c))
+        factor_4 = _pair_multiply(_pair_root(scaled_c), _pair_positive_part((peak_c, 0.0)))
+        over_factor_4_unit = _inverse(factor_4[0])[0]
+        over_factor_4 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_4, over_factor_4_unit))
         for f_11 in range(d):
-            _pair_put(c_unit, (j, f_11,), _pair_ratio(_pair_at(c, (f_11,)), factor_4))
+            _pair_put(c_unit, (j, f_11,), _pair_multiply(_pair_scaled(_pair_at(c, (f_11,)), over_factor_4_unit), over_factor_4))
     total = (0.0, 0.0)
     b_2 = b[()]
     w_2 = w[()]
@@ -672,7 +763,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     sample_weight = np.empty((s, u, 2))
     seed = np.empty((s, u, 2))
     peak_embedding = np.empty((s, u, 2))
@@ -710,57 +801,72 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             _pair_put(sample_weight, (j, i,), (sample_weight_now, 0.0))
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
             _pair_put(seed, (j, i,), seed_now)
-            peak_embedding_now = (-np.inf, 0.0)
+            peak_embedding_now = -np.inf
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
-                magnitude_value = _pair_magnitude((x, 0.0))
-                peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value)
+                magnitude_value = abs(x)
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 _pair_put(sum_embedding_2, (j, f_5,), _pair_add(_pair_at(sum_embedding_2, (j, f_5,)), (x, 0.0)))
-            _pair_put(peak_embedding, (j, i,), peak_embedding_now)
+            _pair_put(peak_embedding, (j, i,), (peak_embedding_now, 0.0))
             scaled_embedding_now = (0.0, 0.0)
+            over_peak_embedding_now_unit = _inverse(peak_embedding_now)[0]
+            over_peak_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_embedding_now, 0.0), over_peak_embedding_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = embedding[j, i, f_207]
-                    ratio_value = _pair_ratio((x_2, 0.0), peak_embedding_now)
+                    ratio_value = _pair_multiply_number(over_peak_embedding_now, (x_2 * over_peak_embedding_now_unit))
                     square = _pair_multiply(ratio_value, ratio_value)
-                    _pair_put(strips, (0, place), square)
+                    strips[0, 0, place], strips[0, 1, place] = square
+                _interleave(2)
                 scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_embedding, (j, i,), scaled_embedding_now)
-            factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
+            factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part((peak_embedding_now, 0.0)))
+            over_factor_unit = _inverse(factor[0])[0]
+            over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
             for f_4 in range(d):
                 x_3 = embedding[j, i, f_4]
-                _pair_put(e, (j, i, f_4,), _pair_ratio((x_3, 0.0), factor))
+                _pair_put(e, (j, i, f_4,), _pair_multiply_number(over_factor, (x_3 * over_factor_unit)))
+            _interleave(2)
             sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
             for m_6 in range(u):
                 for f_1 in range(d):
                     x_4 = embedding[j, m_6, f_1]
                     if m_6 != i:
                         _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
-            peak_sum_embedding_now = (-np.inf, 0.0)
+                _interleave(2)
+            peak_sum_embedding_now = -np.inf
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (j, i, f_7,)), term))
-                peak_sum_embedding_now = _pair_larger(peak_sum_embedding_now, magnitude_value_2)
-            _pair_put(peak_sum_embedding, (j, i,), peak_sum_embedding_now)
+                magnitude_value_2 = _pair_magnitude(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_7,)), per_term_unit), per_term))
+                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2[0])
+            _pair_put(peak_sum_embedding, (j, i,), (peak_sum_embedding_now, 0.0))
             scaled_sum_embedding_now = (0.0, 0.0)
+            over_peak_sum_embedding_now_unit = _inverse(peak_sum_embedding_now)[0]
+            over_peak_sum_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_sum_embedding_now, 0.0), over_peak_sum_embedding_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_208 = strip + place
-                    ratio_value_2 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_208,)), term), peak_sum_embedding_now)
+                    ratio_value_2 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_208,)), per_term_unit), per_term), over_peak_sum_embedding_now_unit), over_peak_sum_embedding_now)
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    _pair_put(strips, (0, place), square_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_2
+                _interleave(2)
                 scaled_sum_embedding_now = _pair_add(scaled_sum_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_sum_embedding, (j, i,), scaled_sum_embedding_now)
             sum_e_now = (0.0, 0.0)
-            factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part(peak_sum_embedding_now))
+            factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part((peak_sum_embedding_now, 0.0)))
+            over_factor_2_unit = _inverse(factor_2[0])[0]
+            over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_1,)), term), factor_2))
-                    _pair_put(strips, (0, place), factor_3)
+                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_1,)), per_term_unit), per_term), over_factor_2_unit), over_factor_2))
+                    strips[0, 0, place], strips[0, 1, place] = factor_3
+                _interleave(2)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_e, (j, i,), sum_e_now)
             term_2 = _pair_add_number(_pair_multiply_number(sum_e_now, w_2), b_2)
@@ -776,34 +882,43 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_8 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_7, seed_now), sigmoid_plus), sigmoid_minus), ratio_value_4)
             for d_24 in range(d):
                 e_2 = _pair_at(e, (j, i, d_24,))
-                ratio_value_3 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_2)
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, d_24,)), per_term_unit), per_term), over_factor_2_unit), over_factor_2)
                 _pair_put(sum_embedding_3_term, (i, d_24,), _pair_multiply(factor_8, _pair_add(_pair_negative(e_2), _pair_multiply(sum_e_now, ratio_value_3))))
-        peak_c_now = (-np.inf, 0.0)
+            _interleave(2)
+        peak_c_now = -np.inf
+        per_u_unit = _inverse(np.float64(u))[0]
+        per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
         for f_13 in range(d):
-            c_now = _pair_divide(_pair_at(sum_embedding_2, (j, f_13,)), (np.float64(u), 0.0))
+            c_now = _pair_multiply(_pair_scaled(_pair_at(sum_embedding_2, (j, f_13,)), per_u_unit), per_u)
             _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
-            peak_c_now = _pair_larger(peak_c_now, magnitude_value_3)
-        _pair_put(peak_c, (j,), peak_c_now)
+            peak_c_now = _larger(peak_c_now, magnitude_value_3[0])
+        _pair_put(peak_c, (j,), (peak_c_now, 0.0))
         scaled_c_now = (0.0, 0.0)
+        over_peak_c_now_unit = _inverse(peak_c_now)[0]
+        over_peak_c_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_c_now, 0.0), over_peak_c_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_209 = strip + place
-                ratio_value_5 = _pair_ratio(_pair_at(c, (f_209,)), peak_c_now)
+                ratio_value_5 = _pair_multiply(_pair_scaled(_pair_at(c, (f_209,)), over_peak_c_now_unit), over_peak_c_now)
                 square_3 = _pair_multiply(ratio_value_5, ratio_value_5)
-                _pair_put(strips, (0, place), square_3)
+                strips[0, 0, place], strips[0, 1, place] = square_3
+            _interleave(2)
             scaled_c_now = _pair_add(scaled_c_now, _pair_block_sum(strips[0], length))
         _pair_put(scaled_c, (j,), scaled_c_now)
-        factor_9 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part(peak_c_now))
+        factor_9 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part((peak_c_now, 0.0)))
+        over_factor_9_unit = _inverse(factor_9[0])[0]
+        over_factor_9 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_9, over_factor_9_unit))
         for f_11 in range(d):
-            _pair_put(c_unit, (j, f_11,), _pair_ratio(_pair_at(c, (f_11,)), factor_9))
+            _pair_put(c_unit, (j, f_11,), _pair_multiply(_pair_scaled(_pair_at(c, (f_11,)), over_factor_9_unit), over_factor_9))
         for i in range(u):
             sum_embedding_3[j, i, :, 0], sum_embedding_3[j, i, :, 1] = (0.0, 0.0)
             for i_101 in range(u):
                 for d_24 in range(d):
                     if i != i_101:
                         _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(sum_embedding_3_term, (i_101, d_24,))))
+                _interleave(2)
     total = (0.0, 0.0)
     decay_3 = _pair_scaled(_pair_raised_decay((np.inf, 0.0)), 5.421010862427522e-20)
     factor_12 = _pair_divide(decay_3, _pair_add_number(decay_3, 1.0))
@@ -841,15 +956,24 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 case_2 = (0.0 if j == arglargest_now else 1.0)
                 factor_14 = _pair_multiply(_pair_root((scaled_c[arglargest_now, 0], scaled_c[arglargest_now, 1])), _pair_positive_part((peak_c[arglargest_now, 0], peak_c[arglargest_now, 1])))
                 factor_15 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_2, w_2), sigmoid_plus_2), sigmoid_minus_2)
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                over_factor_10_unit = _inverse(factor_10[0])[0]
+                over_factor_10 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_10, over_factor_10_unit))
+                per_u_unit = _inverse(np.float64(u))[0]
+                per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
+                over_factor_14_unit = _inverse(factor_14[0])[0]
+                over_factor_14 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_14, over_factor_14_unit))
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         d_24 = strip + place
                         e_3 = _pair_at(e, (j, i, d_24,))
-                        ratio_value_6 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_10)
+                        ratio_value_6 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, d_24,)), per_term_unit), per_term), over_factor_10_unit), over_factor_10)
                         _pair_put(sum_embedding_4_term, (i, d_24,), _pair_multiply(factor_13, _pair_add(e_3, _pair_negative(_pair_multiply(sum_e_2, ratio_value_6)))))
-                        factor_16 = _pair_multiply(_pair_multiply(factor_15, e_3), _pair_add(_pair_multiply_number(_pair_ratio(_pair_divide((sum_embedding_2[arglargest_now, d_24, 0], sum_embedding_2[arglargest_now, d_24, 1]), (np.float64(u), 0.0)), factor_14), case_2), _pair_multiply_number(ratio_value_6, case)))
-                        _pair_put(strips, (0, place), factor_16)
+                        factor_16 = _pair_multiply(_pair_multiply(factor_15, e_3), _pair_add(_pair_multiply_number(_pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled((sum_embedding_2[arglargest_now, d_24, 0], sum_embedding_2[arglargest_now, d_24, 1]), per_u_unit), per_u), over_factor_14_unit), over_factor_14), case_2), _pair_multiply_number(ratio_value_6, case)))
+                        strips[0, 0, place], strips[0, 1, place] = factor_16
+                    _interleave(2)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
                 _pair_put(sum_norm_embedding, (j, i,), sum_norm_embedding_now)
                 term_5 = _pair_add_number(_pair_multiply_number(sum_e_2, w_2), b_2)
@@ -868,6 +992,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     for d_24 in range(d):
                         if (i != i_106 and arglargest[j, i_106] >= 0):
                             _pair_put(sum_embedding_4, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4, (j, i, d_24,)), _pair_at(sum_embedding_4_term, (i_106, d_24,))))
+                    _interleave(2)
     sum_w_2 = (0.0, 0.0)
     sum_b_2 = (0.0, 0.0)
     sum_c_unit_2[:, :, 0], sum_c_unit_2[:, :, 1] = (0.0, 0.0)
@@ -890,6 +1015,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             for f_11 in range(d):
                 if arglargest_2 >= 0:
                     sum_c_unit_2[arglargest_2, f_11, 0], sum_c_unit_2[arglargest_2, f_11, 1] = _pair_add((sum_c_unit_2[arglargest_2, f_11, 0], sum_c_unit_2[arglargest_2, f_11, 1]), _pair_multiply(factor_22, _pair_at(e, (j_40, i_39, f_11,))))
+            _interleave(2)
     factor_24 = _pair_divide((w_2, 0.0), (np.float64(u), 0.0))
     for k_10 in range(s):
         sum_norm_c = (0.0, 0.0)
@@ -898,12 +1024,14 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             for place in range(length):
                 f_63 = strip + place
                 factor_23 = _pair_multiply(_pair_at(c_unit, (k_10, f_63,)), _pair_at(sum_c_unit_2, (k_10, f_63,)))
-                _pair_put(strips, (0, place), factor_23)
+                strips[0, 0, place], strips[0, 1, place] = factor_23
+            _interleave(2)
             sum_norm_c = _pair_add(sum_norm_c, _pair_block_sum(strips[0], length))
         factor_25 = _pair_multiply(factor_24, _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_c, (k_10,))), _pair_positive_part(_pair_at(peak_c, (k_10,))))))
         for d_24 in range(d):
             gradient_embedding_part_1_now = _pair_multiply(factor_25, _pair_add(_pair_at(sum_c_unit_2, (k_10, d_24,)), _pair_negative(_pair_multiply(sum_norm_c, _pair_at(c_unit, (k_10, d_24,))))))
             _pair_put(gradient_embedding_part_1, (d_24,), gradient_embedding_part_1_now)
+        _interleave(2)
         for i in range(u):
             arglargest_3 = arglargest[k_10, i]
             case_3 = (0.0 if k_10 == arglargest_3 else 1.0)
@@ -925,15 +1053,24 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_31 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_4, w_2), sum_e_3), case_5), case_6), ratio_value_9)
             factor_33 = _pair_negative(_pair_multiply(_pair_at(sum_norm_embedding, (k_10, i,)), ratio_value_9))
             factor_34 = _pair_negative(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_4, w_2), case_5), case_6), ratio_value_9))
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+            over_factor_27_unit = _inverse(factor_27[0])[0]
+            over_factor_27 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_27, over_factor_27_unit))
+            per_u_unit = _inverse(np.float64(u))[0]
+            per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
+            over_factor_26_unit = _inverse(factor_26[0])[0]
+            over_factor_26 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_26, over_factor_26_unit))
             for d_24 in range(d):
                 gradient_embedding_part_1_2 = _pair_at(gradient_embedding_part_1, (d_24,))
                 sum_embedding_3_2 = _pair_at(sum_embedding_3, (k_10, i, d_24,))
                 sum_embedding_4_2 = _pair_at(sum_embedding_4, (k_10, i, d_24,))
-                ratio_value_8 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (k_10, i, d_24,)), term), factor_27)
+                ratio_value_8 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (k_10, i, d_24,)), per_term_unit), per_term), over_factor_27_unit), over_factor_27)
                 e_4 = _pair_at(e, (k_10, i, d_24,))
                 factor_32 = _pair_multiply(factor_31, e_4)
                 factor_35 = _pair_multiply(factor_34, ratio_value_8)
-                gradient_embedding[k_10, i, d_24] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), _pair_multiply(factor_29, _pair_add(_pair_multiply_number(_pair_ratio(_pair_divide((sum_embedding_2[arglargest_3, d_24, 0], sum_embedding_2[arglargest_3, d_24, 1]), (np.float64(u), 0.0)), factor_26), case_3), _pair_multiply_number(ratio_value_8, case_4)))), factor_32), _pair_multiply(factor_33, e_4)), factor_35) if arglargest_3 >= 0 else _pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), factor_32), factor_35)))
+                gradient_embedding[k_10, i, d_24] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), _pair_multiply(factor_29, _pair_add(_pair_multiply_number(_pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled((sum_embedding_2[arglargest_3, d_24, 0], sum_embedding_2[arglargest_3, d_24, 1]), per_u_unit), per_u), over_factor_26_unit), over_factor_26), case_3), _pair_multiply_number(ratio_value_8, case_4)))), factor_32), _pair_multiply(factor_33, e_4)), factor_35) if arglargest_3 >= 0 else _pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), factor_32), factor_35)))
+            _interleave(2)
     gradient_w[()] = _pair_rounded(_pair_add(sum_w_2, _pair_negative(sum_w)))
     gradient_b[()] = _pair_rounded(_pair_add(sum_b_2, _pair_negative(sum_b)))
     return _pair_rounded(total)
@@ -947,7 +1084,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
     block = max(1, min(512, s))
-    strips = np.empty((5, 512, 2))
+    strips = np.empty((5, 2, 512))
     sum_embedding_3_sensitivity_2_own_right = np.empty((u, u, 2))
     seed = np.empty((s, u, 2))
     peak_embedding = np.empty((s, u, 2))
@@ -1030,57 +1167,72 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sample_weight = (sample_weights[j, i] if weighted else 1.0)
                 seed_now = _pair_of_product(sample_weight, loss_scale)
                 _pair_put(seed, (j, i,), seed_now)
-                peak_embedding_now = (-np.inf, 0.0)
+                peak_embedding_now = -np.inf
                 for f_5 in range(d):
                     x = embedding[j, i, f_5]
-                    magnitude_value = _pair_magnitude((x, 0.0))
-                    peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value)
+                    magnitude_value = abs(x)
+                    peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                     _pair_put(sum_embedding_2, (j, f_5,), _pair_add(_pair_at(sum_embedding_2, (j, f_5,)), (x, 0.0)))
-                _pair_put(peak_embedding, (j, i,), peak_embedding_now)
+                _pair_put(peak_embedding, (j, i,), (peak_embedding_now, 0.0))
                 scaled_embedding_now = (0.0, 0.0)
+                over_peak_embedding_now_unit = _inverse(peak_embedding_now)[0]
+                over_peak_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_embedding_now, 0.0), over_peak_embedding_now_unit))
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_207 = strip + place
                         x_2 = embedding[j, i, f_207]
-                        ratio_value = _pair_ratio((x_2, 0.0), peak_embedding_now)
+                        ratio_value = _pair_multiply_number(over_peak_embedding_now, (x_2 * over_peak_embedding_now_unit))
                         square = _pair_multiply(ratio_value, ratio_value)
-                        _pair_put(strips, (0, place), square)
+                        strips[0, 0, place], strips[0, 1, place] = square
+                    _interleave(2)
                     scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
                 _pair_put(scaled_embedding, (j, i,), scaled_embedding_now)
-                factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
+                factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part((peak_embedding_now, 0.0)))
+                over_factor_unit = _inverse(factor[0])[0]
+                over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
                 for f_4 in range(d):
                     x_3 = embedding[j, i, f_4]
-                    _pair_put(e, (j, i, f_4,), _pair_ratio((x_3, 0.0), factor))
+                    _pair_put(e, (j, i, f_4,), _pair_multiply_number(over_factor, (x_3 * over_factor_unit)))
+                _interleave(2)
                 sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
                 for m_6 in range(u):
                     for f_1 in range(d):
                         x_4 = embedding[j, m_6, f_1]
                         if m_6 != i:
                             _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
-                peak_sum_embedding_now = (-np.inf, 0.0)
+                    _interleave(2)
+                peak_sum_embedding_now = -np.inf
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
                 for f_7 in range(d):
-                    magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (j, i, f_7,)), term))
-                    peak_sum_embedding_now = _pair_larger(peak_sum_embedding_now, magnitude_value_2)
-                _pair_put(peak_sum_embedding, (j, i,), peak_sum_embedding_now)
+                    magnitude_value_2 = _pair_magnitude(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_7,)), per_term_unit), per_term))
+                    peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2[0])
+                _pair_put(peak_sum_embedding, (j, i,), (peak_sum_embedding_now, 0.0))
                 scaled_sum_embedding_now = (0.0, 0.0)
+                over_peak_sum_embedding_now_unit = _inverse(peak_sum_embedding_now)[0]
+                over_peak_sum_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_sum_embedding_now, 0.0), over_peak_sum_embedding_now_unit))
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_208 = strip + place
-                        ratio_value_2 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_208,)), term), peak_sum_embedding_now)
+                        ratio_value_2 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_208,)), per_term_unit), per_term), over_peak_sum_embedding_now_unit), over_peak_sum_embedding_now)
                         square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                        _pair_put(strips, (0, place), square_2)
+                        strips[0, 0, place], strips[0, 1, place] = square_2
+                    _interleave(2)
                     scaled_sum_embedding_now = _pair_add(scaled_sum_embedding_now, _pair_block_sum(strips[0], length))
                 _pair_put(scaled_sum_embedding, (j, i,), scaled_sum_embedding_now)
                 sum_e_now = (0.0, 0.0)
-                factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part(peak_sum_embedding_now))
+                factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part((peak_sum_embedding_now, 0.0)))
+                over_factor_2_unit = _inverse(factor_2[0])[0]
+                over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_1 = strip + place
-                        factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_1,)), term), factor_2))
-                        _pair_put(strips, (0, place), factor_3)
+                        factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_1,)), per_term_unit), per_term), over_factor_2_unit), over_factor_2))
+                        strips[0, 0, place], strips[0, 1, place] = factor_3
+                    _interleave(2)
                     sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
                 _pair_put(sum_e, (j, i,), sum_e_now)
                 term_2 = _pair_add_number(_pair_multiply_number(sum_e_now, w_2), b_2)
@@ -1119,7 +1271,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_23 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_22, seed_now), square_3), sigmoid_plus), sigmoid_minus)
                 for d_24 in range(d):
                     e_2 = _pair_at(e, (j, i, d_24,))
-                    ratio_value_4 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_2)
+                    ratio_value_4 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, d_24,)), per_term_unit), per_term), over_factor_2_unit), over_factor_2)
                     term_5 = _pair_add(_pair_negative(e_2), _pair_multiply(sum_e_now, ratio_value_4))
                     _pair_put(sum_embedding_3_term, (i, d_24,), _pair_multiply(factor_11, term_5))
                     sum_e_slope = _pair_multiply(factor_15, _pair_add(_pair_add(_pair_multiply(factor_12, term_5), _pair_multiply(factor_13, ratio_value_4)), _pair_multiply(factor_14, term_5)))  # seed*(w**2*(-e + sum_e*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*sigmoid(-b - sum_e*w)**2*sigmoid(b + sum_e*w) - w**2*(-e + sum_e*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*sigmoid(-b - sum_e*w)*sigmoid(b + sum_e*w)**2 + w*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding))*sigmoid(-b - sum_e*w)*sigmoid(b + sum_e*w))*ratio(1, sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding))/(u - 1)
@@ -1127,32 +1279,41 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     _pair_put(sum_e_slope_3, (j, i, d_24,), sum_e_slope_3_now)
                     term_6 = _pair_add(e_2, _pair_negative(_pair_multiply(sum_e_now, ratio_value_4)))
                     _pair_put(sum_embedding_3_sensitivity_own_term, (i, d_24,), _pair_add(_pair_multiply(_pair_multiply(factor_21, sum_e_slope), term_6), _pair_multiply(_pair_multiply(factor_23, ratio_value_4), _pair_add(e_2, _pair_negative(_pair_scaled(_pair_multiply(sum_e_now, ratio_value_4), 2.0))))))
-            peak_c_now = (-np.inf, 0.0)
+                _interleave(2)
+            peak_c_now = -np.inf
+            per_u_unit = _inverse(np.float64(u))[0]
+            per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
             for f_13 in range(d):
-                c_now = _pair_divide(_pair_at(sum_embedding_2, (j, f_13,)), (np.float64(u), 0.0))
+                c_now = _pair_multiply(_pair_scaled(_pair_at(sum_embedding_2, (j, f_13,)), per_u_unit), per_u)
                 _pair_put(c, (f_13,), c_now)
                 magnitude_value_3 = _pair_magnitude(c_now)
-                peak_c_now = _pair_larger(peak_c_now, magnitude_value_3)
-            _pair_put(peak_c, (j,), peak_c_now)
+                peak_c_now = _larger(peak_c_now, magnitude_value_3[0])
+            _pair_put(peak_c, (j,), (peak_c_now, 0.0))
             scaled_c_now = (0.0, 0.0)
+            over_peak_c_now_unit = _inverse(peak_c_now)[0]
+            over_peak_c_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_c_now, 0.0), over_peak_c_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_209 = strip + place
-                    ratio_value_6 = _pair_ratio(_pair_at(c, (f_209,)), peak_c_now)
+                    ratio_value_6 = _pair_multiply(_pair_scaled(_pair_at(c, (f_209,)), over_peak_c_now_unit), over_peak_c_now)
                     square_5 = _pair_multiply(ratio_value_6, ratio_value_6)
-                    _pair_put(strips, (0, place), square_5)
+                    strips[0, 0, place], strips[0, 1, place] = square_5
+                _interleave(2)
                 scaled_c_now = _pair_add(scaled_c_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_c, (j,), scaled_c_now)
-            factor_24 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part(peak_c_now))
+            factor_24 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part((peak_c_now, 0.0)))
             ratio_value_7 = _pair_ratio((1.0, 0.0), factor_24)
             factor_26 = _pair_multiply(factor_25, ratio_value_7)
             factor_28 = _pair_multiply(factor_27, ratio_value_7)
+            over_factor_24_unit = _inverse(factor_24[0])[0]
+            over_factor_24 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_24, over_factor_24_unit))
             for f_11 in range(d):
-                c_unit_now = _pair_ratio(_pair_at(c, (f_11,)), factor_24)
+                c_unit_now = _pair_multiply(_pair_scaled(_pair_at(c, (f_11,)), over_factor_24_unit), over_factor_24)
                 _pair_put(c_unit, (j, f_11,), c_unit_now)
                 _pair_put(hessian_embedding_part_2, (j, f_11,), _pair_multiply(factor_26, c_unit_now))
                 _pair_put(hessian_embedding_part_4, (j, f_11,), _pair_multiply(factor_28, c_unit_now))
+            _interleave(2)
             for i in range(u):
                 sum_embedding_3[j, i, :, 0], sum_embedding_3[j, i, :, 1] = (0.0, 0.0)
                 sum_embedding_3_sensitivity_own[j, i, :, 0], sum_embedding_3_sensitivity_own[j, i, :, 1] = (0.0, 0.0)
@@ -1162,6 +1323,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(sum_embedding_3_term, (i_101, d_24,))))
                         if i != i_101:
                             _pair_put(sum_embedding_3_sensitivity_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_sensitivity_own, (j, i, d_24,)), _pair_at(sum_embedding_3_sensitivity_own_term, (i_101, d_24,))))
+                    _interleave(2)
         _pair_matrices(sum_embedding_3_sensitivity_2_own_term[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_3_sensitivity_2_own[start:stop], np.bool_(False))
     decay_3 = _pair_scaled(_pair_raised_decay((np.inf, 0.0)), 5.421010862427522e-20)
     term_9 = _pair_add_number(decay_3, 1.0)
@@ -1227,18 +1389,26 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_46 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_2, w_2), term_10), ratio_value_11)
                 factor_47 = _pair_divide(ratio_value_8, term)
                 factor_49 = _pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_22, seed_2), square_6), case_3), sigmoid_plus_2), sigmoid_minus_2)
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                over_factor_29_unit = _inverse(factor_29[0])[0]
+                over_factor_29 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_29, over_factor_29_unit))
+                per_u_unit = _inverse(np.float64(u))[0]
+                per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
+                over_factor_35_unit = _inverse(factor_35[0])[0]
+                over_factor_35 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_35, over_factor_35_unit))
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         d_24 = strip + place
                         e_3 = _pair_at(e, (j, i, d_24,))
-                        ratio_value_9 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_29)
+                        ratio_value_9 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, d_24,)), per_term_unit), per_term), over_factor_29_unit), over_factor_29)
                         term_11 = _pair_add(e_3, _pair_negative(_pair_multiply(sum_e_2, ratio_value_9)))
                         _pair_put(sum_embedding_4_term, (i, d_24,), _pair_multiply(factor_34, term_11))
-                        ratio_value_10 = _pair_ratio(_pair_divide((sum_embedding_2[arglargest_now, d_24, 0], sum_embedding_2[arglargest_now, d_24, 1]), (np.float64(u), 0.0)), factor_35)
+                        ratio_value_10 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled((sum_embedding_2[arglargest_now, d_24, 0], sum_embedding_2[arglargest_now, d_24, 1]), per_u_unit), per_u), over_factor_35_unit), over_factor_35)
                         term_12 = _pair_add(_pair_multiply_number(ratio_value_10, case_4), _pair_multiply_number(ratio_value_9, case_3))
                         factor_37 = _pair_multiply(_pair_multiply(factor_36, e_3), term_12)
-                        _pair_put(strips, (0, place), factor_37)
+                        strips[0, 0, place], strips[0, 1, place] = factor_37
                         largest_slope_now = _pair_multiply(factor_38, e_3)
                         _pair_put(largest_slope, (j, i, d_24,), largest_slope_now)
                         sum_e_slope_2 = _pair_multiply(factor_40, ratio_value_9)  # -seed*w*Piecewise((1, Eq(j, arglargest)), (0, True))*ratio(1, sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding))*sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))/(u - 1)
@@ -1247,18 +1417,19 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         _pair_put(e_slope_3, (j, i, d_24,), e_slope_3_now)
                         largest_slope_3 = _pair_multiply(_pair_multiply(factor_42, e_3), term_12)  # e*seed*w*(c_unit*Piecewise((0, Eq(j_2, arglargest)), (1, True)) + Piecewise((1, Eq(j_2, arglargest)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))**2*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True))) - sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))**2)
                         factor_43 = _pair_multiply(e_3, ratio_value_10)
-                        _pair_put(strips, (1, place), factor_43)
+                        strips[1, 0, place], strips[1, 1, place] = factor_43
                         factor_44 = _pair_multiply(e_3, e_slope_3_now)
-                        _pair_put(strips, (2, place), factor_44)
-                        _pair_put(strips, (3, place), largest_slope_3)
+                        strips[2, 0, place], strips[2, 1, place] = factor_44
+                        strips[3, 0, place], strips[3, 1, place] = largest_slope_3
                         largest_slope_4_now = (_pair_multiply(factor_46, term_12) if arglargest_now >= 0 else (0.0, 0.0))
                         _pair_put(largest_slope_4, (j, i, d_24,), largest_slope_4_now)
                         _pair_put(sum_embedding_4_sensitivity_3_own_term, (i, d_24,), _pair_multiply(_pair_multiply(factor_47, largest_slope_2), term_11))
                         _pair_put(sum_c_unit_2_sensitivity_own_term, (i, d_24,), _pair_multiply(_pair_multiply(factor_47, largest_slope_now), term_11))
                         c_unit_2 = _pair_at(c_unit, (j, d_24,))
                         factor_48 = _pair_multiply(c_unit_2, largest_slope_now)
-                        _pair_put(strips, (4, place), factor_48)
+                        strips[4, 0, place], strips[4, 1, place] = factor_48
                         _pair_put(sum_embedding_4_sensitivity_own_term, (i, d_24,), _pair_add(_pair_multiply(_pair_multiply(factor_47, sum_e_slope_2), term_11), _pair_multiply(_pair_multiply(factor_49, _pair_add(_pair_negative(e_3), _pair_scaled(_pair_multiply(sum_e_2, ratio_value_9), 2.0))), ratio_value_9)))
+                    _interleave(2)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
                     sum_norm_embedding_sensitivity_now = _pair_add(sum_norm_embedding_sensitivity_now, _pair_block_sum(strips[1], length))
                     sum_norm_embedding_sensitivity_2_now = _pair_add(sum_norm_embedding_sensitivity_2_now, _pair_block_sum(strips[2], length))
@@ -1280,9 +1451,10 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_51 = _pair_divide(_pair_multiply(sum_norm_c_sensitivity_own_now, ratio_value_8), term)
                 for d_24 in range(d):
                     e_4 = _pair_at(e, (j, i, d_24,))
-                    ratio_value_12 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_29)
+                    ratio_value_12 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, d_24,)), per_term_unit), per_term), over_factor_29_unit), over_factor_29)
                     term_15 = _pair_add(e_4, _pair_negative(_pair_multiply(sum_e_2, ratio_value_12)))
                     _pair_put(sum_norm_c_sensitivity_3_own_term, (i, d_24,), _pair_multiply(factor_51, term_15))
+                _interleave(2)
             for i in range(u):
                 sum_embedding_4[j, i, :, 0], sum_embedding_4[j, i, :, 1] = (0.0, 0.0)
                 sum_embedding_4_sensitivity_3_own[j, i, :, 0], sum_embedding_4_sensitivity_3_own[j, i, :, 1] = (0.0, 0.0)
@@ -1301,6 +1473,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             _pair_put(sum_norm_c_sensitivity_3_own, (j, i, d_24,), _pair_add(_pair_at(sum_norm_c_sensitivity_3_own, (j, i, d_24,)), _pair_at(sum_norm_c_sensitivity_3_own_term, (i_106, d_24,))))
                         if (i != i_106 and arglargest[j, i_106] >= 0):
                             _pair_put(sum_embedding_4_sensitivity_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4_sensitivity_own, (j, i, d_24,)), _pair_at(sum_embedding_4_sensitivity_own_term, (i_106, d_24,))))
+                    _interleave(2)
         _pair_matrices(sum_embedding_4_sensitivity_2_own_left[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_4_sensitivity_2_own[start:stop], np.bool_(False))
     sum_w_2 = (0.0, 0.0)
     sum_b_2 = (0.0, 0.0)
@@ -1341,12 +1514,17 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_59 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_3, (0.0 if j_40 == arglargest_2 else 1.0)), sigmoid_plus_4), sigmoid_minus_4)
             factor_60 = _pair_multiply(_pair_root((scaled_c[arglargest_2, 0], scaled_c[arglargest_2, 1])), _pair_positive_part((peak_c[arglargest_2, 0], peak_c[arglargest_2, 1])))
             factor_61 = _pair_divide(_pair_ratio((1.0, 0.0), factor_60), (np.float64(u), 0.0))
+            per_u_unit = _inverse(np.float64(u))[0]
+            per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
+            over_factor_60_unit = _inverse(factor_60[0])[0]
+            over_factor_60 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_60, over_factor_60_unit))
             for f_11 in range(d):
                 e_5 = _pair_at(e, (j_40, i_39, f_11,))
                 if arglargest_2 >= 0:
                     sum_c_unit_2[arglargest_2, f_11, 0], sum_c_unit_2[arglargest_2, f_11, 1] = _pair_add((sum_c_unit_2[arglargest_2, f_11, 0], sum_c_unit_2[arglargest_2, f_11, 1]), _pair_multiply(factor_59, e_5))
                 if (arglargest_2 >= 0 and j_40 != arglargest_2):
-                    sum_c_unit_2_sensitivity_2_own[arglargest_2, f_11, 0], sum_c_unit_2_sensitivity_2_own[arglargest_2, f_11, 1] = _pair_add((sum_c_unit_2_sensitivity_2_own[arglargest_2, f_11, 0], sum_c_unit_2_sensitivity_2_own[arglargest_2, f_11, 1]), _pair_multiply(_pair_multiply(factor_61, _pair_at(largest_slope, (j_40, i_39, f_11,))), _pair_add(e_5, _pair_negative(_pair_multiply(sum_c_unit_4, _pair_ratio(_pair_divide((sum_embedding_2[arglargest_2, f_11, 0], sum_embedding_2[arglargest_2, f_11, 1]), (np.float64(u), 0.0)), factor_60))))))
+                    sum_c_unit_2_sensitivity_2_own[arglargest_2, f_11, 0], sum_c_unit_2_sensitivity_2_own[arglargest_2, f_11, 1] = _pair_add((sum_c_unit_2_sensitivity_2_own[arglargest_2, f_11, 0], sum_c_unit_2_sensitivity_2_own[arglargest_2, f_11, 1]), _pair_multiply(_pair_multiply(factor_61, _pair_at(largest_slope, (j_40, i_39, f_11,))), _pair_add(e_5, _pair_negative(_pair_multiply(sum_c_unit_4, _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled((sum_embedding_2[arglargest_2, f_11, 0], sum_embedding_2[arglargest_2, f_11, 1]), per_u_unit), per_u), over_factor_60_unit), over_factor_60))))))
+            _interleave(2)
     factor_63 = _pair_divide((w_2, 0.0), (np.float64(u), 0.0))
     factor_65 = _pair_divide((w_2, 0.0), _pair_of_product(np.float64(u), np.float64(u)))
     for start in range(0, s, block):
@@ -1358,7 +1536,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 for place in range(length):
                     f_63 = strip + place
                     factor_62 = _pair_multiply(_pair_at(c_unit, (k_10, f_63,)), _pair_at(sum_c_unit_2, (k_10, f_63,)))
-                    _pair_put(strips, (0, place), factor_62)
+                    strips[0, 0, place], strips[0, 1, place] = factor_62
+                _interleave(2)
                 sum_norm_c_now = _pair_add(sum_norm_c_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_c, (k_10,), sum_norm_c_now)
             ratio_value_13 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_c, (k_10,))), _pair_positive_part(_pair_at(peak_c, (k_10,)))))
@@ -1373,6 +1552,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 _pair_put(gradient_embedding_part_1, (d_24,), gradient_embedding_part_1_now)
                 _pair_put(hessian_embedding_part_1, (k_10, d_24,), _pair_multiply(factor_66, _pair_multiply(c_unit_3, c_unit_3)))
                 _pair_put(hessian_embedding_part_3, (k_10, d_24,), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply(factor_67, c_unit_3), term_17), 2.0)))
+            _interleave(2)
             for i in range(u):
                 arglargest_3 = arglargest[k_10, i]
                 case_5 = (0.0 if k_10 == arglargest_3 else 1.0)
@@ -1394,15 +1574,24 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_73 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_4, w_2), sum_e_4), case_7), case_8), ratio_value_15)
                 factor_75 = _pair_negative(_pair_multiply(_pair_at(sum_norm_embedding, (k_10, i,)), ratio_value_15))
                 factor_76 = _pair_negative(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_4, w_2), case_7), case_8), ratio_value_15))
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                over_factor_69_unit = _inverse(factor_69[0])[0]
+                over_factor_69 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_69, over_factor_69_unit))
+                per_u_unit = _inverse(np.float64(u))[0]
+                per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
+                over_factor_68_unit = _inverse(factor_68[0])[0]
+                over_factor_68 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_68, over_factor_68_unit))
                 for d_24 in range(d):
                     gradient_embedding_part_1_2 = _pair_at(gradient_embedding_part_1, (d_24,))
                     sum_embedding_3_2 = _pair_at(sum_embedding_3, (k_10, i, d_24,))
                     sum_embedding_4_2 = _pair_at(sum_embedding_4, (k_10, i, d_24,))
-                    ratio_value_14 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (k_10, i, d_24,)), term), factor_69)
+                    ratio_value_14 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (k_10, i, d_24,)), per_term_unit), per_term), over_factor_69_unit), over_factor_69)
                     e_6 = _pair_at(e, (k_10, i, d_24,))
                     factor_74 = _pair_multiply(factor_73, e_6)
                     factor_77 = _pair_multiply(factor_76, ratio_value_14)
-                    gradient_embedding[k_10, i, d_24] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), _pair_multiply(factor_71, _pair_add(_pair_multiply_number(_pair_ratio(_pair_divide((sum_embedding_2[arglargest_3, d_24, 0], sum_embedding_2[arglargest_3, d_24, 1]), (np.float64(u), 0.0)), factor_68), case_5), _pair_multiply_number(ratio_value_14, case_6)))), factor_74), _pair_multiply(factor_75, e_6)), factor_77) if arglargest_3 >= 0 else _pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), factor_74), factor_77)))
+                    gradient_embedding[k_10, i, d_24] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), _pair_multiply(factor_71, _pair_add(_pair_multiply_number(_pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled((sum_embedding_2[arglargest_3, d_24, 0], sum_embedding_2[arglargest_3, d_24, 1]), per_u_unit), per_u), over_factor_68_unit), over_factor_68), case_5), _pair_multiply_number(ratio_value_14, case_6)))), factor_74), _pair_multiply(factor_75, e_6)), factor_77) if arglargest_3 >= 0 else _pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), factor_74), factor_77)))
+                _interleave(2)
         _pair_matrices(c_unit[start:stop], np.bool_(False), largest_slope.reshape((s * u, d, 2)), np.bool_(True), sum_norm_c_sensitivity[start:stop].reshape(((stop - start), s * u, 2)), np.bool_(False))
     sum_norm_c_sensitivity_2_own[:, :, 0], sum_norm_c_sensitivity_2_own[:, :, 1] = (0.0, 0.0)
     for i_164 in range(u):
@@ -1410,9 +1599,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             arglargest_4 = arglargest[j_165, i_164]
             factor_78 = _pair_multiply(_pair_root((scaled_c[arglargest_4, 0], scaled_c[arglargest_4, 1])), _pair_positive_part((peak_c[arglargest_4, 0], peak_c[arglargest_4, 1])))
             factor_79 = _pair_divide(_pair_multiply((sum_norm_c_sensitivity[arglargest_4, j_165, i_164, 0], sum_norm_c_sensitivity[arglargest_4, j_165, i_164, 1]), _pair_ratio((1.0, 0.0), factor_78)), (np.float64(u), 0.0))
+            per_u_unit = _inverse(np.float64(u))[0]
+            per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
+            over_factor_78_unit = _inverse(factor_78[0])[0]
+            over_factor_78 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_78, over_factor_78_unit))
             for d_24 in range(d):
                 if (arglargest_4 >= 0 and j_165 != arglargest_4):
-                    sum_norm_c_sensitivity_2_own[arglargest_4, d_24, 0], sum_norm_c_sensitivity_2_own[arglargest_4, d_24, 1] = _pair_add((sum_norm_c_sensitivity_2_own[arglargest_4, d_24, 0], sum_norm_c_sensitivity_2_own[arglargest_4, d_24, 1]), _pair_multiply(factor_79, _pair_add(_pair_at(e, (j_165, i_164, d_24,)), _pair_negative(_pair_multiply((sum_c_unit[j_165, i_164, arglargest_4, 0], sum_c_unit[j_165, i_164, arglargest_4, 1]), _pair_ratio(_pair_divide((sum_embedding_2[arglargest_4, d_24, 0], sum_embedding_2[arglargest_4, d_24, 1]), (np.float64(u), 0.0)), factor_78))))))
+                    sum_norm_c_sensitivity_2_own[arglargest_4, d_24, 0], sum_norm_c_sensitivity_2_own[arglargest_4, d_24, 1] = _pair_add((sum_norm_c_sensitivity_2_own[arglargest_4, d_24, 0], sum_norm_c_sensitivity_2_own[arglargest_4, d_24, 1]), _pair_multiply(factor_79, _pair_add(_pair_at(e, (j_165, i_164, d_24,)), _pair_negative(_pair_multiply((sum_c_unit[j_165, i_164, arglargest_4, 0], sum_c_unit[j_165, i_164, arglargest_4, 1]), _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled((sum_embedding_2[arglargest_4, d_24, 0], sum_embedding_2[arglargest_4, d_24, 1]), per_u_unit), per_u), over_factor_78_unit), over_factor_78))))))
+            _interleave(2)
     gradient_w[()] = _pair_rounded(_pair_add(sum_w_2, _pair_negative(sum_w)))
     gradient_b[()] = _pair_rounded(_pair_add(sum_b_2, _pair_negative(sum_b)))
     hessian_w[()] = _pair_rounded(_pair_add(_pair_add(sum_w_2_sensitivity, sum_w_2_sensitivity_2), _pair_negative(sum_w_sensitivity)))
@@ -1471,11 +1665,19 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             e_slope_4_2 = _pair_at(e_slope_4, (j, i,))
             factor_101 = _pair_negative(_pair_multiply(e_slope_4_2, ratio_value_16))
             term_24 = _pair_add(_pair_add(_pair_add(_pair_multiply(e_slope_4_2, ratio_value_16), _pair_multiply(factor_22, _pair_at(sum_embedding_3_sensitivity_2_own, (j, i,)))), _pair_multiply(factor_102, _pair_at(sum_embedding_4_sensitivity_2_own, (j, i,)))), factor_104)
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+            over_factor_81_unit = _inverse(factor_81[0])[0]
+            over_factor_81 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_81, over_factor_81_unit))
+            per_u_unit = _inverse(np.float64(u))[0]
+            per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
+            over_factor_84_unit = _inverse(factor_84[0])[0]
+            over_factor_84 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_84, over_factor_84_unit))
             for d_24 in range(d):
                 hessian_embedding_part_2_2 = _pair_at(hessian_embedding_part_2, (j, d_24,))
                 e_7 = _pair_at(e, (j, i, d_24,))
-                ratio_value_17 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_81)
-                ratio_value_18 = _pair_ratio(_pair_divide((sum_embedding_2[arglargest_5, d_24, 0], sum_embedding_2[arglargest_5, d_24, 1]), (np.float64(u), 0.0)), factor_84)
+                ratio_value_17 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, d_24,)), per_term_unit), per_term), over_factor_81_unit), over_factor_81)
+                ratio_value_18 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled((sum_embedding_2[arglargest_5, d_24, 0], sum_embedding_2[arglargest_5, d_24, 1]), per_u_unit), per_u), over_factor_84_unit), over_factor_84)
                 term_21 = _pair_add(_pair_multiply_number(ratio_value_18, case_9), _pair_multiply_number(ratio_value_17, case_10))
                 term_23 = _pair_add(ratio_value_17, _pair_negative(_pair_multiply(sum_e_5, e_7)))
                 case_11 = (_pair_negative(_pair_multiply(e_7, ratio_value_16)) if arglargest_5 >= 0 else (0.0, 0.0))
@@ -1485,6 +1687,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 c_unit_4 = _pair_at(c_unit, (j, d_24,))
                 square_9 = _pair_multiply(e_7, e_7)
                 hessian_embedding[j, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(term_24, _pair_at(hessian_embedding_part_1, (j, d_24,))), _pair_at(hessian_embedding_part_3, (j, d_24,))), _pair_at(sum_embedding_3_sensitivity_own, (j, i, d_24,))), _pair_at(sum_embedding_4_sensitivity_own, (j, i, d_24,))), _pair_multiply(hessian_embedding_part_2_2, _pair_add(_pair_at(sum_norm_c_sensitivity_2_own, (j, d_24,)), _pair_at(sum_norm_c_sensitivity_3_own, (j, i, d_24,))))), _pair_multiply_number(_pair_at(sum_embedding_4_sensitivity_3_own, (j, i, d_24,)), w_2)), _pair_multiply(e_7, (_pair_multiply(square_8, _pair_add(_pair_add(_pair_add(_pair_multiply(sum_norm_embedding_2, e_7), _pair_multiply(factor_83, ratio_value_17)), _pair_multiply(factor_86, term_21)), _pair_multiply(factor_87, e_7))) if arglargest_5 >= 0 else _pair_multiply(factor_88, term_23)))), _pair_multiply(_pair_multiply(_pair_at(sum_e_slope_3, (j, i, d_24,)), term_23), ratio_value_16)), _pair_multiply(_pair_multiply(case_11, ratio_value_16), _pair_add(e_slope_3_2, _pair_negative(_pair_multiply(_pair_at(sum_norm_embedding_sensitivity_2, (j, i,)), e_7))))), _pair_multiply(factor_91, _pair_add(_pair_at(sum_c_unit_2_sensitivity_2_own, (j, d_24,)), _pair_at(sum_c_unit_2_sensitivity_own, (j, i, d_24,))))), (_pair_multiply(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(largest_slope_4_2, w_2), term_23), _pair_multiply(_pair_multiply(hessian_embedding_part_2_2, sum_norm_c_sensitivity_own_2), term_23)), _pair_multiply(_pair_multiply(factor_92, term_23), case_11)), _pair_multiply(_pair_multiply(factor_91, largest_slope_6), term_23)), _pair_multiply(_pair_multiply(factor_93, _pair_at(hessian_embedding_part_4, (j, d_24,))), _pair_add(c_unit_4, _pair_negative(_pair_multiply(_pair_at(sum_c_unit_entry_1, (j, i,)), e_7))))), factor_95), _pair_multiply(factor_97, square_9)), ratio_value_16) if (arglargest_5 >= 0 and j == arglargest_5) else (0.0, 0.0))), (_pair_multiply(factor_99, _pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_98, case_11), _pair_add(e_7, _pair_negative(_pair_multiply(_pair_at(sum_norm_embedding_sensitivity, (j, i,)), ratio_value_18)))), case_12), _pair_negative(_pair_multiply(_pair_multiply(ratio_value_18, ratio_value_18), case_12)))) if j == arglargest_5 else (0.0, 0.0))), (_pair_multiply(_pair_multiply(factor_100, _pair_add(largest_slope_4_2, _pair_multiply(sum_norm_embedding_sensitivity_3_2, case_11))), _pair_add(ratio_value_18, _pair_negative(_pair_multiply(_pair_at(sum_c_unit_entry_2, (j, i,)), e_7)))) if (arglargest_5 >= 0 and j != arglargest_5) else (0.0, 0.0))), _pair_multiply(factor_101, square_9)))
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1495,7 +1698,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     seed = np.empty((s, u, 2))
     peak_embedding = np.empty((s, u, 2))
     scaled_embedding = np.empty((s, u, 2))
@@ -1557,38 +1760,44 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sample_weight = (sample_weights[j, i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (j, i,), seed_now)
-            peak_embedding_now = (-np.inf, 0.0)
+            peak_embedding_now = -np.inf
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
-                magnitude_value = _pair_magnitude((x, 0.0))
-                peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value)
+                magnitude_value = abs(x)
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 _pair_put(sum_embedding_2, (j, f_5,), _pair_add(_pair_at(sum_embedding_2, (j, f_5,)), (x, 0.0)))
                 v_x = direction_embedding[j, i, f_5]
                 _pair_put(sum_embedding_2_tangent, (j, f_5,), _pair_add(_pair_at(sum_embedding_2_tangent, (j, f_5,)), (v_x, 0.0)))
-            _pair_put(peak_embedding, (j, i,), peak_embedding_now)
+            _pair_put(peak_embedding, (j, i,), (peak_embedding_now, 0.0))
             scaled_embedding_now = (0.0, 0.0)
+            over_peak_embedding_now_unit = _inverse(peak_embedding_now)[0]
+            over_peak_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_embedding_now, 0.0), over_peak_embedding_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = embedding[j, i, f_207]
-                    ratio_value = _pair_ratio((x_2, 0.0), peak_embedding_now)
+                    ratio_value = _pair_multiply_number(over_peak_embedding_now, (x_2 * over_peak_embedding_now_unit))
                     square = _pair_multiply(ratio_value, ratio_value)
-                    _pair_put(strips, (0, place), square)
+                    strips[0, 0, place], strips[0, 1, place] = square
+                _interleave(2)
                 scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_embedding, (j, i,), scaled_embedding_now)
             norm_embedding_tangent_now = (0.0, 0.0)
-            factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
+            factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part((peak_embedding_now, 0.0)))
+            over_factor_unit = _inverse(factor[0])[0]
+            over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_4 = strip + place
                     x_3 = embedding[j, i, f_4]
-                    e_now = _pair_ratio((x_3, 0.0), factor)
+                    e_now = _pair_multiply_number(over_factor, (x_3 * over_factor_unit))
                     _pair_put(e, (j, i, f_4,), e_now)
                     v_x_2 = direction_embedding[j, i, f_4]
                     factor_2 = _pair_multiply_number(e_now, v_x_2)
-                    _pair_put(strips, (0, place), factor_2)
+                    strips[0, 0, place], strips[0, 1, place] = factor_2
+                _interleave(2)
                 norm_embedding_tangent_now = _pair_add(norm_embedding_tangent_now, _pair_block_sum(strips[0], length))
             _pair_put(norm_embedding_tangent, (j, i,), norm_embedding_tangent_now)
             sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
@@ -1601,36 +1810,45 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     v_x_3 = direction_embedding[j, m_6, f_1]
                     if m_6 != i:
                         _pair_put(sum_embedding_tangent, (j, i, f_1,), _pair_add(_pair_at(sum_embedding_tangent, (j, i, f_1,)), (v_x_3, 0.0)))
-            peak_sum_embedding_now = (-np.inf, 0.0)
+                _interleave(2)
+            peak_sum_embedding_now = -np.inf
             ratio_value_2 = _pair_ratio((1.0, 0.0), factor)
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (j, i, f_7,)), term))
-                peak_sum_embedding_now = _pair_larger(peak_sum_embedding_now, magnitude_value_2)
+                magnitude_value_2 = _pair_magnitude(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_7,)), per_term_unit), per_term))
+                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2[0])
                 v_x_4 = direction_embedding[j, i, f_7]
                 _pair_put(e_tangent, (j, i, f_7,), _pair_multiply(ratio_value_2, _pair_add_number(_pair_negative(_pair_multiply(norm_embedding_tangent_now, _pair_at(e, (j, i, f_7,)))), v_x_4)))
-            _pair_put(peak_sum_embedding, (j, i,), peak_sum_embedding_now)
+            _pair_put(peak_sum_embedding, (j, i,), (peak_sum_embedding_now, 0.0))
             scaled_sum_embedding_now = (0.0, 0.0)
+            over_peak_sum_embedding_now_unit = _inverse(peak_sum_embedding_now)[0]
+            over_peak_sum_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_sum_embedding_now, 0.0), over_peak_sum_embedding_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_208 = strip + place
-                    ratio_value_3 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_208,)), term), peak_sum_embedding_now)
+                    ratio_value_3 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_208,)), per_term_unit), per_term), over_peak_sum_embedding_now_unit), over_peak_sum_embedding_now)
                     square_2 = _pair_multiply(ratio_value_3, ratio_value_3)
-                    _pair_put(strips, (0, place), square_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_2
+                _interleave(2)
                 scaled_sum_embedding_now = _pair_add(scaled_sum_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_sum_embedding, (j, i,), scaled_sum_embedding_now)
             sum_e_now = (0.0, 0.0)
             norm_sum_embedding_tangent_now = (0.0, 0.0)
-            factor_3 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part(peak_sum_embedding_now))
+            factor_3 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part((peak_sum_embedding_now, 0.0)))
+            over_factor_3_unit = _inverse(factor_3[0])[0]
+            over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    ratio_value_4 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_1,)), term), factor_3)
+                    ratio_value_4 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_1,)), per_term_unit), per_term), over_factor_3_unit), over_factor_3)
                     factor_4 = _pair_multiply(_pair_at(e, (j, i, f_1,)), ratio_value_4)
-                    _pair_put(strips, (0, place), factor_4)
+                    strips[0, 0, place], strips[0, 1, place] = factor_4
                     factor_5 = _pair_multiply(_pair_at(sum_embedding_tangent, (j, i, f_1,)), ratio_value_4)
-                    _pair_put(strips, (1, place), factor_5)
+                    strips[1, 0, place], strips[1, 1, place] = factor_5
+                _interleave(2)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
                 norm_sum_embedding_tangent_now = _pair_add(norm_sum_embedding_tangent_now, _pair_block_sum(strips[1], length))
             _pair_put(sum_e, (j, i,), sum_e_now)
@@ -1643,10 +1861,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_189 = strip + place
-                    ratio_value_5 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_189,)), term), factor_3)
+                    ratio_value_5 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_189,)), per_term_unit), per_term), over_factor_3_unit), over_factor_3)
                     e_2 = _pair_at(e, (j, i, f_189,))
                     term_2 = _pair_add(_pair_add(_pair_multiply(_pair_at(e_tangent, (j, i, f_189,)), ratio_value_5), _pair_multiply(_pair_multiply(factor_6, e_2), _pair_at(sum_embedding_tangent, (j, i, f_189,)))), _pair_multiply(_pair_multiply(factor_7, e_2), ratio_value_5))
-                    _pair_put(strips, (0, place), term_2)
+                    strips[0, 0, place], strips[0, 1, place] = term_2
+                _interleave(2)
                 sum_e_tangent_now = _pair_add(sum_e_tangent_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_e_tangent, (j, i,), sum_e_tangent_now)
             term_3 = _pair_add_number(_pair_multiply_number(sum_e_now, w_2), b_2)
@@ -1676,39 +1895,48 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_24 = _pair_multiply(_pair_multiply(_pair_multiply(factor_23, sigmoid_plus), sigmoid_minus), ratio_value_6)
             for d_24 in range(d):
                 e_3 = _pair_at(e, (j, i, d_24,))
-                ratio_value_7 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_3)
+                ratio_value_7 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, d_24,)), per_term_unit), per_term), over_factor_3_unit), over_factor_3)
                 term_7 = _pair_add(_pair_negative(e_3), _pair_multiply(sum_e_now, ratio_value_7))
                 sum_embedding_tangent_2 = _pair_at(sum_embedding_tangent, (j, i, d_24,))
                 e_tangent_2 = _pair_at(e_tangent, (j, i, d_24,))
                 _pair_put(sum_embedding_3_tangent_term, (i, d_24,), _pair_multiply(seed_now, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_15, _pair_add(_pair_add(_pair_multiply(factor_12, term_7), _pair_multiply(factor_13, ratio_value_7)), _pair_multiply(factor_14, term_7))), _pair_multiply(factor_17, term_7)), _pair_multiply(factor_19, term_7)), _pair_multiply(factor_21, _pair_add(e_3, _pair_negative(_pair_scaled(_pair_multiply(sum_e_now, ratio_value_7), 2.0))))), _pair_multiply(factor_22, sum_embedding_tangent_2)), _pair_multiply(factor_24, e_tangent_2))))
-        peak_c_now = (-np.inf, 0.0)
+            _interleave(2)
+        peak_c_now = -np.inf
+        per_u_unit = _inverse(np.float64(u))[0]
+        per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
         for f_13 in range(d):
-            c_now = _pair_divide(_pair_at(sum_embedding_2, (j, f_13,)), (np.float64(u), 0.0))
+            c_now = _pair_multiply(_pair_scaled(_pair_at(sum_embedding_2, (j, f_13,)), per_u_unit), per_u)
             _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
-            peak_c_now = _pair_larger(peak_c_now, magnitude_value_3)
-        _pair_put(peak_c, (j,), peak_c_now)
+            peak_c_now = _larger(peak_c_now, magnitude_value_3[0])
+        _pair_put(peak_c, (j,), (peak_c_now, 0.0))
         scaled_c_now = (0.0, 0.0)
+        over_peak_c_now_unit = _inverse(peak_c_now)[0]
+        over_peak_c_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_c_now, 0.0), over_peak_c_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_209 = strip + place
-                ratio_value_8 = _pair_ratio(_pair_at(c, (f_209,)), peak_c_now)
+                ratio_value_8 = _pair_multiply(_pair_scaled(_pair_at(c, (f_209,)), over_peak_c_now_unit), over_peak_c_now)
                 square_5 = _pair_multiply(ratio_value_8, ratio_value_8)
-                _pair_put(strips, (0, place), square_5)
+                strips[0, 0, place], strips[0, 1, place] = square_5
+            _interleave(2)
             scaled_c_now = _pair_add(scaled_c_now, _pair_block_sum(strips[0], length))
         _pair_put(scaled_c, (j,), scaled_c_now)
         norm_c_tangent_now = (0.0, 0.0)
-        factor_25 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part(peak_c_now))
+        factor_25 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part((peak_c_now, 0.0)))
+        over_factor_25_unit = _inverse(factor_25[0])[0]
+        over_factor_25 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_25, over_factor_25_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_11 = strip + place
-                c_unit_now = _pair_ratio(_pair_at(c, (f_11,)), factor_25)
+                c_unit_now = _pair_multiply(_pair_scaled(_pair_at(c, (f_11,)), over_factor_25_unit), over_factor_25)
                 _pair_put(c_unit, (j, f_11,), c_unit_now)
                 sum_embedding_2_tangent_2 = _pair_at(sum_embedding_2_tangent, (j, f_11,))
                 factor_26 = _pair_multiply(c_unit_now, sum_embedding_2_tangent_2)
-                _pair_put(strips, (0, place), factor_26)
+                strips[0, 0, place], strips[0, 1, place] = factor_26
+            _interleave(2)
             norm_c_tangent_now = _pair_add(norm_c_tangent_now, _pair_block_sum(strips[0], length))
         _pair_put(norm_c_tangent, (j,), norm_c_tangent_now)
         factor_27 = _pair_divide(_pair_ratio((1.0, 0.0), factor_25), (np.float64(u), 0.0))
@@ -1716,12 +1944,14 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sum_embedding_2_tangent_3 = _pair_at(sum_embedding_2_tangent, (j, f_11,))
             c_unit_2 = _pair_at(c_unit, (j, f_11,))
             _pair_put(c_unit_tangent, (j, f_11,), _pair_multiply(factor_27, _pair_add(sum_embedding_2_tangent_3, _pair_negative(_pair_multiply(norm_c_tangent_now, c_unit_2)))))
+        _interleave(2)
         for i in range(u):
             sum_embedding_3_tangent[j, i, :, 0], sum_embedding_3_tangent[j, i, :, 1] = (0.0, 0.0)
             for i_204 in range(u):
                 for d_24 in range(d):
                     if i != i_204:
                         _pair_put(sum_embedding_3_tangent, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_tangent, (j, i, d_24,)), _pair_at(sum_embedding_3_tangent_term, (i_204, d_24,))))
+                _interleave(2)
     decay_3 = _pair_scaled(_pair_raised_decay((np.inf, 0.0)), 5.421010862427522e-20)
     term_10 = _pair_add_number(decay_3, 1.0)
     factor_31 = _pair_divide(decay_3, term_10)
@@ -1763,12 +1993,21 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 sigmoid_plus_2 = ((_pair_divide((1.0, 0.0), term_9) if largest_now[0] >= 0.0 else (factor_30 if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else factor_31)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
                 sigmoid_minus_2 = ((factor_30 if largest_now[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_9) if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else _pair_divide((1.0, 0.0), term_10))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                 factor_32 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_2, w_2), sigmoid_plus_2), sigmoid_minus_2)
+                per_u_unit = _inverse(np.float64(u))[0]
+                per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
+                over_factor_28_unit = _inverse(factor_28[0])[0]
+                over_factor_28 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_28, over_factor_28_unit))
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                over_factor_29_unit = _inverse(factor_29[0])[0]
+                over_factor_29 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_29, over_factor_29_unit))
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_113 = strip + place
-                        factor_33 = _pair_multiply(_pair_multiply(factor_32, _pair_at(e, (j, i, f_113,))), _pair_add(_pair_multiply_number(_pair_ratio(_pair_divide((sum_embedding_2[arglargest_now, f_113, 0], sum_embedding_2[arglargest_now, f_113, 1]), (np.float64(u), 0.0)), factor_28), case_3), _pair_multiply_number(_pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_113,)), term), factor_29), case_4)))
-                        _pair_put(strips, (0, place), factor_33)
+                        factor_33 = _pair_multiply(_pair_multiply(factor_32, _pair_at(e, (j, i, f_113,))), _pair_add(_pair_multiply_number(_pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled((sum_embedding_2[arglargest_now, f_113, 0], sum_embedding_2[arglargest_now, f_113, 1]), per_u_unit), per_u), over_factor_28_unit), over_factor_28), case_3), _pair_multiply_number(_pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_113,)), per_term_unit), per_term), over_factor_29_unit), over_factor_29), case_4)))
+                        strips[0, 0, place], strips[0, 1, place] = factor_33
+                    _interleave(2)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
                 _pair_put(sum_norm_embedding, (j, i,), sum_norm_embedding_now)
         _pair_matrices(e_tangent[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False))
@@ -1816,20 +2055,29 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_51 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_38, case_5), sigmoid_plus_3), sigmoid_minus_3), ratio_value_10)
                 factor_53 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_52, case_6), sigmoid_plus_3), sigmoid_minus_3), _pair_ratio((1.0, 0.0), factor_47))
                 factor_54 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(factor_23, norm_sum_embedding_tangent_2), case_5), sigmoid_plus_3), sigmoid_minus_3), ratio_value_10)
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                over_factor_34_unit = _inverse(factor_34[0])[0]
+                over_factor_34 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_34, over_factor_34_unit))
+                per_u_unit = _inverse(np.float64(u))[0]
+                per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
+                over_factor_47_unit = _inverse(factor_47[0])[0]
+                over_factor_47 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_47, over_factor_47_unit))
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         d_24 = strip + place
                         e_4 = _pair_at(e, (j, i, d_24,))
-                        ratio_value_9 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_34)
+                        ratio_value_9 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, d_24,)), per_term_unit), per_term), over_factor_34_unit), over_factor_34)
                         term_11 = _pair_add(e_4, _pair_negative(_pair_multiply(sum_e_3, ratio_value_9)))
                         e_tangent_3 = _pair_at(e_tangent, (j, i, d_24,))
                         sum_embedding_tangent_3 = _pair_at(sum_embedding_tangent, (j, i, d_24,))
                         _pair_put(sum_embedding_4_tangent_term, (i, d_24,), _pair_multiply(factor_46, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_39, term_11), _pair_multiply(factor_40, term_11)), _pair_multiply(factor_41, e_tangent_3)), _pair_multiply(factor_42, _pair_add(_pair_negative(e_4), _pair_scaled(_pair_multiply(sum_e_3, ratio_value_9), 2.0)))), _pair_multiply(factor_43, ratio_value_9)), _pair_multiply(factor_45, sum_embedding_tangent_3))))
-                        ratio_value_11 = _pair_ratio(_pair_divide((sum_embedding_2[arglargest_2, d_24, 0], sum_embedding_2[arglargest_2, d_24, 1]), (np.float64(u), 0.0)), factor_47)
+                        ratio_value_11 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled((sum_embedding_2[arglargest_2, d_24, 0], sum_embedding_2[arglargest_2, d_24, 1]), per_u_unit), per_u), over_factor_47_unit), over_factor_47)
                         term_14 = _pair_add(_pair_multiply_number(ratio_value_11, case_6), _pair_multiply_number(ratio_value_9, case_5))
                         factor_55 = _pair_multiply(seed_3, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_48, e_4), term_14), _pair_multiply(_pair_multiply(factor_49, e_4), term_14)), _pair_multiply(_pair_multiply(factor_50, e_tangent_3), term_14)), _pair_multiply(_pair_multiply(factor_51, e_4), sum_embedding_tangent_3)), _pair_multiply(_pair_multiply(factor_53, e_4), _pair_add((sum_embedding_2_tangent[arglargest_2, d_24, 0], sum_embedding_2_tangent[arglargest_2, d_24, 1]), _pair_negative(_pair_multiply((norm_c_tangent[arglargest_2, 0], norm_c_tangent[arglargest_2, 1]), ratio_value_11))))), _pair_multiply(_pair_multiply(factor_54, e_4), ratio_value_9)))
-                        _pair_put(strips, (0, place), factor_55)
+                        strips[0, 0, place], strips[0, 1, place] = factor_55
+                    _interleave(2)
                     sum_norm_embedding_tangent_now = _pair_add(sum_norm_embedding_tangent_now, _pair_block_sum(strips[0], length))
                 _pair_put(sum_norm_embedding_tangent, (j, i,), sum_norm_embedding_tangent_now)
             for i in range(u):
@@ -1838,6 +2086,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     for d_24 in range(d):
                         if (i != i_205 and arglargest[j, i_205] >= 0):
                             _pair_put(sum_embedding_4_tangent, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4_tangent, (j, i, d_24,)), _pair_at(sum_embedding_4_tangent_term, (i_205, d_24,))))
+                    _interleave(2)
     sum_c_unit_2[:, :, 0], sum_c_unit_2[:, :, 1] = (0.0, 0.0)
     sum_w_2_tangent = (0.0, 0.0)
     sum_b_2_tangent = (0.0, 0.0)
@@ -1870,6 +2119,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     sum_c_unit_2[arglargest_3, f_11, 0], sum_c_unit_2[arglargest_3, f_11, 1] = _pair_add((sum_c_unit_2[arglargest_3, f_11, 0], sum_c_unit_2[arglargest_3, f_11, 1]), _pair_multiply(factor_57, e_5))
                 if arglargest_3 >= 0:
                     sum_c_unit_2_tangent[arglargest_3, f_11, 0], sum_c_unit_2_tangent[arglargest_3, f_11, 1] = _pair_add((sum_c_unit_2_tangent[arglargest_3, f_11, 0], sum_c_unit_2_tangent[arglargest_3, f_11, 1]), _pair_multiply(factor_61, _pair_add(_pair_multiply(factor_59, e_5), _pair_multiply(factor_60, _pair_at(e_tangent, (j_54, i_53, f_11,))))))
+            _interleave(2)
             factor_62 = _pair_multiply(seed_4, _pair_add(_pair_add(_pair_multiply(_pair_multiply(term_16, case_11), case_9), _pair_multiply(_pair_multiply(_pair_multiply_number(sum_e_tangent_3, case_10), sigmoid_plus_4), sigmoid_minus_4)), _pair_multiply(_pair_multiply(_pair_multiply_number(sum_c_unit_tangent_3, case_8), sigmoid_plus_4), sigmoid_minus_4)))
             if arglargest_3 >= 0:
                 sum_w_2_tangent = _pair_add(sum_w_2_tangent, factor_62)
@@ -1891,11 +2141,12 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 c_unit_3 = _pair_at(c_unit, (k_10, f_63,))
                 sum_c_unit_2_2 = _pair_at(sum_c_unit_2, (k_10, f_63,))
                 factor_64 = _pair_multiply(c_unit_3, sum_c_unit_2_2)
-                _pair_put(strips, (0, place), factor_64)
+                strips[0, 0, place], strips[0, 1, place] = factor_64
                 sum_c_unit_2_tangent_2 = _pair_at(sum_c_unit_2_tangent, (k_10, f_63,))
                 term_17 = _pair_add(_pair_multiply(c_unit_3, sum_c_unit_2_tangent_2), _pair_multiply(_pair_at(c_unit_tangent, (k_10, f_63,)), sum_c_unit_2_2))
-                _pair_put(strips, (1, place), term_17)
+                strips[1, 0, place], strips[1, 1, place] = term_17
                 _pair_put(product_embedding_part_2, (f_63,), _pair_multiply(factor_65, sum_c_unit_2_tangent_2))
+            _interleave(2)
             sum_norm_c = _pair_add(sum_norm_c, _pair_block_sum(strips[0], length))
             sum_norm_c_tangent = _pair_add(sum_norm_c_tangent, _pair_block_sum(strips[1], length))
         factor_66 = _pair_divide(ratio_value_12, (np.float64(u), 0.0))
@@ -1913,6 +2164,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             _pair_put(product_embedding_part_4, (d_24,), product_embedding_part_4_now)
             product_embedding_part_5_now = _pair_multiply(factor_71, term_18)
             _pair_put(product_embedding_part_5, (d_24,), product_embedding_part_5_now)
+        _interleave(2)
         for i in range(u):
             arglargest_4 = arglargest[k_10, i]
             case_12 = (0.0 if k_10 == arglargest_4 else 1.0)
@@ -1973,10 +2225,18 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_108 = _pair_negative(_pair_multiply(case_16, case_18))
             factor_109 = _pair_negative(_pair_multiply(_pair_multiply(sum_e_4, case_19), case_17))
             factor_111 = _pair_multiply(_pair_multiply(factor_110, seed_5), ratio_value_15)
+            per_u_unit = _inverse(np.float64(u))[0]
+            per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
+            over_factor_72_unit = _inverse(factor_72[0])[0]
+            over_factor_72 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_72, over_factor_72_unit))
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+            over_factor_73_unit = _inverse(factor_73[0])[0]
+            over_factor_73 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_73, over_factor_73_unit))
             for d_24 in range(d):
                 product_embedding_part_1_2 = _pair_at(product_embedding_part_1, (d_24,))
-                ratio_value_13 = _pair_ratio(_pair_divide((sum_embedding_2[arglargest_4, d_24, 0], sum_embedding_2[arglargest_4, d_24, 1]), (np.float64(u), 0.0)), factor_72)
-                ratio_value_14 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (k_10, i, d_24,)), term), factor_73)
+                ratio_value_13 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled((sum_embedding_2[arglargest_4, d_24, 0], sum_embedding_2[arglargest_4, d_24, 1]), per_u_unit), per_u), over_factor_72_unit), over_factor_72)
+                ratio_value_14 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (k_10, i, d_24,)), per_term_unit), per_term), over_factor_73_unit), over_factor_73)
                 term_19 = _pair_add(_pair_multiply_number(ratio_value_13, case_12), _pair_multiply_number(ratio_value_14, case_13))
                 e_6 = _pair_at(e, (k_10, i, d_24,))
                 factor_78 = _pair_multiply(factor_77, e_6)
@@ -1986,5 +2246,6 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_87 = _pair_multiply(factor_86, e_6)
                 factor_89 = _pair_multiply(factor_88, ratio_value_14)
                 product_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_embedding_part_2, (d_24,)), _pair_at(product_embedding_part_3, (d_24,))), _pair_at(product_embedding_part_4, (d_24,))), _pair_at(product_embedding_part_5, (d_24,))), _pair_at(sum_embedding_3_tangent, (k_10, i, d_24,))), _pair_at(sum_embedding_4_tangent, (k_10, i, d_24,))), _pair_multiply_number((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(product_embedding_part_1_2, _pair_multiply(factor_75, term_19)), factor_78), factor_81), factor_83), factor_85), factor_87), factor_89) if arglargest_4 >= 0 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(product_embedding_part_1_2, factor_78), factor_81), factor_83), factor_85), factor_87), factor_89)), v_w)), _pair_multiply(_pair_at(norm_embedding_tangent, (k_10, i,)), (_pair_multiply(square_8, _pair_add(_pair_add(_pair_add(_pair_multiply(sum_norm_embedding_2, e_6), _pair_multiply(factor_90, ratio_value_14)), _pair_multiply(factor_91, term_19)), _pair_multiply(factor_92, e_6))) if arglargest_4 >= 0 else _pair_multiply(factor_93, _pair_add(ratio_value_14, _pair_negative(_pair_multiply(sum_e_4, e_6))))))), _pair_multiply(_pair_at(sum_norm_embedding_tangent, (k_10, i,)), (_pair_negative(_pair_multiply(e_6, ratio_value_15)) if arglargest_4 >= 0 else (0.0, 0.0)))), _pair_multiply(_pair_at(e_tangent, (k_10, i, d_24,)), case_20)), _pair_multiply(_pair_at(sum_embedding_tangent, (k_10, i, d_24,)), case_21)), _pair_multiply((_pair_multiply(factor_95, term_19) if arglargest_4 >= 0 else (0.0, 0.0)), case_22)), _pair_multiply(factor_98, (_pair_multiply(factor_96, ratio_value_14) if arglargest_4 >= 0 else _pair_multiply(factor_97, ratio_value_14)))), _pair_multiply(factor_99, _pair_add((sum_embedding_2_tangent[arglargest_4, d_24, 0], sum_embedding_2_tangent[arglargest_4, d_24, 1]), _pair_negative(_pair_multiply((norm_c_tangent[arglargest_4, 0], norm_c_tangent[arglargest_4, 1]), ratio_value_13))))), _pair_multiply(factor_105, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_100, ratio_value_14), _pair_multiply(factor_101, e_6)), _pair_multiply(factor_102, e_6)), _pair_multiply(factor_103, ratio_value_14)), _pair_multiply(factor_104, e_6)))), _pair_multiply(factor_111, _pair_add(_pair_add(_pair_add(_pair_multiply(factor_106, ratio_value_14), _pair_multiply(factor_107, e_6)), _pair_multiply(factor_108, ratio_value_14)), _pair_multiply(factor_109, e_6)))))
+            _interleave(2)
     product_w[()] = _pair_rounded(_pair_add(sum_w_2_tangent, _pair_negative(sum_w_tangent)))
     product_b[()] = _pair_rounded(_pair_add(sum_b_2_tangent, _pair_negative(sum_b_tangent)))

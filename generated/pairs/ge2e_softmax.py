@@ -384,6 +384,16 @@ def _pair_expm1(x):
 
 
 @_traced
+def _pair_of_rest(h, k):
+    """Return h - k log 2, for a whole number k."""
+    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
+    part = k * 5.497923018708371e-14
+    lost = _fused(k, 5.497923018708371e-14, -part)
+    r, e = _pair_of_sum(far, -part)
+    return r, e - (lost + k * 1.94704509238075e-31)
+
+
+@_traced
 def _pair_exp(x):
     """Return exp(x)."""
     h, low = x[0], _finite(x[1])
@@ -391,11 +401,8 @@ def _pair_exp(x):
     h = _select(h < -746.0, -746.0, h)
     shifted = h * 1.4426950408889634 + 6755399441055744.0
     k = shifted - 6755399441055744.0
-    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
-    part = k * 5.497923018708371e-14
-    lost = _fused(k, 5.497923018708371e-14, -part)
-    r, e = _pair_of_sum(far, -part)
-    m = _pair_expm1((r, e + (low - lost - k * 1.94704509238075e-31)))
+    r, e = _pair_of_rest(h, k)
+    m = _pair_expm1((r, e + low))
     s = 1.0 + m[0]
     rest = (m[0] - (s - 1.0)) + m[1]
     up, on = _powers(shifted)
@@ -403,9 +410,23 @@ def _pair_exp(x):
 
 
 @_traced
-def _pair_exp_difference(x, y):
-    """Return exp(x - y)."""
-    return _pair_exp(_pair_add(x, _pair_negative(y)))
+def _pair_log1p_from(x, y):
+    """Return log(1 + x) by one step of Newton's from a float, with 1 + x and exp(y) over the same power of 2.
+
+    Where the power is 1, both less 1 are compared: of a small x nothing is lost. Nothing branches.
+    """
+    h = _select((y > 710.0) | (y < -40.0), 0.0, y)  # infinite, and its own logarithm
+    shifted = h * 1.4426950408889634 + 6755399441055744.0
+    k = shifted - 6755399441055744.0
+    near = _equal(k, 0.0)
+    m = _pair_expm1(_pair_of_rest(h, k))
+    whole = _pair_add_number(m, 1.0)
+    up, on = _powers(13510798882111488.0 - shifted)  # of -k
+    scaled = _pair_scaled(_pair_scaled(_pair_add_number(x, 1.0), up), on)
+    off = _pair_add(_select(near, x, scaled), _pair_negative(_select(near, m, whole)))
+    r = _pair_divide(off, whole)
+    found = _select((y > -1e-40) & (y < 1e-40), x, _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0])))
+    return _select(_equal(y - y, 0.0), found, (y, 0.0))
 
 
 @_traced
@@ -418,13 +439,6 @@ def _pair_magnitude(x):
 def _pair_positive_part(x):
     """Return max(0, x); NaN stays NaN."""
     return _select((x[0] < 0.0) | _equal(x[0], 0.0), (0.0, 0.0), x)
-
-
-@_traced
-def _pair_larger(x, y):
-    """Return the larger of two pairs, NaN where either is."""
-    above = (y[0] > x[0]) | (_equal(y[0], x[0]) & (y[1] > x[1]))
-    return _select(_equal(y[0], y[0]), _select(above, y, x), y)
 
 
 @_traced
@@ -500,30 +514,27 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
-def _log(x):
-    """Return log(x)."""
-    small = x < 2.2250738585072014e-308
-    scaled = x * 1.8014398509481984e+16 if small else x
-    bits = _bits_of(scaled)
-    exponent = (bits + 2638147582215219) >> 52
-    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
-    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
-    z = s * s
-    p = 0.14795395039235842
-    p = _fma(p, z, 0.1531410652541)
-    p = _fma(p, z, 0.18183562118464197)
-    p = _fma(p, z, 0.2222219861602134)
-    p = _fma(p, z, 0.28571428741966726)
-    p = _fma(p, z, 0.3999999999941659)
-    p = _fma(p, z, 0.6666666666666734)
-    half = 0.5 * f
-    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), k * 5.497923018708371e-14))
-    y = _fma(k, 0.6931471805598903, f - near)
-    y = x if x > 1.7976931348623157e+308 else y
-    y = y if x > 0.0 else np.float64(math.nan)
-    return np.float64(-math.inf) if x == 0.0 else y
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -573,6 +584,14 @@ def _place_of(x: float, row, count: int) -> int:
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -593,58 +612,60 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
     )  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _pair_log(x):
-    """Return log(x), by one step of Newton's from a float."""
-    y = _log(x[0])
-    m = _pair_add_number(_pair_multiply(x, _pair_exp((-y, 0.0))), -1.0)
-    return _pair_close(y, m[0] + (m[1] - 0.5 * m[0] * m[0]))
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_log1p(x):
     """Return log(1 + x), to the last bits of a pair even where x is small."""
-    y = _log1p(x[0])
-    if not abs(y) <= 0.5:
-        return _pair_log(_pair_add_number(x, 1.0))
-    m = _pair_expm1((y, 0.0))
-    r = _pair_divide(_pair_add(x, _pair_negative(m)), _pair_add_number(m, 1.0))
-    return _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0]))
+    return _pair_log1p_from(x, _log1p(x[0]))
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
-    """Return the sum of the first numbers of a block and of their rests."""
-    total, lost = 0.0, 0.0
-    for k in range(count):
-        total, e = _pair_of_sum(total, block[k, 0])
-        lost += _finite(e) + block[k, 1]
-    return _pair_close(total, lost)
+    """Return the sum of the first numbers of a block and of their rests, which are below them; it writes over both.
+
+    The second half is added to the first until one number is left: many sums side by side, where one after the other
+    each would wait for the one before.
+    """
+    size = np.uint64(count)
+    while size > np.uint64(1):
+        half = (size + np.uint64(1)) // np.uint64(2)
+        for k in range(size - half):
+            total, lost = _pair_of_sum(block[0, k], block[0, k + half])
+            block[0, k] = total
+            block[1, k] = block[1, k] + block[1, k + half] + _finite(lost)
+        size = half
+    return _pair_close(block[0, 0], block[1, 0]) if count > 0 else (0.0, 0.0)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_part(matrix, bits: int, transposed: bool):
     """Return the leading bits of every number, counted from the largest beside it, and what they leave of the pair.
 
-    Beside it are those of its row, or of its column where the matrix is to be transposed.
+    Beside it are those of its row, or of its column where the matrix is to be transposed. Adding and taking away what
+    is 2**52 units of the last bit wanted rounds to it; of a row that is 0, huge or not finite nothing is taken.
     """
     rows, columns, layers = matrix.shape
+    numbers = matrix.reshape((rows, columns * layers))
     lead, rest = np.empty((rows, columns)), np.empty((rows, columns))
-    size = np.zeros(columns if transposed else rows)
+    grid = np.zeros(columns if transposed else rows)
+    for i in range(rows):
+        largest = 0.0
+        for j in range(columns):
+            x = abs(numbers[i, j] if layers == 1 else numbers[i, 2 * j])
+            if transposed:
+                grid[j] = _larger(grid[j], x)
+            else:
+                largest = _larger(largest, x)
+        if not transposed:
+            grid[i] = largest
+    for k in range(grid.size):
+        most = grid[k]
+        grid[k] = math.ldexp(1.5, math.frexp(most)[1] + 53 - bits) if 0.0 < most < 1e280 else 0.0
     for i in range(rows):
         for j in range(columns):
-            at = j if transposed else i
-            size[at] = max(size[at], abs(matrix[i, j, 0]))
-    for i in range(rows):
-        for j in range(columns):
-            most, x = size[j if transposed else i], matrix[i, j, 0]
-            lead[i, j], rest[i, j] = x, 0.0
-            if 0.0 < most < 1e280:
-                grid = math.ldexp(1.5, math.frexp(most)[1] + 53 - bits)
-                lead[i, j] = (x + grid) - grid
-                rest[i, j] = x - lead[i, j]
-            if layers > 1:
-                rest[i, j] += matrix[i, j, 1]
+            unit = grid[j if transposed else i]
+            x, low = (numbers[i, j], 0.0) if layers == 1 else (numbers[i, 2 * j], numbers[i, 2 * j + 1])
+            part = (x + unit) - unit
+            lead[i, j], rest[i, j] = part, _finite(x - part) + low
     return lead, rest
 
 
@@ -654,7 +675,8 @@ def _pair_matrices(
 ) -> None:  # fmt: skip
     """Write the product of two matrices as pairs, or add it to what is there.
 
-    The leading bits of a sum of so many products have room in a float.
+    The leading bits of a sum of so many products have room in a float. What they leave of the left is multiplied by
+    the whole of the right, rounded to one number: beside the leading bits that is far below the last place.
     """
     inner = left.shape[0] if left_transposed else left.shape[1]
     bits = int((55 - math.ceil(math.log2(max(inner, 2)))) // 2)
@@ -663,8 +685,10 @@ def _pair_matrices(
     exact, small = np.empty(out.shape[:2]), np.empty(out.shape[:2])
     _multiply(a, left_transposed, b, right_transposed, exact, False)
     _multiply(a, left_transposed, b_rest, right_transposed, small, False)
+    for i in range(b.shape[0]):
+        for j in range(b.shape[1]):
+            b[i, j] += b_rest[i, j]
     _multiply(a_rest, left_transposed, b, right_transposed, small, True)
-    _multiply(a_rest, left_transposed, b_rest, right_transposed, small, True)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             found = _pair_close(exact[i, j], small[i, j])
@@ -683,7 +707,7 @@ def value(embedding, w, b, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s, 2))
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     sample_weight = np.empty((s, u, 2))
     e = np.empty((s, u, d, 2))
     sum_embedding = np.empty((d, 2))
@@ -698,73 +722,95 @@ def value(embedding, w, b, sample_weights, value_out):
         for i in range(u):
             sample_weight_now = (sample_weights[j, i] if weighted else 1.0)
             _pair_put(sample_weight, (j, i,), (sample_weight_now, 0.0))
-            peak_embedding = (-np.inf, 0.0)
+            peak_embedding = -np.inf
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
-                magnitude_value = _pair_magnitude((x, 0.0))
-                peak_embedding = _pair_larger(peak_embedding, magnitude_value)
+                magnitude_value = abs(x)
+                peak_embedding = _larger(peak_embedding, magnitude_value)
                 _pair_put(sum_embedding_2, (f_5,), _pair_add(_pair_at(sum_embedding_2, (f_5,)), (x, 0.0)))
             scaled_embedding = (0.0, 0.0)
+            over_peak_embedding_unit = _inverse(peak_embedding)[0]
+            over_peak_embedding = _pair_ratio((1.0, 0.0), _pair_scaled((peak_embedding, 0.0), over_peak_embedding_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = embedding[j, i, f_209]
-                    ratio_value = _pair_ratio((x_2, 0.0), peak_embedding)
+                    ratio_value = _pair_multiply_number(over_peak_embedding, (x_2 * over_peak_embedding_unit))
                     square = _pair_multiply(ratio_value, ratio_value)
-                    _pair_put(strips, (0, place), square)
+                    strips[0, 0, place], strips[0, 1, place] = square
+                _interleave(2)
                 scaled_embedding = _pair_add(scaled_embedding, _pair_block_sum(strips[0], length))
-            factor = _pair_multiply(_pair_root(scaled_embedding), _pair_positive_part(peak_embedding))
+            factor = _pair_multiply(_pair_root(scaled_embedding), _pair_positive_part((peak_embedding, 0.0)))
+            over_factor_unit = _inverse(factor[0])[0]
+            over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
             for f_4 in range(d):
                 x_3 = embedding[j, i, f_4]
-                _pair_put(e, (j, i, f_4,), _pair_ratio((x_3, 0.0), factor))
+                _pair_put(e, (j, i, f_4,), _pair_multiply_number(over_factor, (x_3 * over_factor_unit)))
+            _interleave(2)
             sum_embedding[:, 0], sum_embedding[:, 1] = (0.0, 0.0)
             for m_6 in range(u):
                 for f_1 in range(d):
                     x_4 = embedding[j, m_6, f_1]
                     if m_6 != i:
                         _pair_put(sum_embedding, (f_1,), _pair_add(_pair_at(sum_embedding, (f_1,)), (x_4, 0.0)))
-            peak_sum_embedding = (-np.inf, 0.0)
+                _interleave(2)
+            peak_sum_embedding = -np.inf
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (f_7,)), term))
-                peak_sum_embedding = _pair_larger(peak_sum_embedding, magnitude_value_2)
+                magnitude_value_2 = _pair_magnitude(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (f_7,)), per_term_unit), per_term))
+                peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2[0])
             scaled_sum_embedding = (0.0, 0.0)
+            over_peak_sum_embedding_unit = _inverse(peak_sum_embedding)[0]
+            over_peak_sum_embedding = _pair_ratio((1.0, 0.0), _pair_scaled((peak_sum_embedding, 0.0), over_peak_sum_embedding_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_2 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (f_210,)), term), peak_sum_embedding)
+                    ratio_value_2 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (f_210,)), per_term_unit), per_term), over_peak_sum_embedding_unit), over_peak_sum_embedding)
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    _pair_put(strips, (0, place), square_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_2
+                _interleave(2)
                 scaled_sum_embedding = _pair_add(scaled_sum_embedding, _pair_block_sum(strips[0], length))
             sum_e_now = (0.0, 0.0)
-            factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding), _pair_positive_part(peak_sum_embedding))
+            factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding), _pair_positive_part((peak_sum_embedding, 0.0)))
+            over_factor_2_unit = _inverse(factor_2[0])[0]
+            over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (f_1,)), term), factor_2))
-                    _pair_put(strips, (0, place), factor_3)
+                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (f_1,)), per_term_unit), per_term), over_factor_2_unit), over_factor_2))
+                    strips[0, 0, place], strips[0, 1, place] = factor_3
+                _interleave(2)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_e, (j, i,), sum_e_now)
-        peak_c = (-np.inf, 0.0)
+        peak_c = -np.inf
+        per_u_unit = _inverse(np.float64(u))[0]
+        per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
         for f_13 in range(d):
-            c_now = _pair_divide(_pair_at(sum_embedding_2, (f_13,)), (np.float64(u), 0.0))
+            c_now = _pair_multiply(_pair_scaled(_pair_at(sum_embedding_2, (f_13,)), per_u_unit), per_u)
             _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
-            peak_c = _pair_larger(peak_c, magnitude_value_3)
+            peak_c = _larger(peak_c, magnitude_value_3[0])
         scaled_c = (0.0, 0.0)
+        over_peak_c_unit = _inverse(peak_c)[0]
+        over_peak_c = _pair_ratio((1.0, 0.0), _pair_scaled((peak_c, 0.0), over_peak_c_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_211 = strip + place
-                ratio_value_3 = _pair_ratio(_pair_at(c, (f_211,)), peak_c)
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_at(c, (f_211,)), over_peak_c_unit), over_peak_c)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (0, place), square_3)
+                strips[0, 0, place], strips[0, 1, place] = square_3
+            _interleave(2)
             scaled_c = _pair_add(scaled_c, _pair_block_sum(strips[0], length))
-        factor_4 = _pair_multiply(_pair_root(scaled_c), _pair_positive_part(peak_c))
+        factor_4 = _pair_multiply(_pair_root(scaled_c), _pair_positive_part((peak_c, 0.0)))
+        over_factor_4_unit = _inverse(factor_4[0])[0]
+        over_factor_4 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_4, over_factor_4_unit))
         for f_11 in range(d):
-            _pair_put(c_unit, (j, f_11,), _pair_ratio(_pair_at(c, (f_11,)), factor_4))
+            _pair_put(c_unit, (j, f_11,), _pair_multiply(_pair_scaled(_pair_at(c, (f_11,)), over_factor_4_unit), over_factor_4))
     total = (0.0, 0.0)
     b_2 = b[()]
     w_2 = w[()]
@@ -778,6 +824,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 for k_23 in range(s):
                     term_2 = _pair_add_number(_pair_multiply_number((sum_e_2 if j == k_23 else _pair_at(sum_c_unit, (row, i, k_23,))), w_2), b_2)
                     _pair_put(max_w_row, (k_23,), term_2)
+                _interleave(2)
                 max_w_first = _largest(max_w_row[:, 0], s)
                 argmax_w = _place_of(max_w_first, max_w_row[:, 0], s)
                 max_w = (max_w_first, max_w_row[:, 1][argmax_w])
@@ -786,11 +833,12 @@ def value(embedding, w, b, sample_weights, value_out):
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_212 = strip + place
-                        exp_w = _pair_exp_difference(_pair_add_number(_pair_multiply_number((sum_e_2 if j == k_212 else _pair_at(sum_c_unit, (row, i, k_212,))), w_2), b_2), max_w)  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_212)), (sum_c_unit, True)), max_w)
-                        _pair_put(strips, (0, place), exp_w)
+                        exp_w = _pair_exp(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_2 if j == k_212 else _pair_at(sum_c_unit, (row, i, k_212,))), w_2), b_2), _pair_negative(max_w)))  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_212)), (sum_c_unit, True)), max_w)
+                        strips[0, 0, place], strips[0, 1, place] = exp_w
+                    _interleave(2)
                     apart = np.uint64(argmax_w) - strip
                     if apart < length:
-                        strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                        strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                     rest_w = _pair_add(rest_w, _pair_block_sum(strips[0], length))
                 loss = _pair_add(_pair_add(_pair_add_number(max_w, -b_2), _pair_log1p(rest_w)), _pair_negative(_pair_multiply_number(sum_e_2, w_2)))
                 factor_5 = _pair_multiply(loss, _pair_at(sample_weight, (j, i,)))
@@ -810,7 +858,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s, 2))
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     sample_weight = np.empty((s, u, 2))
     seed = np.empty((s, u, 2))
     peak_embedding = np.empty((s, u, 2))
@@ -848,81 +896,103 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             _pair_put(sample_weight, (j, i,), (sample_weight_now, 0.0))
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
             _pair_put(seed, (j, i,), seed_now)
-            peak_embedding_now = (-np.inf, 0.0)
+            peak_embedding_now = -np.inf
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
-                magnitude_value = _pair_magnitude((x, 0.0))
-                peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value)
+                magnitude_value = abs(x)
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 _pair_put(sum_embedding_2, (f_5,), _pair_add(_pair_at(sum_embedding_2, (f_5,)), (x, 0.0)))
-            _pair_put(peak_embedding, (j, i,), peak_embedding_now)
+            _pair_put(peak_embedding, (j, i,), (peak_embedding_now, 0.0))
             scaled_embedding_now = (0.0, 0.0)
+            over_peak_embedding_now_unit = _inverse(peak_embedding_now)[0]
+            over_peak_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_embedding_now, 0.0), over_peak_embedding_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = embedding[j, i, f_209]
-                    ratio_value = _pair_ratio((x_2, 0.0), peak_embedding_now)
+                    ratio_value = _pair_multiply_number(over_peak_embedding_now, (x_2 * over_peak_embedding_now_unit))
                     square = _pair_multiply(ratio_value, ratio_value)
-                    _pair_put(strips, (0, place), square)
+                    strips[0, 0, place], strips[0, 1, place] = square
+                _interleave(2)
                 scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_embedding, (j, i,), scaled_embedding_now)
-            factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
+            factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part((peak_embedding_now, 0.0)))
+            over_factor_unit = _inverse(factor[0])[0]
+            over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
             for f_4 in range(d):
                 x_3 = embedding[j, i, f_4]
-                _pair_put(e, (j, i, f_4,), _pair_ratio((x_3, 0.0), factor))
+                _pair_put(e, (j, i, f_4,), _pair_multiply_number(over_factor, (x_3 * over_factor_unit)))
+            _interleave(2)
             sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
             for m_6 in range(u):
                 for f_1 in range(d):
                     x_4 = embedding[j, m_6, f_1]
                     if m_6 != i:
                         _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
-            peak_sum_embedding_now = (-np.inf, 0.0)
+                _interleave(2)
+            peak_sum_embedding_now = -np.inf
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (j, i, f_7,)), term))
-                peak_sum_embedding_now = _pair_larger(peak_sum_embedding_now, magnitude_value_2)
-            _pair_put(peak_sum_embedding, (j, i,), peak_sum_embedding_now)
+                magnitude_value_2 = _pair_magnitude(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_7,)), per_term_unit), per_term))
+                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2[0])
+            _pair_put(peak_sum_embedding, (j, i,), (peak_sum_embedding_now, 0.0))
             scaled_sum_embedding_now = (0.0, 0.0)
+            over_peak_sum_embedding_now_unit = _inverse(peak_sum_embedding_now)[0]
+            over_peak_sum_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_sum_embedding_now, 0.0), over_peak_sum_embedding_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_2 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_210,)), term), peak_sum_embedding_now)
+                    ratio_value_2 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_210,)), per_term_unit), per_term), over_peak_sum_embedding_now_unit), over_peak_sum_embedding_now)
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    _pair_put(strips, (0, place), square_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_2
+                _interleave(2)
                 scaled_sum_embedding_now = _pair_add(scaled_sum_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_sum_embedding, (j, i,), scaled_sum_embedding_now)
             sum_e_now = (0.0, 0.0)
-            factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part(peak_sum_embedding_now))
+            factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part((peak_sum_embedding_now, 0.0)))
+            over_factor_2_unit = _inverse(factor_2[0])[0]
+            over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_1,)), term), factor_2))
-                    _pair_put(strips, (0, place), factor_3)
+                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_1,)), per_term_unit), per_term), over_factor_2_unit), over_factor_2))
+                    strips[0, 0, place], strips[0, 1, place] = factor_3
+                _interleave(2)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_e, (j, i,), sum_e_now)
             factor_4 = _pair_multiply(seed_now, sum_e_now)
             sum_w = _pair_add(sum_w, factor_4)
-        peak_c_now = (-np.inf, 0.0)
+        peak_c_now = -np.inf
+        per_u_unit = _inverse(np.float64(u))[0]
+        per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
         for f_13 in range(d):
-            c_now = _pair_divide(_pair_at(sum_embedding_2, (f_13,)), (np.float64(u), 0.0))
+            c_now = _pair_multiply(_pair_scaled(_pair_at(sum_embedding_2, (f_13,)), per_u_unit), per_u)
             _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
-            peak_c_now = _pair_larger(peak_c_now, magnitude_value_3)
-        _pair_put(peak_c, (j,), peak_c_now)
+            peak_c_now = _larger(peak_c_now, magnitude_value_3[0])
+        _pair_put(peak_c, (j,), (peak_c_now, 0.0))
         scaled_c_now = (0.0, 0.0)
+        over_peak_c_now_unit = _inverse(peak_c_now)[0]
+        over_peak_c_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_c_now, 0.0), over_peak_c_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_211 = strip + place
-                ratio_value_3 = _pair_ratio(_pair_at(c, (f_211,)), peak_c_now)
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_at(c, (f_211,)), over_peak_c_now_unit), over_peak_c_now)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (0, place), square_3)
+                strips[0, 0, place], strips[0, 1, place] = square_3
+            _interleave(2)
             scaled_c_now = _pair_add(scaled_c_now, _pair_block_sum(strips[0], length))
         _pair_put(scaled_c, (j,), scaled_c_now)
-        factor_5 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part(peak_c_now))
+        factor_5 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part((peak_c_now, 0.0)))
+        over_factor_5_unit = _inverse(factor_5[0])[0]
+        over_factor_5 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_5, over_factor_5_unit))
         for f_11 in range(d):
-            _pair_put(c_unit, (j, f_11,), _pair_ratio(_pair_at(c, (f_11,)), factor_5))
+            _pair_put(c_unit, (j, f_11,), _pair_multiply(_pair_scaled(_pair_at(c, (f_11,)), over_factor_5_unit), over_factor_5))
     sum_c_unit_2[:, :, 0], sum_c_unit_2[:, :, 1] = (0.0, 0.0)
     total = (0.0, 0.0)
     b_2 = b[()]
@@ -938,6 +1008,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 for k_23 in range(s):
                     term_2 = _pair_add_number(_pair_multiply_number((sum_e_3 if j == k_23 else _pair_at(sum_c_unit, (j, i, k_23,))), w_2), b_2)
                     _pair_put(max_w_row, (k_23,), term_2)
+                _interleave(2)
                 max_w_first = _largest(max_w_row[:, 0], s)
                 argmax_w_now = _place_of(max_w_first, max_w_row[:, 0], s)
                 max_w = (max_w_first, max_w_row[:, 1][argmax_w_now])
@@ -947,13 +1018,14 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_212 = strip + place
-                        exp_w_now = _pair_exp_difference(_pair_add_number(_pair_multiply_number((sum_e_3 if j == k_212 else _pair_at(sum_c_unit, (j, i, k_212,))), w_2), b_2), max_w)
+                        exp_w_now = _pair_exp(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_3 if j == k_212 else _pair_at(sum_c_unit, (j, i, k_212,))), w_2), b_2), _pair_negative(max_w)))
                         _pair_put(exp_w, (j, i, k_212,), exp_w_now)
-                        _pair_put(strips, (0, place), exp_w_now)
+                        strips[0, 0, place], strips[0, 1, place] = exp_w_now
                         _pair_put(sum_c_unit_2_left, (row, i, k_212,), (exp_w_now if j != k_212 else (0.0, 0.0)))
+                    _interleave(2)
                     apart = np.uint64(argmax_w_now) - strip
                     if apart < length:
-                        strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                        strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                     rest_w_now = _pair_add(rest_w_now, _pair_block_sum(strips[0], length))
                 _pair_put(rest_w, (j, i,), rest_w_now)
                 exp_w_2 = _pair_at(exp_w, (j, i, j,))
@@ -969,16 +1041,22 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 peak_sum_embedding_2 = _pair_at(peak_sum_embedding, (j, i,))
                 factor_8 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i,))), _pair_positive_part(peak_sum_embedding_2))
                 factor_10 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_9, seed_2), (rest_w_now if j == argmax_w_now else _pair_add(_pair_add_number(rest_w_now, 1.0), _pair_negative(exp_w_2)))), _pair_ratio((1.0, 0.0), factor_8)), _pair_add_number(rest_w_now, 1.0))
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                over_factor_8_unit = _inverse(factor_8[0])[0]
+                over_factor_8 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_8, over_factor_8_unit))
                 for f_11 in range(d):
                     e_2 = _pair_at(e, (j, i, f_11,))
                     _pair_put(sum_c_unit_2_right, (row, i, f_11,), _pair_multiply(factor_7, e_2))
-                    _pair_put(sum_embedding_3_term, (i, f_11,), _pair_multiply(factor_10, _pair_add(_pair_negative(e_2), _pair_multiply(sum_e_3, _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_11,)), term), factor_8)))))
+                    _pair_put(sum_embedding_3_term, (i, f_11,), _pair_multiply(factor_10, _pair_add(_pair_negative(e_2), _pair_multiply(sum_e_3, _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_11,)), per_term_unit), per_term), over_factor_8_unit), over_factor_8)))))
+                _interleave(2)
             for i in range(u):
                 sum_embedding_3[j, i, :, 0], sum_embedding_3[j, i, :, 1] = (0.0, 0.0)
                 for i_99 in range(u):
                     for d_24 in range(d):
                         if i != i_99:
                             _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(sum_embedding_3_term, (i_99, d_24,))))
+                    _interleave(2)
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(True), sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False), sum_c_unit_2, np.bool_(True))
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         for j in range(start, stop):
@@ -990,14 +1068,21 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 factor_11 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_3,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_3,))))
                 factor_12 = _pair_negative(_pair_divide((rest_w_2 if j == argmax_w[j, i_3] else _pair_add(_pair_add_number(rest_w_2, 1.0), _pair_negative(_pair_at(exp_w, (j, i_3, j,))))), term_3))
                 factor_13 = _pair_multiply_number(_pair_at(seed, (j, i_3,)), w_2)
+                per_term_3_unit = _inverse(term_3[0])[0]
+                per_term_3 = _pair_divide((1.0, 0.0), _pair_scaled(term_3, per_term_3_unit))
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                over_factor_11_unit = _inverse(factor_11[0])[0]
+                over_factor_11 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_11, over_factor_11_unit))
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_4 = strip + place
-                        sum_e_2_now = _pair_divide(_pair_at(sum_e_2_product, (row, i_3, f_4,)), term_3)
+                        sum_e_2_now = _pair_multiply(_pair_scaled(_pair_at(sum_e_2_product, (row, i_3, f_4,)), per_term_3_unit), per_term_3)
                         _pair_put(sum_e_2, (j, i_3, f_4,), sum_e_2_now)
-                        factor_14 = _pair_multiply(_pair_multiply(factor_13, _pair_at(e, (j, i_3, f_4,))), _pair_add(sum_e_2_now, _pair_multiply(factor_12, _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_3, f_4,)), term), factor_11))))
-                        _pair_put(strips, (0, place), factor_14)
+                        factor_14 = _pair_multiply(_pair_multiply(factor_13, _pair_at(e, (j, i_3, f_4,))), _pair_add(sum_e_2_now, _pair_multiply(factor_12, _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i_3, f_4,)), per_term_unit), per_term), over_factor_11_unit), over_factor_11))))
+                        strips[0, 0, place], strips[0, 1, place] = factor_14
+                    _interleave(2)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
                 _pair_put(sum_norm_embedding, (j, i_3,), sum_norm_embedding_now)
     sum_w_2 = (0.0, 0.0)
@@ -1013,10 +1098,11 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 for place in range(length):
                     k_47 = strip + place
                     factor_17 = _pair_multiply(_pair_multiply(factor_16, _pair_at(exp_w, (k_41, i_40, k_47,))), _pair_at(sum_c_unit, (k_41, i_40, k_47,)))
-                    _pair_put(strips, (0, place), factor_17)
+                    strips[0, 0, place], strips[0, 1, place] = factor_17
+                _interleave(2)
                 apart = np.uint64(k_41) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 sum_w_3 = _pair_add(sum_w_3, _pair_block_sum(strips[0], length))
     factor_19 = _pair_divide((w_2, 0.0), (np.float64(u), 0.0))
     for k_10 in range(s):
@@ -1026,12 +1112,14 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             for place in range(length):
                 f_74 = strip + place
                 factor_18 = _pair_multiply(_pair_at(c_unit, (k_10, f_74,)), _pair_at(sum_c_unit_2, (k_10, f_74,)))
-                _pair_put(strips, (0, place), factor_18)
+                strips[0, 0, place], strips[0, 1, place] = factor_18
+            _interleave(2)
             sum_norm_c = _pair_add(sum_norm_c, _pair_block_sum(strips[0], length))
         factor_20 = _pair_multiply(factor_19, _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_c, (k_10,))), _pair_positive_part(_pair_at(peak_c, (k_10,))))))
         for d_24 in range(d):
             gradient_embedding_part_1_now = _pair_multiply(factor_20, _pair_add(_pair_at(sum_c_unit_2, (k_10, d_24,)), _pair_negative(_pair_multiply(sum_norm_c, _pair_at(c_unit, (k_10, d_24,))))))
             _pair_put(gradient_embedding_part_1, (d_24,), gradient_embedding_part_1_now)
+        _interleave(2)
         for i in range(u):
             factor_21 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_sum_embedding, (k_10, i,))))
             rest_w_3 = _pair_at(rest_w, (k_10, i,))
@@ -1039,8 +1127,12 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_embedding, (k_10, i,)))))
             factor_23 = _pair_multiply(_pair_multiply_number(_pair_at(seed, (k_10, i,)), w_2), ratio_value_4)
             factor_24 = _pair_negative(_pair_multiply(_pair_at(sum_norm_embedding, (k_10, i,)), ratio_value_4))
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+            over_factor_21_unit = _inverse(factor_21[0])[0]
+            over_factor_21 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_21, over_factor_21_unit))
             for d_24 in range(d):
-                gradient_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_at(gradient_embedding_part_1, (d_24,)), _pair_at(sum_embedding_3, (k_10, i, d_24,))), _pair_multiply(factor_23, _pair_add(_pair_at(sum_e_2, (k_10, i, d_24,)), _pair_multiply(factor_22, _pair_ratio(_pair_divide(_pair_at(sum_embedding, (k_10, i, d_24,)), term), factor_21))))), _pair_multiply(factor_24, _pair_at(e, (k_10, i, d_24,)))))
+                gradient_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_at(gradient_embedding_part_1, (d_24,)), _pair_at(sum_embedding_3, (k_10, i, d_24,))), _pair_multiply(factor_23, _pair_add(_pair_at(sum_e_2, (k_10, i, d_24,)), _pair_multiply(factor_22, _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (k_10, i, d_24,)), per_term_unit), per_term), over_factor_21_unit), over_factor_21))))), _pair_multiply(factor_24, _pair_at(e, (k_10, i, d_24,)))))
     gradient_w[()] = _pair_rounded(_pair_add(_pair_add(sum_w_2, sum_w_3), _pair_negative(sum_w)))
     gradient_b[()] = 0.0
     return _pair_rounded(total)
@@ -1055,7 +1147,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     weighted = sample_weights.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     sum_embedding_3_sensitivity_3_own_right = np.empty((u, u, 2))
     seed = np.empty((s, u, 2))
     peak_embedding = np.empty((s, u, 2))
@@ -1118,57 +1210,72 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             sample_weight = (sample_weights[j, i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (j, i,), seed_now)
-            peak_embedding_now = (-np.inf, 0.0)
+            peak_embedding_now = -np.inf
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
-                magnitude_value = _pair_magnitude((x, 0.0))
-                peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value)
+                magnitude_value = abs(x)
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 _pair_put(sum_embedding_2, (f_5,), _pair_add(_pair_at(sum_embedding_2, (f_5,)), (x, 0.0)))
-            _pair_put(peak_embedding, (j, i,), peak_embedding_now)
+            _pair_put(peak_embedding, (j, i,), (peak_embedding_now, 0.0))
             scaled_embedding_now = (0.0, 0.0)
+            over_peak_embedding_now_unit = _inverse(peak_embedding_now)[0]
+            over_peak_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_embedding_now, 0.0), over_peak_embedding_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = embedding[j, i, f_209]
-                    ratio_value = _pair_ratio((x_2, 0.0), peak_embedding_now)
+                    ratio_value = _pair_multiply_number(over_peak_embedding_now, (x_2 * over_peak_embedding_now_unit))
                     square = _pair_multiply(ratio_value, ratio_value)
-                    _pair_put(strips, (0, place), square)
+                    strips[0, 0, place], strips[0, 1, place] = square
+                _interleave(2)
                 scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_embedding, (j, i,), scaled_embedding_now)
-            factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
+            factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part((peak_embedding_now, 0.0)))
+            over_factor_unit = _inverse(factor[0])[0]
+            over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
             for f_4 in range(d):
                 x_3 = embedding[j, i, f_4]
-                _pair_put(e, (j, i, f_4,), _pair_ratio((x_3, 0.0), factor))
+                _pair_put(e, (j, i, f_4,), _pair_multiply_number(over_factor, (x_3 * over_factor_unit)))
+            _interleave(2)
             sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
             for m_6 in range(u):
                 for f_1 in range(d):
                     x_4 = embedding[j, m_6, f_1]
                     if m_6 != i:
                         _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
-            peak_sum_embedding_now = (-np.inf, 0.0)
+                _interleave(2)
+            peak_sum_embedding_now = -np.inf
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (j, i, f_7,)), term))
-                peak_sum_embedding_now = _pair_larger(peak_sum_embedding_now, magnitude_value_2)
-            _pair_put(peak_sum_embedding, (j, i,), peak_sum_embedding_now)
+                magnitude_value_2 = _pair_magnitude(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_7,)), per_term_unit), per_term))
+                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2[0])
+            _pair_put(peak_sum_embedding, (j, i,), (peak_sum_embedding_now, 0.0))
             scaled_sum_embedding_now = (0.0, 0.0)
+            over_peak_sum_embedding_now_unit = _inverse(peak_sum_embedding_now)[0]
+            over_peak_sum_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_sum_embedding_now, 0.0), over_peak_sum_embedding_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_2 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_210,)), term), peak_sum_embedding_now)
+                    ratio_value_2 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_210,)), per_term_unit), per_term), over_peak_sum_embedding_now_unit), over_peak_sum_embedding_now)
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    _pair_put(strips, (0, place), square_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_2
+                _interleave(2)
                 scaled_sum_embedding_now = _pair_add(scaled_sum_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_sum_embedding, (j, i,), scaled_sum_embedding_now)
             sum_e_now = (0.0, 0.0)
-            factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part(peak_sum_embedding_now))
+            factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part((peak_sum_embedding_now, 0.0)))
+            over_factor_2_unit = _inverse(factor_2[0])[0]
+            over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_1,)), term), factor_2))
-                    _pair_put(strips, (0, place), factor_3)
+                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_1,)), per_term_unit), per_term), over_factor_2_unit), over_factor_2))
+                    strips[0, 0, place], strips[0, 1, place] = factor_3
+                _interleave(2)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_e, (j, i,), sum_e_now)
             factor_4 = _pair_multiply(seed_now, sum_e_now)
@@ -1177,28 +1284,36 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_6 = _pair_multiply(_pair_multiply(factor_5, seed_now), ratio_value_4)
             for d_24 in range(d):
                 e_2 = _pair_at(e, (j, i, d_24,))
-                ratio_value_3 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_2)
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, d_24,)), per_term_unit), per_term), over_factor_2_unit), over_factor_2)
                 _pair_put(softmax_w_slope, (j, i, d_24,), _pair_multiply(factor_6, _pair_add(_pair_negative(e_2), _pair_multiply(sum_e_now, ratio_value_3))))
-        peak_c_now = (-np.inf, 0.0)
+            _interleave(2)
+        peak_c_now = -np.inf
+        per_u_unit = _inverse(np.float64(u))[0]
+        per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
         for f_13 in range(d):
-            c_now = _pair_divide(_pair_at(sum_embedding_2, (f_13,)), (np.float64(u), 0.0))
+            c_now = _pair_multiply(_pair_scaled(_pair_at(sum_embedding_2, (f_13,)), per_u_unit), per_u)
             _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
-            peak_c_now = _pair_larger(peak_c_now, magnitude_value_3)
-        _pair_put(peak_c, (j,), peak_c_now)
+            peak_c_now = _larger(peak_c_now, magnitude_value_3[0])
+        _pair_put(peak_c, (j,), (peak_c_now, 0.0))
         scaled_c_now = (0.0, 0.0)
+        over_peak_c_now_unit = _inverse(peak_c_now)[0]
+        over_peak_c_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_c_now, 0.0), over_peak_c_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_211 = strip + place
-                ratio_value_5 = _pair_ratio(_pair_at(c, (f_211,)), peak_c_now)
+                ratio_value_5 = _pair_multiply(_pair_scaled(_pair_at(c, (f_211,)), over_peak_c_now_unit), over_peak_c_now)
                 square_3 = _pair_multiply(ratio_value_5, ratio_value_5)
-                _pair_put(strips, (0, place), square_3)
+                strips[0, 0, place], strips[0, 1, place] = square_3
+            _interleave(2)
             scaled_c_now = _pair_add(scaled_c_now, _pair_block_sum(strips[0], length))
         _pair_put(scaled_c, (j,), scaled_c_now)
-        factor_7 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part(peak_c_now))
+        factor_7 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part((peak_c_now, 0.0)))
+        over_factor_7_unit = _inverse(factor_7[0])[0]
+        over_factor_7 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_7, over_factor_7_unit))
         for f_11 in range(d):
-            _pair_put(c_unit, (j, f_11,), _pair_ratio(_pair_at(c, (f_11,)), factor_7))
+            _pair_put(c_unit, (j, f_11,), _pair_multiply(_pair_scaled(_pair_at(c, (f_11,)), over_factor_7_unit), over_factor_7))
     sum_c_unit_2[:, :, 0], sum_c_unit_2[:, :, 1] = (0.0, 0.0)
     sum_norm_c_sensitivity[:, :, 0], sum_norm_c_sensitivity[:, :, 1] = (0.0, 0.0)
     sum_norm_c_sensitivity_4_own[:, :, 0], sum_norm_c_sensitivity_4_own[:, :, 1] = (0.0, 0.0)
@@ -1215,6 +1330,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 for k_23 in range(s):
                     term_2 = _pair_add_number(_pair_multiply_number((sum_e_3 if j == k_23 else _pair_at(sum_c_unit, (j, i, k_23,))), w_2), b_2)
                     _pair_put(max_w_row, (k_23,), term_2)
+                _interleave(2)
                 max_w_first = _largest(max_w_row[:, 0], s)
                 argmax_w_now = _place_of(max_w_first, max_w_row[:, 0], s)
                 max_w = (max_w_first, max_w_row[:, 1][argmax_w_now])
@@ -1224,13 +1340,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_212 = strip + place
-                        exp_w_now = _pair_exp_difference(_pair_add_number(_pair_multiply_number((sum_e_3 if j == k_212 else _pair_at(sum_c_unit, (j, i, k_212,))), w_2), b_2), max_w)
+                        exp_w_now = _pair_exp(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_3 if j == k_212 else _pair_at(sum_c_unit, (j, i, k_212,))), w_2), b_2), _pair_negative(max_w)))
                         _pair_put(exp_w, (j, i, k_212,), exp_w_now)
-                        _pair_put(strips, (0, place), exp_w_now)
+                        strips[0, 0, place], strips[0, 1, place] = exp_w_now
                         _pair_put(sum_c_unit_2_left, (row, i, k_212,), (exp_w_now if j != k_212 else (0.0, 0.0)))
+                    _interleave(2)
                     apart = np.uint64(argmax_w_now) - strip
                     if apart < length:
-                        strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                        strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                     rest_w_now = _pair_add(rest_w_now, _pair_block_sum(strips[0], length))
                 _pair_put(rest_w, (j, i,), rest_w_now)
                 exp_w_2 = _pair_at(exp_w, (j, i, j,))
@@ -1248,13 +1365,18 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_12 = _pair_divide(_pair_multiply(seed_2, square_4), _pair_multiply(term, term))
                 factor_13 = _pair_divide(_pair_multiply(exp_w_2, ratio_value_6), _pair_multiply(term_3, term))
                 factor_14 = _pair_divide(_pair_multiply_number(case, w_2), term_3)
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                over_factor_8_unit = _inverse(factor_8[0])[0]
+                over_factor_8 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_8, over_factor_8_unit))
                 for f_11 in range(d):
                     e_3 = _pair_at(e, (j, i, f_11,))
                     _pair_put(sum_c_unit_2_right, (row, i, f_11,), _pair_multiply(factor_9, e_3))
-                    ratio_value_7 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_11,)), term), factor_8)
+                    ratio_value_7 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_11,)), per_term_unit), per_term), over_factor_8_unit), over_factor_8)
                     _pair_put(sum_embedding_3_term, (i, f_11,), _pair_multiply(factor_11, _pair_add(_pair_negative(e_3), _pair_multiply(sum_e_3, ratio_value_7))))
                     term_4 = _pair_add(e_3, _pair_negative(_pair_multiply(sum_e_3, ratio_value_7)))
                     _pair_put(sum_embedding_3_sensitivity_2_own_term, (i, f_11,), _pair_multiply(factor_14, _pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_12, ratio_value_7), term_4), _pair_multiply(_pair_multiply(factor_12, ratio_value_7), _pair_add(e_3, _pair_negative(_pair_scaled(_pair_multiply(sum_e_3, ratio_value_7), 2.0))))), _pair_multiply(_pair_multiply(factor_13, _pair_at(softmax_w_slope, (j, i, f_11,))), term_4))))
+                _interleave(2)
                 logsumexp_w_sensitivity[j, i, :, 0], logsumexp_w_sensitivity[j, i, :, 1] = (0.0, 0.0)
                 sum_norm_embedding_sensitivity[j, i, :, 0], sum_norm_embedding_sensitivity[j, i, :, 1] = (0.0, 0.0)
                 sum_e_2_sensitivity_own[j, i, :, 0], sum_e_2_sensitivity_own[j, i, :, 1] = (0.0, 0.0)
@@ -1291,6 +1413,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             _pair_put(sum_norm_c_sensitivity_4_own, (k_114, d_109,), _pair_add(_pair_at(sum_norm_c_sensitivity_4_own, (k_114, d_109,)), _pair_multiply(factor_22, term_6)))
                         if j != k_114:
                             _pair_put(sum_c_unit_2_sensitivity_2_own_joint, (k_114, d_109,), _pair_add(_pair_at(sum_c_unit_2_sensitivity_2_own_joint, (k_114, d_109,)), _pair_multiply(_pair_multiply(factor_23, e_4), term_6)))
+                    _interleave(2)
                     factor_24 = _pair_divide(_pair_multiply(exp_w_3, sum_c_unit_3), term_3)
                     if j != k_114:
                         logsumexp_w_sensitivity_2_now = _pair_add(logsumexp_w_sensitivity_2_now, factor_24)
@@ -1300,10 +1423,15 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_26 = _pair_divide((w_2, 0.0), term_3)
                 for k_154 in range(s):
                     factor_27 = _pair_multiply(_pair_multiply(factor_26, _pair_at(exp_w, (j, i, k_154,))), _pair_at(sum_c_unit, (j, i, k_154,)))
+                    per_term_unit = _inverse(term[0])[0]
+                    per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                    over_factor_8_unit = _inverse(factor_8[0])[0]
+                    over_factor_8 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_8, over_factor_8_unit))
                     for d_109 in range(d):
                         e_5 = _pair_at(e, (j, i, d_109,))
                         if j != k_154:
-                            _pair_put(sum_norm_embedding_sensitivity_2, (j, i, d_109,), _pair_add(_pair_at(sum_norm_embedding_sensitivity_2, (j, i, d_109,)), _pair_multiply(factor_27, _pair_add(_pair_negative(_pair_at(logsumexp_w_sensitivity, (j, i, d_109,))), _pair_multiply(factor_25, _pair_add(_pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_109,)), term), factor_8), _pair_negative(_pair_multiply(sum_e_3, e_5))))))))
+                            _pair_put(sum_norm_embedding_sensitivity_2, (j, i, d_109,), _pair_add(_pair_at(sum_norm_embedding_sensitivity_2, (j, i, d_109,)), _pair_multiply(factor_27, _pair_add(_pair_negative(_pair_at(logsumexp_w_sensitivity, (j, i, d_109,))), _pair_multiply(factor_25, _pair_add(_pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, d_109,)), per_term_unit), per_term), over_factor_8_unit), over_factor_8), _pair_negative(_pair_multiply(sum_e_3, e_5))))))))
+                    _interleave(2)
             for i in range(u):
                 sum_embedding_3[j, i, :, 0], sum_embedding_3[j, i, :, 1] = (0.0, 0.0)
                 sum_embedding_3_sensitivity_2_own[j, i, :, 0], sum_embedding_3_sensitivity_2_own[j, i, :, 1] = (0.0, 0.0)
@@ -1313,6 +1441,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(sum_embedding_3_term, (i_99, d_24,))))
                         if i != i_99:
                             _pair_put(sum_embedding_3_sensitivity_2_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_sensitivity_2_own, (j, i, d_24,)), _pair_at(sum_embedding_3_sensitivity_2_own_term, (i_99, d_24,))))
+                    _interleave(2)
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(True), sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False), sum_c_unit_2, np.bool_(True))
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         for j in range(start, stop):
@@ -1325,17 +1454,24 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_28 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_3,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_3,))))
                 factor_29 = _pair_negative(_pair_divide((rest_w_2 if j == argmax_w[j, i_3] else _pair_add(_pair_add_number(rest_w_2, 1.0), _pair_negative(_pair_at(exp_w, (j, i_3, j,))))), term_7))
                 factor_30 = _pair_multiply_number(_pair_at(seed, (j, i_3,)), w_2)
+                per_term_7_unit = _inverse(term_7[0])[0]
+                per_term_7 = _pair_divide((1.0, 0.0), _pair_scaled(term_7, per_term_7_unit))
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                over_factor_28_unit = _inverse(factor_28[0])[0]
+                over_factor_28 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_28, over_factor_28_unit))
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_4 = strip + place
-                        sum_e_2_now = _pair_divide(_pair_at(sum_e_2_product, (row, i_3, f_4,)), term_7)
+                        sum_e_2_now = _pair_multiply(_pair_scaled(_pair_at(sum_e_2_product, (row, i_3, f_4,)), per_term_7_unit), per_term_7)
                         _pair_put(sum_e_2, (j, i_3, f_4,), sum_e_2_now)
                         e_6 = _pair_at(e, (j, i_3, f_4,))
-                        factor_31 = _pair_multiply(_pair_multiply(factor_30, e_6), _pair_add(sum_e_2_now, _pair_multiply(factor_29, _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_3, f_4,)), term), factor_28))))
-                        _pair_put(strips, (0, place), factor_31)
+                        factor_31 = _pair_multiply(_pair_multiply(factor_30, e_6), _pair_add(sum_e_2_now, _pair_multiply(factor_29, _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i_3, f_4,)), per_term_unit), per_term), over_factor_28_unit), over_factor_28))))
+                        strips[0, 0, place], strips[0, 1, place] = factor_31
                         factor_32 = _pair_multiply(e_6, sum_e_2_now)
-                        _pair_put(strips, (1, place), factor_32)
+                        strips[1, 0, place], strips[1, 1, place] = factor_32
+                    _interleave(2)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
                     sum_norm_embedding_sensitivity_3_now = _pair_add(sum_norm_embedding_sensitivity_3_now, _pair_block_sum(strips[1], length))
                 _pair_put(sum_norm_embedding, (j, i_3,), sum_norm_embedding_now)
@@ -1356,10 +1492,15 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 ratio_value_11 = _pair_ratio((1.0, 0.0), factor_34)
                 factor_35 = _pair_negative(_pair_divide(_pair_multiply(exp_w_4, ratio_value_11), term_8))
                 factor_36 = _pair_divide((w_2, 0.0), term_8)
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                over_factor_33_unit = _inverse(factor_33[0])[0]
+                over_factor_33 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_33, over_factor_33_unit))
                 for d_24 in range(d):
-                    ratio_value_10 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_33)
+                    ratio_value_10 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, d_24,)), per_term_unit), per_term), over_factor_33_unit), over_factor_33)
                     e_7 = _pair_at(e, (j, i, d_24,))
                     _pair_put(sum_e_2_sensitivity_2_own, (j, i, d_24,), _pair_multiply(_pair_multiply(factor_36, _pair_at(sum_e_2_sensitivity_2_own_product, (row, i, d_24,))), _pair_add(_pair_negative(_pair_at(logsumexp_w_sensitivity, (j, i, d_24,))), _pair_multiply(factor_35, _pair_add(ratio_value_10, _pair_negative(_pair_multiply(sum_e_4, e_7)))))))
+                _interleave(2)
     sum_w_2 = (0.0, 0.0)
     sum_w_3 = (0.0, 0.0)
     sum_w_2_sensitivity = (0.0, 0.0)
@@ -1383,15 +1524,16 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     exp_w_6 = _pair_at(exp_w, (k_41, i_40, k_47,))
                     sum_c_unit_4 = _pair_at(sum_c_unit, (k_41, i_40, k_47,))
                     factor_40 = _pair_multiply(_pair_multiply(factor_39, exp_w_6), sum_c_unit_4)
-                    _pair_put(strips, (0, place), factor_40)
+                    strips[0, 0, place], strips[0, 1, place] = factor_40
                     factor_41 = _pair_multiply(_pair_multiply(factor_39, exp_w_6), _pair_add(_pair_multiply(sum_c_unit_4, sum_c_unit_4), _pair_multiply(sum_c_unit_4, term_9)))
-                    _pair_put(strips, (1, place), factor_41)
+                    strips[1, 0, place], strips[1, 1, place] = factor_41
+                _interleave(2)
                 apart = np.uint64(k_41) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 apart = np.uint64(k_41) - strip
                 if apart < length:
-                    strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
+                    strips[1, 0, apart], strips[1, 1, apart] = 0.0, 0.0
                 sum_w_3 = _pair_add(sum_w_3, _pair_block_sum(strips[0], length))
                 sum_w_3_sensitivity_joint = _pair_add(sum_w_3_sensitivity_joint, _pair_block_sum(strips[1], length))
     square_5 = _pair_of_product(w_2, w_2)
@@ -1411,9 +1553,10 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 f_74 = strip + place
                 c_unit_3 = _pair_at(c_unit, (k_10, f_74,))
                 factor_42 = _pair_multiply(c_unit_3, _pair_at(sum_c_unit_2, (k_10, f_74,)))
-                _pair_put(strips, (0, place), factor_42)
+                strips[0, 0, place], strips[0, 1, place] = factor_42
                 _pair_put(hessian_embedding_part_1, (f_74,), _pair_multiply(factor_44, _pair_at(sum_c_unit_2_sensitivity_2_own_joint, (k_10, f_74,))))
                 _pair_put(hessian_embedding_part_2, (f_74,), _pair_multiply(_pair_multiply(factor_44, c_unit_3), _pair_at(sum_norm_c_sensitivity_4_own, (k_10, f_74,))))
+            _interleave(2)
             sum_norm_c = _pair_add(sum_norm_c, _pair_block_sum(strips[0], length))
         factor_46 = _pair_multiply(factor_45, ratio_value_12)
         square_6 = _pair_multiply(ratio_value_12, ratio_value_12)
@@ -1434,6 +1577,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             _pair_put(hessian_embedding_part_4, (d_24,), hessian_embedding_part_4_now)
             hessian_embedding_part_5_now = _pair_multiply(_pair_multiply(factor_54, c_unit_4), term_10)
             _pair_put(hessian_embedding_part_5, (d_24,), hessian_embedding_part_5_now)
+        _interleave(2)
         factor_69 = _pair_multiply(_pair_multiply(factor_53, sum_norm_c), square_6)
         for i in range(u):
             factor_55 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_sum_embedding, (k_10, i,))))
@@ -1458,13 +1602,18 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_66 = _pair_negative(_pair_multiply(_pair_multiply_number(_pair_at(sum_norm_embedding_sensitivity_3, (k_10, i,)), w_2), ratio_value_14))
             factor_67 = _pair_negative(_pair_multiply(seed_4, ratio_value_14))
             term_13 = _pair_add(_pair_add(_pair_multiply(factor_68, _pair_at(sum_embedding_3_sensitivity_3_own, (k_10, i,))), _pair_negative(_pair_multiply(sum_norm_embedding_2, square_7))), factor_69)
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+            over_factor_55_unit = _inverse(factor_55[0])[0]
+            over_factor_55 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_55, over_factor_55_unit))
             for d_24 in range(d):
-                ratio_value_13 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (k_10, i, d_24,)), term), factor_55)
+                ratio_value_13 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (k_10, i, d_24,)), per_term_unit), per_term), over_factor_55_unit), over_factor_55)
                 term_11 = _pair_add(_pair_at(sum_e_2, (k_10, i, d_24,)), _pair_multiply(factor_56, ratio_value_13))
                 e_8 = _pair_at(e, (k_10, i, d_24,))
                 gradient_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_at(gradient_embedding_part_1, (d_24,)), _pair_at(sum_embedding_3, (k_10, i, d_24,))), _pair_multiply(factor_57, term_11)), _pair_multiply(factor_58, e_8)))
                 term_12 = _pair_add(_pair_negative(_pair_at(logsumexp_w_sensitivity, (k_10, i, d_24,))), _pair_multiply(factor_61, _pair_add(ratio_value_13, _pair_negative(_pair_multiply(sum_e_6, e_8)))))
                 hessian_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(term_13, _pair_at(hessian_embedding_part_1, (d_24,))), _pair_at(hessian_embedding_part_2, (d_24,))), _pair_at(hessian_embedding_part_3, (d_24,))), _pair_at(hessian_embedding_part_4, (d_24,))), _pair_at(hessian_embedding_part_5, (d_24,))), _pair_at(sum_embedding_3_sensitivity_2_own, (k_10, i, d_24,))), _pair_multiply(factor_59, _pair_multiply(e_8, e_8))), _pair_multiply(_pair_multiply(e_8, square_7), _pair_add(_pair_multiply(sum_norm_embedding_2, e_8), _pair_multiply(factor_60, term_11)))), _pair_multiply(factor_57, _pair_add(_pair_at(sum_e_2_sensitivity_2_own, (k_10, i, d_24,)), _pair_multiply_number(_pair_at(sum_e_2_sensitivity_own, (k_10, i, d_24,)), w_2)))), _pair_multiply(_pair_multiply(factor_62, term_12), ratio_value_13)), _pair_multiply(_pair_multiply(factor_67, e_8), _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(sum_norm_embedding_sensitivity, (k_10, i, d_24,)), square_5), _pair_multiply(sum_e_6, _pair_add(_pair_multiply(factor_63, term_12), _pair_multiply(factor_64, e_8)))), _pair_multiply_number(_pair_at(sum_norm_embedding_sensitivity_2, (k_10, i, d_24,)), w_2)), _pair_multiply(factor_65, term_11)), _pair_multiply(factor_66, e_8)))))
+            _interleave(2)
     gradient_w[()] = _pair_rounded(_pair_add(_pair_add(sum_w_2, sum_w_3), _pair_negative(sum_w)))
     gradient_b[()] = 0.0
     hessian_w[()] = _pair_rounded(_pair_add(sum_w_2_sensitivity, sum_w_3_sensitivity_joint))
@@ -1480,7 +1629,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     weighted = sample_weights.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     seed = np.empty((s, u, 2))
     peak_embedding = np.empty((s, u, 2))
     scaled_embedding = np.empty((s, u, 2))
@@ -1540,38 +1689,44 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sample_weight = (sample_weights[j, i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (j, i,), seed_now)
-            peak_embedding_now = (-np.inf, 0.0)
+            peak_embedding_now = -np.inf
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
-                magnitude_value = _pair_magnitude((x, 0.0))
-                peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value)
+                magnitude_value = abs(x)
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 _pair_put(sum_embedding_2, (f_5,), _pair_add(_pair_at(sum_embedding_2, (f_5,)), (x, 0.0)))
                 v_x = direction_embedding[j, i, f_5]
                 _pair_put(sum_embedding_2_tangent, (f_5,), _pair_add(_pair_at(sum_embedding_2_tangent, (f_5,)), (v_x, 0.0)))
-            _pair_put(peak_embedding, (j, i,), peak_embedding_now)
+            _pair_put(peak_embedding, (j, i,), (peak_embedding_now, 0.0))
             scaled_embedding_now = (0.0, 0.0)
+            over_peak_embedding_now_unit = _inverse(peak_embedding_now)[0]
+            over_peak_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_embedding_now, 0.0), over_peak_embedding_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = embedding[j, i, f_209]
-                    ratio_value = _pair_ratio((x_2, 0.0), peak_embedding_now)
+                    ratio_value = _pair_multiply_number(over_peak_embedding_now, (x_2 * over_peak_embedding_now_unit))
                     square = _pair_multiply(ratio_value, ratio_value)
-                    _pair_put(strips, (0, place), square)
+                    strips[0, 0, place], strips[0, 1, place] = square
+                _interleave(2)
                 scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_embedding, (j, i,), scaled_embedding_now)
             norm_embedding_tangent_now = (0.0, 0.0)
-            factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
+            factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part((peak_embedding_now, 0.0)))
+            over_factor_unit = _inverse(factor[0])[0]
+            over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_4 = strip + place
                     x_3 = embedding[j, i, f_4]
-                    e_now = _pair_ratio((x_3, 0.0), factor)
+                    e_now = _pair_multiply_number(over_factor, (x_3 * over_factor_unit))
                     _pair_put(e, (j, i, f_4,), e_now)
                     v_x_2 = direction_embedding[j, i, f_4]
                     factor_2 = _pair_multiply_number(e_now, v_x_2)
-                    _pair_put(strips, (0, place), factor_2)
+                    strips[0, 0, place], strips[0, 1, place] = factor_2
+                _interleave(2)
                 norm_embedding_tangent_now = _pair_add(norm_embedding_tangent_now, _pair_block_sum(strips[0], length))
             _pair_put(norm_embedding_tangent, (j, i,), norm_embedding_tangent_now)
             sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
@@ -1584,36 +1739,45 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     v_x_3 = direction_embedding[j, m_6, f_1]
                     if m_6 != i:
                         _pair_put(sum_embedding_tangent, (j, i, f_1,), _pair_add(_pair_at(sum_embedding_tangent, (j, i, f_1,)), (v_x_3, 0.0)))
-            peak_sum_embedding_now = (-np.inf, 0.0)
+                _interleave(2)
+            peak_sum_embedding_now = -np.inf
             ratio_value_2 = _pair_ratio((1.0, 0.0), factor)
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (j, i, f_7,)), term))
-                peak_sum_embedding_now = _pair_larger(peak_sum_embedding_now, magnitude_value_2)
+                magnitude_value_2 = _pair_magnitude(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_7,)), per_term_unit), per_term))
+                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2[0])
                 v_x_4 = direction_embedding[j, i, f_7]
                 _pair_put(e_tangent, (j, i, f_7,), _pair_multiply(ratio_value_2, _pair_add_number(_pair_negative(_pair_multiply(norm_embedding_tangent_now, _pair_at(e, (j, i, f_7,)))), v_x_4)))
-            _pair_put(peak_sum_embedding, (j, i,), peak_sum_embedding_now)
+            _pair_put(peak_sum_embedding, (j, i,), (peak_sum_embedding_now, 0.0))
             scaled_sum_embedding_now = (0.0, 0.0)
+            over_peak_sum_embedding_now_unit = _inverse(peak_sum_embedding_now)[0]
+            over_peak_sum_embedding_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_sum_embedding_now, 0.0), over_peak_sum_embedding_now_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_3 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_210,)), term), peak_sum_embedding_now)
+                    ratio_value_3 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_210,)), per_term_unit), per_term), over_peak_sum_embedding_now_unit), over_peak_sum_embedding_now)
                     square_2 = _pair_multiply(ratio_value_3, ratio_value_3)
-                    _pair_put(strips, (0, place), square_2)
+                    strips[0, 0, place], strips[0, 1, place] = square_2
+                _interleave(2)
                 scaled_sum_embedding_now = _pair_add(scaled_sum_embedding_now, _pair_block_sum(strips[0], length))
             _pair_put(scaled_sum_embedding, (j, i,), scaled_sum_embedding_now)
             sum_e_now = (0.0, 0.0)
             norm_sum_embedding_tangent_now = (0.0, 0.0)
-            factor_3 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part(peak_sum_embedding_now))
+            factor_3 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part((peak_sum_embedding_now, 0.0)))
+            over_factor_3_unit = _inverse(factor_3[0])[0]
+            over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    ratio_value_4 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_1,)), term), factor_3)
+                    ratio_value_4 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_1,)), per_term_unit), per_term), over_factor_3_unit), over_factor_3)
                     factor_4 = _pair_multiply(_pair_at(e, (j, i, f_1,)), ratio_value_4)
-                    _pair_put(strips, (0, place), factor_4)
+                    strips[0, 0, place], strips[0, 1, place] = factor_4
                     factor_5 = _pair_multiply(_pair_at(sum_embedding_tangent, (j, i, f_1,)), ratio_value_4)
-                    _pair_put(strips, (1, place), factor_5)
+                    strips[1, 0, place], strips[1, 1, place] = factor_5
+                _interleave(2)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
                 norm_sum_embedding_tangent_now = _pair_add(norm_sum_embedding_tangent_now, _pair_block_sum(strips[1], length))
             _pair_put(sum_e, (j, i,), sum_e_now)
@@ -1626,42 +1790,51 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_191 = strip + place
-                    ratio_value_5 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_191,)), term), factor_3)
+                    ratio_value_5 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_191,)), per_term_unit), per_term), over_factor_3_unit), over_factor_3)
                     e_2 = _pair_at(e, (j, i, f_191,))
                     term_2 = _pair_add(_pair_add(_pair_multiply(_pair_at(e_tangent, (j, i, f_191,)), ratio_value_5), _pair_multiply(_pair_multiply(factor_6, e_2), _pair_at(sum_embedding_tangent, (j, i, f_191,)))), _pair_multiply(_pair_multiply(factor_7, e_2), ratio_value_5))
-                    _pair_put(strips, (0, place), term_2)
+                    strips[0, 0, place], strips[0, 1, place] = term_2
+                _interleave(2)
                 sum_e_tangent_now = _pair_add(sum_e_tangent_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_e_tangent, (j, i,), sum_e_tangent_now)
             factor_8 = _pair_multiply(seed_now, sum_e_tangent_now)
             sum_w_tangent = _pair_add(sum_w_tangent, factor_8)
-        peak_c_now = (-np.inf, 0.0)
+        peak_c_now = -np.inf
+        per_u_unit = _inverse(np.float64(u))[0]
+        per_u = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(u), 0.0), per_u_unit))
         for f_13 in range(d):
-            c_now = _pair_divide(_pair_at(sum_embedding_2, (f_13,)), (np.float64(u), 0.0))
+            c_now = _pair_multiply(_pair_scaled(_pair_at(sum_embedding_2, (f_13,)), per_u_unit), per_u)
             _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
-            peak_c_now = _pair_larger(peak_c_now, magnitude_value_3)
-        _pair_put(peak_c, (j,), peak_c_now)
+            peak_c_now = _larger(peak_c_now, magnitude_value_3[0])
+        _pair_put(peak_c, (j,), (peak_c_now, 0.0))
         scaled_c_now = (0.0, 0.0)
+        over_peak_c_now_unit = _inverse(peak_c_now)[0]
+        over_peak_c_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_c_now, 0.0), over_peak_c_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_211 = strip + place
-                ratio_value_7 = _pair_ratio(_pair_at(c, (f_211,)), peak_c_now)
+                ratio_value_7 = _pair_multiply(_pair_scaled(_pair_at(c, (f_211,)), over_peak_c_now_unit), over_peak_c_now)
                 square_3 = _pair_multiply(ratio_value_7, ratio_value_7)
-                _pair_put(strips, (0, place), square_3)
+                strips[0, 0, place], strips[0, 1, place] = square_3
+            _interleave(2)
             scaled_c_now = _pair_add(scaled_c_now, _pair_block_sum(strips[0], length))
         _pair_put(scaled_c, (j,), scaled_c_now)
         norm_c_tangent_now = (0.0, 0.0)
-        factor_9 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part(peak_c_now))
+        factor_9 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part((peak_c_now, 0.0)))
+        over_factor_9_unit = _inverse(factor_9[0])[0]
+        over_factor_9 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_9, over_factor_9_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_11 = strip + place
-                c_unit_now = _pair_ratio(_pair_at(c, (f_11,)), factor_9)
+                c_unit_now = _pair_multiply(_pair_scaled(_pair_at(c, (f_11,)), over_factor_9_unit), over_factor_9)
                 _pair_put(c_unit, (j, f_11,), c_unit_now)
                 sum_embedding_2_tangent_2 = _pair_at(sum_embedding_2_tangent, (f_11,))
                 factor_10 = _pair_multiply(sum_embedding_2_tangent_2, c_unit_now)
-                _pair_put(strips, (0, place), factor_10)
+                strips[0, 0, place], strips[0, 1, place] = factor_10
+            _interleave(2)
             norm_c_tangent_now = _pair_add(norm_c_tangent_now, _pair_block_sum(strips[0], length))
         _pair_put(norm_c_tangent, (j,), norm_c_tangent_now)
         factor_11 = _pair_divide(_pair_ratio((1.0, 0.0), factor_9), (np.float64(u), 0.0))
@@ -1669,6 +1842,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sum_embedding_2_tangent_3 = _pair_at(sum_embedding_2_tangent, (f_11,))
             c_unit_2 = _pair_at(c_unit, (j, f_11,))
             _pair_put(c_unit_tangent, (j, f_11,), _pair_multiply(factor_11, _pair_add(sum_embedding_2_tangent_3, _pair_negative(_pair_multiply(norm_c_tangent_now, c_unit_2)))))
+        _interleave(2)
     sum_c_unit_2[:, :, 0], sum_c_unit_2[:, :, 1] = (0.0, 0.0)
     sum_c_unit_2_tangent[:, :, 0], sum_c_unit_2_tangent[:, :, 1] = (0.0, 0.0)
     b_2 = b[()]
@@ -1690,6 +1864,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     case = (sum_e_3 if j == k_23 else _pair_at(sum_c_unit, (j, i, k_23,)))
                     term_3 = _pair_add_number(_pair_multiply_number(case, w_2), b_2)
                     _pair_put(max_w_row, (k_23,), term_3)
+                _interleave(2)
                 max_w_first = _largest(max_w_row[:, 0], s)
                 argmax_w_now = _place_of(max_w_first, max_w_row[:, 0], s)
                 max_w = (max_w_first, max_w_row[:, 1][argmax_w_now])
@@ -1699,13 +1874,14 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_212 = strip + place
-                        exp_w_now = _pair_exp_difference(_pair_add_number(_pair_multiply_number((sum_e_3 if j == k_212 else _pair_at(sum_c_unit, (j, i, k_212,))), w_2), b_2), max_w)
+                        exp_w_now = _pair_exp(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_3 if j == k_212 else _pair_at(sum_c_unit, (j, i, k_212,))), w_2), b_2), _pair_negative(max_w)))
                         _pair_put(exp_w, (j, i, k_212,), exp_w_now)
-                        _pair_put(strips, (0, place), exp_w_now)
+                        strips[0, 0, place], strips[0, 1, place] = exp_w_now
                         _pair_put(sum_c_unit_2_left, (row, i, k_212,), (exp_w_now if j != k_212 else (0.0, 0.0)))
+                    _interleave(2)
                     apart = np.uint64(argmax_w_now) - strip
                     if apart < length:
-                        strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                        strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                     rest_w_now = _pair_add(rest_w_now, _pair_block_sum(strips[0], length))
                 _pair_put(rest_w, (j, i,), rest_w_now)
                 exp_w_2 = _pair_at(exp_w, (j, i, j,))
@@ -1715,6 +1891,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 for f_11 in range(d):
                     e_3 = _pair_at(e, (j, i, f_11,))
                     _pair_put(sum_c_unit_2_right, (row, i, f_11,), _pair_multiply(factor_12, e_3))
+                _interleave(2)
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(True), sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False), sum_c_unit_2, np.bool_(True))
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         for j in range(start, stop):
@@ -1728,17 +1905,24 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_14 = _pair_negative(_pair_divide(case_2, term_4))
                 seed_3 = _pair_at(seed, (j, i_3,))
                 factor_15 = _pair_multiply_number(seed_3, w_2)
+                per_term_4_unit = _inverse(term_4[0])[0]
+                per_term_4 = _pair_divide((1.0, 0.0), _pair_scaled(term_4, per_term_4_unit))
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                over_factor_13_unit = _inverse(factor_13[0])[0]
+                over_factor_13 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_13, over_factor_13_unit))
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_4 = strip + place
-                        sum_e_2_now = _pair_divide(_pair_at(sum_e_2_product, (row, i_3, f_4,)), term_4)
+                        sum_e_2_now = _pair_multiply(_pair_scaled(_pair_at(sum_e_2_product, (row, i_3, f_4,)), per_term_4_unit), per_term_4)
                         _pair_put(sum_e_2, (j, i_3, f_4,), sum_e_2_now)
                         e_4 = _pair_at(e, (j, i_3, f_4,))
-                        ratio_value_8 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_3, f_4,)), term), factor_13)
+                        ratio_value_8 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i_3, f_4,)), per_term_unit), per_term), over_factor_13_unit), over_factor_13)
                         term_5 = _pair_add(sum_e_2_now, _pair_multiply(factor_14, ratio_value_8))
                         factor_16 = _pair_multiply(_pair_multiply(factor_15, e_4), term_5)
-                        _pair_put(strips, (0, place), factor_16)
+                        strips[0, 0, place], strips[0, 1, place] = factor_16
+                    _interleave(2)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
                 _pair_put(sum_norm_embedding, (j, i_3,), sum_norm_embedding_now)
         _pair_matrices(e_tangent[start:stop].reshape(((stop - start) * u, d, 2)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False))
@@ -1756,12 +1940,15 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_17 = _pair_multiply_number(sum_e_tangent_2, w_2)
                 argmax_w_2 = argmax_w[j, i]
                 term_7 = _pair_add(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_4 if j == argmax_w_2 else (sum_c_unit[j, i, argmax_w_2, 0], sum_c_unit[j, i, argmax_w_2, 1])), v_w), v_b), _pair_multiply_number(_pair_multiply_number(sum_e_tangent_2, w_2), (1.0 if j == argmax_w_2 else 0.0))), _pair_multiply_number(_pair_multiply_number((sum_c_unit_tangent[j, i, argmax_w_2, 0], sum_c_unit_tangent[j, i, argmax_w_2, 1]), w_2), (0.0 if j == argmax_w_2 else 1.0)))
+                per_term_6_unit = _inverse(term_6[0])[0]
+                per_term_6 = _pair_divide((1.0, 0.0), _pair_scaled(term_6, per_term_6_unit))
                 for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_195 = strip + place
-                        factor_18 = _pair_divide(_pair_multiply(_pair_at(exp_w, (j, i, k_195,)), _pair_add(_pair_add(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_4 if j == k_195 else _pair_at(sum_c_unit, (j, i, k_195,))), v_w), v_b), _pair_multiply_number(factor_17, (1.0 if j == k_195 else 0.0))), _pair_multiply_number(_pair_multiply_number(_pair_at(sum_c_unit_tangent, (j, i, k_195,)), w_2), (0.0 if j == k_195 else 1.0))), _pair_negative(term_7))), term_6)
-                        _pair_put(strips, (0, place), factor_18)
+                        factor_18 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_w, (j, i, k_195,)), _pair_add(_pair_add(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_4 if j == k_195 else _pair_at(sum_c_unit, (j, i, k_195,))), v_w), v_b), _pair_multiply_number(factor_17, (1.0 if j == k_195 else 0.0))), _pair_multiply_number(_pair_multiply_number(_pair_at(sum_c_unit_tangent, (j, i, k_195,)), w_2), (0.0 if j == k_195 else 1.0))), _pair_negative(term_7))), per_term_6_unit), per_term_6)
+                        strips[0, 0, place], strips[0, 1, place] = factor_18
+                    _interleave(2)
                     logsumexp_w_tangent = _pair_add(logsumexp_w_tangent, _pair_block_sum(strips[0], length))
                 seed_4 = _pair_at(seed, (j, i,))
                 for k_23 in range(s):
@@ -1775,6 +1962,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         e_5 = _pair_at(e, (j, i, f_11,))
                         if j != k_23:
                             _pair_put(sum_c_unit_2_tangent, (k_23, f_11,), _pair_add(_pair_at(sum_c_unit_2_tangent, (k_23, f_11,)), _pair_multiply(seed_4, _pair_add(_pair_multiply(e_5, softmax_w_tangent_now), _pair_multiply(factor_19, _pair_at(e_tangent, (j, i, f_11,)))))))
+                    _interleave(2)
                 softmax_w_tangent_2 = _pair_at(softmax_w_tangent, (j, i, j,))
                 _pair_put(softmax_w_tangent_entry_2, (j, i,), softmax_w_tangent_2)
                 peak_sum_embedding_2 = _pair_at(peak_sum_embedding, (j, i,))
@@ -1790,17 +1978,23 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_27 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_25, sum_e_4), square_4), case_4), term_6)
                 factor_29 = _pair_multiply(_pair_multiply(factor_28, softmax_w_tangent_2), ratio_value_10)
                 factor_30 = _pair_divide(_pair_multiply(_pair_multiply(factor_28, case_4), ratio_value_10), term_6)
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                over_factor_20_unit = _inverse(factor_20[0])[0]
+                over_factor_20 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_20, over_factor_20_unit))
                 for d_24 in range(d):
                     e_6 = _pair_at(e, (j, i, d_24,))
-                    ratio_value_9 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_20)
+                    ratio_value_9 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, d_24,)), per_term_unit), per_term), over_factor_20_unit), over_factor_20)
                     term_8 = _pair_add(_pair_negative(e_6), _pair_multiply(sum_e_4, ratio_value_9))
                     _pair_put(sum_embedding_3_tangent_term, (i, d_24,), _pair_multiply(seed_4, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_22, term_8), _pair_multiply(factor_24, ratio_value_9)), _pair_multiply(factor_26, _pair_add(e_6, _pair_negative(_pair_scaled(_pair_multiply(sum_e_4, ratio_value_9), 2.0))))), _pair_multiply(factor_27, _pair_at(sum_embedding_tangent, (j, i, d_24,)))), _pair_multiply(factor_29, term_8)), _pair_multiply(factor_30, _pair_at(e_tangent, (j, i, d_24,))))))
+                _interleave(2)
             for i in range(u):
                 sum_embedding_3_tangent[j, i, :, 0], sum_embedding_3_tangent[j, i, :, 1] = (0.0, 0.0)
                 for i_207 in range(u):
                     for d_24 in range(d):
                         if i != i_207:
                             _pair_put(sum_embedding_3_tangent, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_tangent, (j, i, d_24,)), _pair_at(sum_embedding_3_tangent_term, (i_207, d_24,))))
+                    _interleave(2)
         _pair_matrices(sum_e_2_tangent_part1_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_tangent_part1[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit_tangent, np.bool_(False), sum_e_2_tangent_part2_product[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         for j in range(start, stop):
@@ -1817,18 +2011,25 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 ratio_value_12 = _pair_ratio((1.0, 0.0), factor_31)
                 factor_34 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_23, _pair_at(norm_sum_embedding_tangent, (j, i_3,))), case_5), ratio_value_12), term_9)
                 factor_35 = _pair_divide(_pair_multiply(_pair_multiply(factor_28, case_5), ratio_value_12), term_9)
+                per_term_9_unit = _inverse(term_9[0])[0]
+                per_term_9 = _pair_divide((1.0, 0.0), _pair_scaled(term_9, per_term_9_unit))
+                per_term_unit = _inverse(term[0])[0]
+                per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+                over_factor_31_unit = _inverse(factor_31[0])[0]
+                over_factor_31 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_31, over_factor_31_unit))
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_4 = strip + place
-                        sum_e_2_tangent_part2 = _pair_divide(_pair_at(sum_e_2_tangent_part2_product, (row, i_3, f_4,)), term_9)  # c_unit*softmax_w_tangent + c_unit_tangent*exp_w/(rest_w + 1)
+                        sum_e_2_tangent_part2 = _pair_multiply(_pair_scaled(_pair_at(sum_e_2_tangent_part2_product, (row, i_3, f_4,)), per_term_9_unit), per_term_9)  # c_unit*softmax_w_tangent + c_unit_tangent*exp_w/(rest_w + 1)
                         sum_e_2_tangent_now = _pair_add(sum_e_2_tangent_part2, _pair_at(sum_e_2_tangent_part1, (row, i_3, f_4,)))
                         _pair_put(sum_e_2_tangent, (j, i_3, f_4,), sum_e_2_tangent_now)
                         e_7 = _pair_at(e, (j, i_3, f_4,))
-                        ratio_value_11 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_3, f_4,)), term), factor_31)
+                        ratio_value_11 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i_3, f_4,)), per_term_unit), per_term), over_factor_31_unit), over_factor_31)
                         term_10 = _pair_add(_pair_at(sum_e_2, (j, i_3, f_4,)), _pair_multiply(factor_32, ratio_value_11))
                         factor_36 = _pair_multiply(seed_5, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(e_7, v_w), term_10), _pair_multiply(_pair_multiply_number(_pair_at(e_tangent, (j, i_3, f_4,)), w_2), term_10)), _pair_multiply(_pair_multiply_number(e_7, w_2), sum_e_2_tangent_now)), _pair_multiply(_pair_multiply(factor_33, e_7), ratio_value_11)), _pair_multiply(_pair_multiply(factor_34, e_7), ratio_value_11)), _pair_multiply(_pair_multiply(factor_35, e_7), _pair_at(sum_embedding_tangent, (j, i_3, f_4,)))))
-                        _pair_put(strips, (0, place), factor_36)
+                        strips[0, 0, place], strips[0, 1, place] = factor_36
+                    _interleave(2)
                     sum_norm_embedding_tangent_now = _pair_add(sum_norm_embedding_tangent_now, _pair_block_sum(strips[0], length))
                 _pair_put(sum_norm_embedding_tangent, (j, i_3,), sum_norm_embedding_tangent_now)
     factor_38 = _pair_divide((w_2, 0.0), (np.float64(u), 0.0))
@@ -1846,11 +2047,12 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 c_unit_3 = _pair_at(c_unit, (k_10, f_74,))
                 sum_c_unit_2_2 = _pair_at(sum_c_unit_2, (k_10, f_74,))
                 factor_37 = _pair_multiply(c_unit_3, sum_c_unit_2_2)
-                _pair_put(strips, (0, place), factor_37)
+                strips[0, 0, place], strips[0, 1, place] = factor_37
                 sum_c_unit_2_tangent_2 = _pair_at(sum_c_unit_2_tangent, (k_10, f_74,))
                 term_11 = _pair_add(_pair_multiply(c_unit_3, sum_c_unit_2_tangent_2), _pair_multiply(_pair_at(c_unit_tangent, (k_10, f_74,)), sum_c_unit_2_2))
-                _pair_put(strips, (1, place), term_11)
+                strips[1, 0, place], strips[1, 1, place] = term_11
                 _pair_put(product_embedding_part_2, (f_74,), _pair_multiply(factor_39, sum_c_unit_2_tangent_2))
+            _interleave(2)
             sum_norm_c = _pair_add(sum_norm_c, _pair_block_sum(strips[0], length))
             sum_norm_c_tangent = _pair_add(sum_norm_c_tangent, _pair_block_sum(strips[1], length))
         factor_40 = _pair_divide(ratio_value_13, (np.float64(u), 0.0))
@@ -1868,6 +2070,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             _pair_put(product_embedding_part_4, (d_24,), product_embedding_part_4_now)
             product_embedding_part_5_now = _pair_multiply(factor_45, term_12)
             _pair_put(product_embedding_part_5, (d_24,), product_embedding_part_5_now)
+        _interleave(2)
         for i in range(u):
             factor_46 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_sum_embedding, (k_10, i,))))
             rest_w_5 = _pair_at(rest_w, (k_10, i,))
@@ -1886,11 +2089,16 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_54 = _pair_negative(_pair_multiply(sum_norm_embedding_2, ratio_value_15))
             factor_55 = _pair_negative(_pair_multiply(_pair_at(sum_norm_embedding_tangent, (k_10, i,)), ratio_value_15))
             factor_56 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_28, seed_6), case_6), ratio_value_15), ratio_value_16), _pair_add_number(rest_w_5, 1.0))
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
+            over_factor_46_unit = _inverse(factor_46[0])[0]
+            over_factor_46 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_46, over_factor_46_unit))
             for d_24 in range(d):
-                ratio_value_14 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (k_10, i, d_24,)), term), factor_46)
+                ratio_value_14 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (k_10, i, d_24,)), per_term_unit), per_term), over_factor_46_unit), over_factor_46)
                 term_13 = _pair_add(_pair_at(sum_e_2, (k_10, i, d_24,)), _pair_multiply(factor_47, ratio_value_14))
                 e_8 = _pair_at(e, (k_10, i, d_24,))
                 product_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_embedding_part_2, (d_24,)), _pair_at(product_embedding_part_3, (d_24,))), _pair_at(product_embedding_part_4, (d_24,))), _pair_at(product_embedding_part_5, (d_24,))), _pair_at(sum_embedding_3_tangent, (k_10, i, d_24,))), _pair_multiply_number(_pair_add(_pair_at(product_embedding_part_1, (d_24,)), _pair_multiply(factor_48, term_13)), v_w)), _pair_multiply(factor_50, _pair_add(_pair_multiply(sum_norm_embedding_2, e_8), _pair_multiply(factor_49, term_13)))), _pair_multiply(factor_51, _pair_at(sum_e_2_tangent, (k_10, i, d_24,)))), _pair_multiply(factor_52, ratio_value_14)), _pair_multiply(factor_53, ratio_value_14)), _pair_multiply(factor_54, _pair_at(e_tangent, (k_10, i, d_24,)))), _pair_multiply(factor_55, e_8)), _pair_multiply(factor_56, _pair_at(sum_embedding_tangent, (k_10, i, d_24,)))))
+            _interleave(2)
     sum_w_2_tangent = (0.0, 0.0)
     sum_w_3_tangent = (0.0, 0.0)
     for i_198 in range(u):
@@ -1899,15 +2107,18 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_57 = _pair_multiply(seed_7, _pair_add(_pair_multiply(_pair_at(sum_e, (k_199, i_198,)), _pair_at(softmax_w_tangent, (k_199, i_198, k_199,))), _pair_divide(_pair_multiply(_pair_at(sum_e_tangent, (k_199, i_198,)), _pair_at(exp_w, (k_199, i_198, k_199,))), _pair_add_number(_pair_at(rest_w, (k_199, i_198,)), 1.0))))
             sum_w_2_tangent = _pair_add(sum_w_2_tangent, factor_57)
             term_14 = _pair_add_number(_pair_at(rest_w, (k_199, i_198,)), 1.0)
+            per_term_14_unit = _inverse(term_14[0])[0]
+            per_term_14 = _pair_divide((1.0, 0.0), _pair_scaled(term_14, per_term_14_unit))
             for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(s) - strip)
                 for place in range(length):
                     k_202 = strip + place
-                    factor_58 = _pair_multiply(seed_7, _pair_add(_pair_multiply(_pair_at(softmax_w_tangent, (k_199, i_198, k_202,)), _pair_at(sum_c_unit, (k_199, i_198, k_202,))), _pair_divide(_pair_multiply(_pair_at(exp_w, (k_199, i_198, k_202,)), _pair_at(sum_c_unit_tangent, (k_199, i_198, k_202,))), term_14)))
-                    _pair_put(strips, (0, place), factor_58)
+                    factor_58 = _pair_multiply(seed_7, _pair_add(_pair_multiply(_pair_at(softmax_w_tangent, (k_199, i_198, k_202,)), _pair_at(sum_c_unit, (k_199, i_198, k_202,))), _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_w, (k_199, i_198, k_202,)), _pair_at(sum_c_unit_tangent, (k_199, i_198, k_202,))), per_term_14_unit), per_term_14)))
+                    strips[0, 0, place], strips[0, 1, place] = factor_58
+                _interleave(2)
                 apart = np.uint64(k_199) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 sum_w_3_tangent = _pair_add(sum_w_3_tangent, _pair_block_sum(strips[0], length))
     product_w[()] = _pair_rounded(_pair_add(_pair_add(sum_w_2_tangent, sum_w_3_tangent), _pair_negative(sum_w_tangent)))
     product_b[()] = 0.0

@@ -443,6 +443,16 @@ def _pair_expm1(x):
 
 
 @_traced
+def _pair_of_rest(h, k):
+    """Return h - k log 2, for a whole number k."""
+    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
+    part = k * 5.497923018708371e-14
+    lost = _fused(k, 5.497923018708371e-14, -part)
+    r, e = _pair_of_sum(far, -part)
+    return r, e - (lost + k * 1.94704509238075e-31)
+
+
+@_traced
 def _pair_exp(x):
     """Return exp(x)."""
     h, low = x[0], _finite(x[1])
@@ -450,11 +460,8 @@ def _pair_exp(x):
     h = _select(h < -746.0, -746.0, h)
     shifted = h * 1.4426950408889634 + 6755399441055744.0
     k = shifted - 6755399441055744.0
-    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
-    part = k * 5.497923018708371e-14
-    lost = _fused(k, 5.497923018708371e-14, -part)
-    r, e = _pair_of_sum(far, -part)
-    m = _pair_expm1((r, e + (low - lost - k * 1.94704509238075e-31)))
+    r, e = _pair_of_rest(h, k)
+    m = _pair_expm1((r, e + low))
     s = 1.0 + m[0]
     rest = (m[0] - (s - 1.0)) + m[1]
     up, on = _powers(shifted)
@@ -468,22 +475,29 @@ def _pair_exp_difference(x, y):
 
 
 @_traced
-def _pair_magnitude(x):
-    """Return |x|."""
-    return _select(x[0] < 0.0, (-x[0], -x[1]), x)
+def _pair_log1p_from(x, y):
+    """Return log(1 + x) by one step of Newton's from a float, with 1 + x and exp(y) over the same power of 2.
+
+    Where the power is 1, both less 1 are compared: of a small x nothing is lost. Nothing branches.
+    """
+    h = _select((y > 710.0) | (y < -40.0), 0.0, y)  # infinite, and its own logarithm
+    shifted = h * 1.4426950408889634 + 6755399441055744.0
+    k = shifted - 6755399441055744.0
+    near = _equal(k, 0.0)
+    m = _pair_expm1(_pair_of_rest(h, k))
+    whole = _pair_add_number(m, 1.0)
+    up, on = _powers(13510798882111488.0 - shifted)  # of -k
+    scaled = _pair_scaled(_pair_scaled(_pair_add_number(x, 1.0), up), on)
+    off = _pair_add(_select(near, x, scaled), _pair_negative(_select(near, m, whole)))
+    r = _pair_divide(off, whole)
+    found = _select((y > -1e-40) & (y < 1e-40), x, _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0])))
+    return _select(_equal(y - y, 0.0), found, (y, 0.0))
 
 
 @_traced
 def _pair_positive_part(x):
     """Return max(0, x); NaN stays NaN."""
     return _select((x[0] < 0.0) | _equal(x[0], 0.0), (0.0, 0.0), x)
-
-
-@_traced
-def _pair_larger(x, y):
-    """Return the larger of two pairs, NaN where either is."""
-    above = (y[0] > x[0]) | (_equal(y[0], x[0]) & (y[1] > x[1]))
-    return _select(_equal(y[0], y[0]), _select(above, y, x), y)
 
 
 @_traced
@@ -559,30 +573,27 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
-def _log(x):
-    """Return log(x)."""
-    small = x < 2.2250738585072014e-308
-    scaled = x * 1.8014398509481984e+16 if small else x
-    bits = _bits_of(scaled)
-    exponent = (bits + 2638147582215219) >> 52
-    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
-    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
-    z = s * s
-    p = 0.14795395039235842
-    p = _fma(p, z, 0.1531410652541)
-    p = _fma(p, z, 0.18183562118464197)
-    p = _fma(p, z, 0.2222219861602134)
-    p = _fma(p, z, 0.28571428741966726)
-    p = _fma(p, z, 0.3999999999941659)
-    p = _fma(p, z, 0.6666666666666734)
-    half = 0.5 * f
-    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), k * 5.497923018708371e-14))
-    y = _fma(k, 0.6931471805598903, f - near)
-    y = x if x > 1.7976931348623157e+308 else y
-    y = y if x > 0.0 else np.float64(math.nan)
-    return np.float64(-math.inf) if x == 0.0 else y
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -632,6 +643,14 @@ def _place_of(x: float, row, count: int) -> int:
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -652,58 +671,60 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
     )  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _pair_log(x):
-    """Return log(x), by one step of Newton's from a float."""
-    y = _log(x[0])
-    m = _pair_add_number(_pair_multiply(x, _pair_exp((-y, 0.0))), -1.0)
-    return _pair_close(y, m[0] + (m[1] - 0.5 * m[0] * m[0]))
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_log1p(x):
     """Return log(1 + x), to the last bits of a pair even where x is small."""
-    y = _log1p(x[0])
-    if not abs(y) <= 0.5:
-        return _pair_log(_pair_add_number(x, 1.0))
-    m = _pair_expm1((y, 0.0))
-    r = _pair_divide(_pair_add(x, _pair_negative(m)), _pair_add_number(m, 1.0))
-    return _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0]))
+    return _pair_log1p_from(x, _log1p(x[0]))
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
-    """Return the sum of the first numbers of a block and of their rests."""
-    total, lost = 0.0, 0.0
-    for k in range(count):
-        total, e = _pair_of_sum(total, block[k, 0])
-        lost += _finite(e) + block[k, 1]
-    return _pair_close(total, lost)
+    """Return the sum of the first numbers of a block and of their rests, which are below them; it writes over both.
+
+    The second half is added to the first until one number is left: many sums side by side, where one after the other
+    each would wait for the one before.
+    """
+    size = np.uint64(count)
+    while size > np.uint64(1):
+        half = (size + np.uint64(1)) // np.uint64(2)
+        for k in range(size - half):
+            total, lost = _pair_of_sum(block[0, k], block[0, k + half])
+            block[0, k] = total
+            block[1, k] = block[1, k] + block[1, k + half] + _finite(lost)
+        size = half
+    return _pair_close(block[0, 0], block[1, 0]) if count > 0 else (0.0, 0.0)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_part(matrix, bits: int, transposed: bool):
     """Return the leading bits of every number, counted from the largest beside it, and what they leave of the pair.
 
-    Beside it are those of its row, or of its column where the matrix is to be transposed.
+    Beside it are those of its row, or of its column where the matrix is to be transposed. Adding and taking away what
+    is 2**52 units of the last bit wanted rounds to it; of a row that is 0, huge or not finite nothing is taken.
     """
     rows, columns, layers = matrix.shape
+    numbers = matrix.reshape((rows, columns * layers))
     lead, rest = np.empty((rows, columns)), np.empty((rows, columns))
-    size = np.zeros(columns if transposed else rows)
+    grid = np.zeros(columns if transposed else rows)
+    for i in range(rows):
+        largest = 0.0
+        for j in range(columns):
+            x = abs(numbers[i, j] if layers == 1 else numbers[i, 2 * j])
+            if transposed:
+                grid[j] = _larger(grid[j], x)
+            else:
+                largest = _larger(largest, x)
+        if not transposed:
+            grid[i] = largest
+    for k in range(grid.size):
+        most = grid[k]
+        grid[k] = math.ldexp(1.5, math.frexp(most)[1] + 53 - bits) if 0.0 < most < 1e280 else 0.0
     for i in range(rows):
         for j in range(columns):
-            at = j if transposed else i
-            size[at] = max(size[at], abs(matrix[i, j, 0]))
-    for i in range(rows):
-        for j in range(columns):
-            most, x = size[j if transposed else i], matrix[i, j, 0]
-            lead[i, j], rest[i, j] = x, 0.0
-            if 0.0 < most < 1e280:
-                grid = math.ldexp(1.5, math.frexp(most)[1] + 53 - bits)
-                lead[i, j] = (x + grid) - grid
-                rest[i, j] = x - lead[i, j]
-            if layers > 1:
-                rest[i, j] += matrix[i, j, 1]
+            unit = grid[j if transposed else i]
+            x, low = (numbers[i, j], 0.0) if layers == 1 else (numbers[i, 2 * j], numbers[i, 2 * j + 1])
+            part = (x + unit) - unit
+            lead[i, j], rest[i, j] = part, _finite(x - part) + low
     return lead, rest
 
 
@@ -713,7 +734,8 @@ def _pair_matrices(
 ) -> None:  # fmt: skip
     """Write the product of two matrices as pairs, or add it to what is there.
 
-    The leading bits of a sum of so many products have room in a float.
+    The leading bits of a sum of so many products have room in a float. What they leave of the left is multiplied by
+    the whole of the right, rounded to one number: beside the leading bits that is far below the last place.
     """
     inner = left.shape[0] if left_transposed else left.shape[1]
     bits = int((55 - math.ceil(math.log2(max(inner, 2)))) // 2)
@@ -722,8 +744,10 @@ def _pair_matrices(
     exact, small = np.empty(out.shape[:2]), np.empty(out.shape[:2])
     _multiply(a, left_transposed, b, right_transposed, exact, False)
     _multiply(a, left_transposed, b_rest, right_transposed, small, False)
+    for i in range(b.shape[0]):
+        for j in range(b.shape[1]):
+            b[i, j] += b_rest[i, j]
     _multiply(a_rest, left_transposed, b, right_transposed, small, True)
-    _multiply(a_rest, left_transposed, b_rest, right_transposed, small, True)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             found = _pair_close(exact[i, j], small[i, j])
@@ -768,7 +792,7 @@ def value(query, key, temperature, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     sample_weight = np.empty((n, 2))
     k_unit = np.empty((n, d, 2))
     q_unit = np.empty((n, d, 2))
@@ -776,47 +800,60 @@ def value(query, key, temperature, sample_weights, value_out):
     for i in range(n):
         sample_weight_now = (sample_weights[i] if weighted else 1.0)
         _pair_put(sample_weight, (i,), (sample_weight_now, 0.0))
-        peak_key = (-np.inf, 0.0)
-        peak_query = (-np.inf, 0.0)
+        peak_key = -np.inf
+        peak_query = -np.inf
         for f_4 in range(d):
             k = key[i, f_4]
-            magnitude_value = _pair_magnitude((k, 0.0))
-            peak_key = _pair_larger(peak_key, magnitude_value)
+            magnitude_value = abs(k)
+            peak_key = _larger(peak_key, magnitude_value)
             q = query[i, f_4]
-            magnitude_value_2 = _pair_magnitude((q, 0.0))
-            peak_query = _pair_larger(peak_query, magnitude_value_2)
+            magnitude_value_2 = abs(q)
+            peak_query = _larger(peak_query, magnitude_value_2)
         scaled_key = (0.0, 0.0)
         scaled_query = (0.0, 0.0)
+        over_peak_key_unit = _inverse(peak_key)[0]
+        over_peak_key = _pair_ratio((1.0, 0.0), _pair_scaled((peak_key, 0.0), over_peak_key_unit))
+        over_peak_query_unit = _inverse(peak_query)[0]
+        over_peak_query = _pair_ratio((1.0, 0.0), _pair_scaled((peak_query, 0.0), over_peak_query_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 k_2 = key[i, f_97]
-                ratio_value = _pair_ratio((k_2, 0.0), peak_key)
+                ratio_value = _pair_multiply_number(over_peak_key, (k_2 * over_peak_key_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 q_2 = query[i, f_97]
-                ratio_value_2 = _pair_ratio((q_2, 0.0), peak_query)
+                ratio_value_2 = _pair_multiply_number(over_peak_query, (q_2 * over_peak_query_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_key = _pair_add(scaled_key, _pair_block_sum(strips[0], length))
             scaled_query = _pair_add(scaled_query, _pair_block_sum(strips[1], length))
-        factor = _pair_multiply(_pair_root(scaled_key), _pair_positive_part(peak_key))
-        factor_2 = _pair_multiply(_pair_root(scaled_query), _pair_positive_part(peak_query))
+        factor = _pair_multiply(_pair_root(scaled_key), _pair_positive_part((peak_key, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_query), _pair_positive_part((peak_query, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for f_3 in range(d):
             k_3 = key[i, f_3]
-            _pair_put(k_unit, (i, f_3,), _pair_ratio((k_3, 0.0), factor))
+            _pair_put(k_unit, (i, f_3,), _pair_multiply_number(over_factor, (k_3 * over_factor_unit)))
             q_3 = query[i, f_3]
-            _pair_put(q_unit, (i, f_3,), _pair_ratio((q_3, 0.0), factor_2))
+            _pair_put(q_unit, (i, f_3,), _pair_multiply_number(over_factor_2, (q_3 * over_factor_2_unit)))
+        _interleave(2)
     total = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
         _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for j_8 in range(n):
-                factor_3 = _pair_divide(_pair_at(sum_k_unit, (row, j_8,)), (temperature, 0.0))
+                factor_3 = _pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (row, j_8,)), per_temperature_unit), per_temperature)
                 _pair_put(max_sum_k_unit_row, (j_8,), factor_3)
+            _interleave(2)
             max_sum_k_unit_first = _largest(max_sum_k_unit_row[:, 0], n)
             argmax_sum_k_unit = _place_of(max_sum_k_unit_first, max_sum_k_unit_row[:, 0], n)
             max_sum_k_unit = (max_sum_k_unit_first, max_sum_k_unit_row[:, 1][argmax_sum_k_unit])
@@ -825,11 +862,12 @@ def value(query, key, temperature, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit = _pair_exp_difference(_pair_divide(_pair_at(sum_k_unit, (row, j_99,)), (temperature, 0.0)), max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                    _pair_put(strips, (0, place), exp_sum_k_unit)
+                    exp_sum_k_unit = _pair_exp(_pair_add(_pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (row, j_99,)), per_temperature_unit), per_temperature), _pair_negative(max_sum_k_unit)))  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_k_unit
+                _interleave(2)
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_k_unit = _pair_add(rest_sum_k_unit, _pair_block_sum(strips[0], length))
             loss = _pair_add(_pair_add(max_sum_k_unit, _pair_negative(_pair_divide(_pair_at(sum_k_unit, (row, i,)), (temperature, 0.0)))), _pair_log1p(rest_sum_k_unit))
             factor_4 = _pair_multiply(loss, _pair_at(sample_weight, (i,)))
@@ -848,7 +886,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     sample_weight = np.empty((n, 2))
     seed = np.empty((n, 2))
     peak_key = np.empty((n, 2))
@@ -872,43 +910,53 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         _pair_put(sample_weight, (i,), (sample_weight_now, 0.0))
         seed_now = _pair_of_product(loss_scale, sample_weight_now)
         _pair_put(seed, (i,), seed_now)
-        peak_key_now = (-np.inf, 0.0)
-        peak_query_now = (-np.inf, 0.0)
+        peak_key_now = -np.inf
+        peak_query_now = -np.inf
         for f_4 in range(d):
             k = key[i, f_4]
-            magnitude_value = _pair_magnitude((k, 0.0))
-            peak_key_now = _pair_larger(peak_key_now, magnitude_value)
+            magnitude_value = abs(k)
+            peak_key_now = _larger(peak_key_now, magnitude_value)
             q = query[i, f_4]
-            magnitude_value_2 = _pair_magnitude((q, 0.0))
-            peak_query_now = _pair_larger(peak_query_now, magnitude_value_2)
-        _pair_put(peak_key, (i,), peak_key_now)
-        _pair_put(peak_query, (i,), peak_query_now)
+            magnitude_value_2 = abs(q)
+            peak_query_now = _larger(peak_query_now, magnitude_value_2)
+        _pair_put(peak_key, (i,), (peak_key_now, 0.0))
+        _pair_put(peak_query, (i,), (peak_query_now, 0.0))
         scaled_key_now = (0.0, 0.0)
         scaled_query_now = (0.0, 0.0)
+        over_peak_key_now_unit = _inverse(peak_key_now)[0]
+        over_peak_key_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_key_now, 0.0), over_peak_key_now_unit))
+        over_peak_query_now_unit = _inverse(peak_query_now)[0]
+        over_peak_query_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_query_now, 0.0), over_peak_query_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 k_2 = key[i, f_97]
-                ratio_value = _pair_ratio((k_2, 0.0), peak_key_now)
+                ratio_value = _pair_multiply_number(over_peak_key_now, (k_2 * over_peak_key_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 q_2 = query[i, f_97]
-                ratio_value_2 = _pair_ratio((q_2, 0.0), peak_query_now)
+                ratio_value_2 = _pair_multiply_number(over_peak_query_now, (q_2 * over_peak_query_now_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_key_now = _pair_add(scaled_key_now, _pair_block_sum(strips[0], length))
             scaled_query_now = _pair_add(scaled_query_now, _pair_block_sum(strips[1], length))
         _pair_put(scaled_key, (i,), scaled_key_now)
         _pair_put(scaled_query, (i,), scaled_query_now)
-        factor = _pair_multiply(_pair_root(scaled_key_now), _pair_positive_part(peak_key_now))
-        factor_2 = _pair_multiply(_pair_root(scaled_query_now), _pair_positive_part(peak_query_now))
+        factor = _pair_multiply(_pair_root(scaled_key_now), _pair_positive_part((peak_key_now, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_query_now), _pair_positive_part((peak_query_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for f_3 in range(d):
             k_3 = key[i, f_3]
-            _pair_put(k_unit, (i, f_3,), _pair_ratio((k_3, 0.0), factor))
+            _pair_put(k_unit, (i, f_3,), _pair_multiply_number(over_factor, (k_3 * over_factor_unit)))
             q_3 = query[i, f_3]
-            q_unit_now = _pair_ratio((q_3, 0.0), factor_2)
+            q_unit_now = _pair_multiply_number(over_factor_2, (q_3 * over_factor_2_unit))
             _pair_put(q_unit, (i, f_3,), q_unit_now)
+        _interleave(2)
     sum_k_unit_2[:, :, 0], sum_k_unit_2[:, :, 1] = (0.0, 0.0)
     total = (0.0, 0.0)
     for start in range(0, n, block):
@@ -916,9 +964,12 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for j_8 in range(n):
-                factor_3 = _pair_divide(_pair_at(sum_k_unit, (row, j_8,)), (temperature, 0.0))
+                factor_3 = _pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (row, j_8,)), per_temperature_unit), per_temperature)
                 _pair_put(max_sum_k_unit_row, (j_8,), factor_3)
+            _interleave(2)
             max_sum_k_unit_first = _largest(max_sum_k_unit_row[:, 0], n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit_first, max_sum_k_unit_row[:, 0], n)
             max_sum_k_unit = (max_sum_k_unit_first, max_sum_k_unit_row[:, 1][argmax_sum_k_unit_now])
@@ -928,13 +979,14 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _pair_exp_difference(_pair_divide(_pair_at(sum_k_unit, (row, j_99,)), (temperature, 0.0)), max_sum_k_unit)
+                    exp_sum_k_unit_now = _pair_exp(_pair_add(_pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (row, j_99,)), per_temperature_unit), per_temperature), _pair_negative(max_sum_k_unit)))
                     _pair_put(exp_sum_k_unit, (j_99,), exp_sum_k_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_k_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_k_unit_now
                     _pair_put(sum_k_unit_2_left, (row, j_99,), (exp_sum_k_unit_now if i != j_99 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_k_unit_now = _pair_add(rest_sum_k_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_k_unit, (i,), rest_sum_k_unit_now)
             exp_sum_k_unit_own_now = _pair_at(exp_sum_k_unit, (i,))
@@ -961,14 +1013,17 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             factor_6 = _pair_negative(_pair_divide(case, term))
             seed_3 = _pair_at(seed, (i,))
             factor_7 = _pair_divide(seed_3, (temperature, 0.0))
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_6 = strip + place
-                    sum_q_unit_now = _pair_divide(_pair_at(sum_q_unit_product, (row, f_6,)), term)
+                    sum_q_unit_now = _pair_multiply(_pair_scaled(_pair_at(sum_q_unit_product, (row, f_6,)), per_term_unit), per_term)
                     _pair_put(sum_q_unit, (f_6,), sum_q_unit_now)
                     factor_8 = _pair_multiply(_pair_multiply(factor_7, _pair_at(q_unit, (i, f_6,))), _pair_add(sum_q_unit_now, _pair_multiply(factor_6, _pair_at(k_unit, (i, f_6,)))))
-                    _pair_put(strips, (0, place), factor_8)
+                    strips[0, 0, place], strips[0, 1, place] = factor_8
+                _interleave(2)
                 sum_norm_query = _pair_add(sum_norm_query, _pair_block_sum(strips[0], length))
             peak_query_2 = _pair_at(peak_query, (i,))
             factor_9 = _pair_multiply(_pair_root(_pair_at(scaled_query, (i,))), _pair_positive_part(peak_query_2))
@@ -981,16 +1036,19 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         rest_sum_k_unit_3 = _pair_at(rest_sum_k_unit, (j_2,))
         case_2 = (rest_sum_k_unit_3 if j_2 == argmax_sum_k_unit[j_2] else _pair_add(_pair_add_number(rest_sum_k_unit_3, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (j_2,)))))
         factor_10 = _pair_negative(_pair_divide(_pair_multiply(seed_4, case_2), _pair_add_number(rest_sum_k_unit_3, 1.0)))
+        per_temperature_unit = _inverse(temperature)[0]
+        per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_46 = strip + place
-                factor_11 = _pair_divide(_pair_multiply(_pair_at(k_unit, (j_2, f_46,)), _pair_add(_pair_at(sum_k_unit_2, (j_2, f_46,)), _pair_multiply(factor_10, _pair_at(q_unit, (j_2, f_46,))))), (temperature, 0.0))
-                _pair_put(strips, (0, place), factor_11)
+                factor_11 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(k_unit, (j_2, f_46,)), _pair_add(_pair_at(sum_k_unit_2, (j_2, f_46,)), _pair_multiply(factor_10, _pair_at(q_unit, (j_2, f_46,))))), per_temperature_unit), per_temperature)
+                strips[0, 0, place], strips[0, 1, place] = factor_11
+            _interleave(2)
             sum_norm_key = _pair_add(sum_norm_key, _pair_block_sum(strips[0], length))
         ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_key, (j_2,))), _pair_positive_part(_pair_at(peak_key, (j_2,)))))
         for d_10 in range(d):
-            gradient_key[j_2, d_10] = _pair_rounded(_pair_multiply(ratio_value_4, _pair_add(_pair_divide(_pair_add(_pair_at(sum_k_unit_2, (j_2, d_10,)), _pair_multiply(factor_10, _pair_at(q_unit, (j_2, d_10,)))), (temperature, 0.0)), _pair_negative(_pair_multiply(sum_norm_key, _pair_at(k_unit, (j_2, d_10,)))))))
+            gradient_key[j_2, d_10] = _pair_rounded(_pair_multiply(ratio_value_4, _pair_add(_pair_multiply(_pair_scaled(_pair_add(_pair_at(sum_k_unit_2, (j_2, d_10,)), _pair_multiply(factor_10, _pair_at(q_unit, (j_2, d_10,)))), per_temperature_unit), per_temperature), _pair_negative(_pair_multiply(sum_norm_key, _pair_at(k_unit, (j_2, d_10,)))))))
     return _pair_rounded(total)
 
 
@@ -1002,7 +1060,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     seed = np.empty((n, 2))
     peak_key = np.empty((n, 2))
     scaled_key = np.empty((n, 2))
@@ -1036,50 +1094,60 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
         _pair_put(seed, (i,), seed_now)
-        peak_key_now = (-np.inf, 0.0)
-        peak_query_now = (-np.inf, 0.0)
+        peak_key_now = -np.inf
+        peak_query_now = -np.inf
         for f_4 in range(d):
             k = key[i, f_4]
-            magnitude_value = _pair_magnitude((k, 0.0))
-            peak_key_now = _pair_larger(peak_key_now, magnitude_value)
+            magnitude_value = abs(k)
+            peak_key_now = _larger(peak_key_now, magnitude_value)
             q = query[i, f_4]
-            magnitude_value_2 = _pair_magnitude((q, 0.0))
-            peak_query_now = _pair_larger(peak_query_now, magnitude_value_2)
-        _pair_put(peak_key, (i,), peak_key_now)
-        _pair_put(peak_query, (i,), peak_query_now)
+            magnitude_value_2 = abs(q)
+            peak_query_now = _larger(peak_query_now, magnitude_value_2)
+        _pair_put(peak_key, (i,), (peak_key_now, 0.0))
+        _pair_put(peak_query, (i,), (peak_query_now, 0.0))
         scaled_key_now = (0.0, 0.0)
         scaled_query_now = (0.0, 0.0)
+        over_peak_key_now_unit = _inverse(peak_key_now)[0]
+        over_peak_key_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_key_now, 0.0), over_peak_key_now_unit))
+        over_peak_query_now_unit = _inverse(peak_query_now)[0]
+        over_peak_query_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_query_now, 0.0), over_peak_query_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 k_2 = key[i, f_97]
-                ratio_value = _pair_ratio((k_2, 0.0), peak_key_now)
+                ratio_value = _pair_multiply_number(over_peak_key_now, (k_2 * over_peak_key_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 q_2 = query[i, f_97]
-                ratio_value_2 = _pair_ratio((q_2, 0.0), peak_query_now)
+                ratio_value_2 = _pair_multiply_number(over_peak_query_now, (q_2 * over_peak_query_now_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_key_now = _pair_add(scaled_key_now, _pair_block_sum(strips[0], length))
             scaled_query_now = _pair_add(scaled_query_now, _pair_block_sum(strips[1], length))
         _pair_put(scaled_key, (i,), scaled_key_now)
         _pair_put(scaled_query, (i,), scaled_query_now)
         sum_norm_query_sensitivity_now = (0.0, 0.0)
-        factor = _pair_multiply(_pair_root(scaled_key_now), _pair_positive_part(peak_key_now))
-        factor_2 = _pair_multiply(_pair_root(scaled_query_now), _pair_positive_part(peak_query_now))
+        factor = _pair_multiply(_pair_root(scaled_key_now), _pair_positive_part((peak_key_now, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_query_now), _pair_positive_part((peak_query_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 k_3 = key[i, f_3]
-                k_unit_now = _pair_ratio((k_3, 0.0), factor)
+                k_unit_now = _pair_multiply_number(over_factor, (k_3 * over_factor_unit))
                 _pair_put(k_unit, (i, f_3,), k_unit_now)
                 q_3 = query[i, f_3]
-                q_unit_now = _pair_ratio((q_3, 0.0), factor_2)
+                q_unit_now = _pair_multiply_number(over_factor_2, (q_3 * over_factor_2_unit))
                 _pair_put(q_unit, (i, f_3,), q_unit_now)
                 factor_3 = _pair_multiply(k_unit_now, q_unit_now)
-                _pair_put(strips, (0, place), factor_3)
+                strips[0, 0, place], strips[0, 1, place] = factor_3
+            _interleave(2)
             sum_norm_query_sensitivity_now = _pair_add(sum_norm_query_sensitivity_now, _pair_block_sum(strips[0], length))
         _pair_put(sum_norm_query_sensitivity, (i,), sum_norm_query_sensitivity_now)
     sum_k_unit_2[:, :, 0], sum_k_unit_2[:, :, 1] = (0.0, 0.0)
@@ -1092,9 +1160,12 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             row = i - start
             sum_k_unit_3 = _pair_at(sum_k_unit, (i, i,))
             _pair_put(sum_k_unit_entry_1, (i,), sum_k_unit_3)
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for j_8 in range(n):
-                factor_4 = _pair_divide(_pair_at(sum_k_unit, (i, j_8,)), (temperature, 0.0))
+                factor_4 = _pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (i, j_8,)), per_temperature_unit), per_temperature)
                 _pair_put(max_sum_k_unit_now_row, (j_8,), factor_4)
+            _interleave(2)
             max_sum_k_unit_now_first = _largest(max_sum_k_unit_now_row[:, 0], n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now_first, max_sum_k_unit_now_row[:, 0], n)
             max_sum_k_unit_now = (max_sum_k_unit_now_first, max_sum_k_unit_now_row[:, 1][argmax_sum_k_unit_now])
@@ -1105,13 +1176,14 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _pair_exp_difference(_pair_divide(_pair_at(sum_k_unit, (i, j_99,)), (temperature, 0.0)), max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _pair_exp(_pair_add(_pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (i, j_99,)), per_temperature_unit), per_temperature), _pair_negative(max_sum_k_unit_now)))
                     _pair_put(exp_sum_k_unit, (j_99,), exp_sum_k_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_k_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_k_unit_now
                     _pair_put(sum_k_unit_2_left, (row, j_99,), (exp_sum_k_unit_now if i != j_99 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_k_unit_now = _pair_add(rest_sum_k_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_k_unit, (i,), rest_sum_k_unit_now)
             exp_sum_k_unit_own_now = _pair_at(exp_sum_k_unit, (i,))
@@ -1126,12 +1198,15 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             factor_7 = _pair_multiply(_pair_root(_pair_at(scaled_query, (i,))), _pair_positive_part(peak_query_2))
             ratio_value_3 = _pair_ratio((1.0, 0.0), factor_7)
             factor_8 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(exp_sum_k_unit_own_now, seed_2), sum_norm_query_sensitivity_4), ratio_value_3), _pair_multiply(_pair_of_product(temperature, temperature), term))
+            over_factor_6_unit = _inverse(factor_6[0])[0]
+            over_factor_6 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_6, over_factor_6_unit))
             for f_3 in range(d):
                 q_unit_2 = _pair_at(q_unit, (i, f_3,))
                 _pair_put(sum_k_unit_2_right, (row, f_3,), _pair_multiply(factor_5, q_unit_2))
                 k_unit_2 = _pair_at(k_unit, (i, f_3,))
                 k_4 = key[argmax_sum_k_unit_now, f_3]
-                _pair_put(sum_norm_query_change, (i, f_3,), _pair_multiply(factor_8, _pair_add(_pair_add(_pair_add(k_unit_2, _pair_multiply(q_unit_2, sum_k_unit_4)), _pair_negative(_pair_ratio((k_4, 0.0), factor_6))), _pair_negative(_pair_multiply(q_unit_2, sum_k_unit_3)))))
+                _pair_put(sum_norm_query_change, (i, f_3,), _pair_multiply(factor_8, _pair_add(_pair_add(_pair_add(k_unit_2, _pair_multiply(q_unit_2, sum_k_unit_4)), _pair_negative(_pair_multiply_number(over_factor_6, (k_4 * over_factor_6_unit)))), _pair_negative(_pair_multiply(q_unit_2, sum_k_unit_3)))))
+            _interleave(2)
             logsumexp_sum_k_unit_centred[i, :, 0], logsumexp_sum_k_unit_centred[i, :, 1] = (0.0, 0.0)
             sum_norm_query_sensitivity_3[i, :, 0], sum_norm_query_sensitivity_3[i, :, 1] = (0.0, 0.0)
             sum_q_unit_sensitivity_own[i, :, 0], sum_q_unit_sensitivity_own[i, :, 1] = (0.0, 0.0)
@@ -1146,11 +1221,13 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_key, (j_52,))), _pair_positive_part(_pair_at(peak_key, (j_52,)))))
                 factor_13 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_12, exp_sum_k_unit_2), sum_k_unit_5), case), ratio_value_4)
                 factor_14 = _pair_multiply(_pair_multiply(_pair_multiply(factor_12, exp_sum_k_unit_2), case), ratio_value_4)
+                over_factor_6_unit = _inverse(factor_6[0])[0]
+                over_factor_6 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_6, over_factor_6_unit))
                 for d_48 in range(d):
                     k_unit_3 = _pair_at(k_unit, (j_52, d_48,))
                     q_unit_3 = _pair_at(q_unit, (i, d_48,))
                     k_5 = key[argmax_sum_k_unit_now, d_48]
-                    term_2 = _pair_add(_pair_add(_pair_add(k_unit_3, _pair_multiply(q_unit_3, sum_k_unit_4)), _pair_negative(_pair_ratio((k_5, 0.0), factor_6))), _pair_negative(_pair_multiply(q_unit_3, sum_k_unit_5)))
+                    term_2 = _pair_add(_pair_add(_pair_add(k_unit_3, _pair_multiply(q_unit_3, sum_k_unit_4)), _pair_negative(_pair_multiply_number(over_factor_6, (k_5 * over_factor_6_unit)))), _pair_negative(_pair_multiply(q_unit_3, sum_k_unit_5)))
                     if j_52 != argmax_sum_k_unit_now:
                         _pair_put(logsumexp_sum_k_unit_centred, (i, d_48,), _pair_add(_pair_at(logsumexp_sum_k_unit_centred, (i, d_48,)), _pair_multiply(factor_10, term_2)))
                     if (i != j_52 and j_52 != argmax_sum_k_unit_now):
@@ -1162,6 +1239,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                         _pair_put(sum_norm_key_sensitivity, (j_52, d_48,), _pair_add(_pair_at(sum_norm_key_sensitivity, (j_52, d_48,)), _pair_multiply(factor_13, term_3)))
                     if i != j_52:
                         _pair_put(sum_k_unit_2_sensitivity_own, (j_52, d_48,), _pair_add(_pair_at(sum_k_unit_2_sensitivity_own, (j_52, d_48,)), _pair_multiply(_pair_multiply(factor_14, q_unit_3), term_3)))
+                _interleave(2)
         _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(True), sum_k_unit_2_right[: stop - start], np.bool_(False), sum_k_unit_2, np.bool_(True))
         _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -1176,17 +1254,20 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             factor_15 = _pair_negative(_pair_divide(case_2, term_4))
             seed_3 = _pair_at(seed, (i,))
             factor_16 = _pair_divide(seed_3, (temperature, 0.0))
+            per_term_4_unit = _inverse(term_4[0])[0]
+            per_term_4 = _pair_divide((1.0, 0.0), _pair_scaled(term_4, per_term_4_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_6 = strip + place
-                    sum_q_unit_now = _pair_divide(_pair_at(sum_q_unit_product, (row, f_6,)), term_4)
+                    sum_q_unit_now = _pair_multiply(_pair_scaled(_pair_at(sum_q_unit_product, (row, f_6,)), per_term_4_unit), per_term_4)
                     _pair_put(sum_q_unit, (i, f_6,), sum_q_unit_now)
                     q_unit_4 = _pair_at(q_unit, (i, f_6,))
                     factor_17 = _pair_multiply(_pair_multiply(factor_16, q_unit_4), _pair_add(sum_q_unit_now, _pair_multiply(factor_15, _pair_at(k_unit, (i, f_6,)))))
-                    _pair_put(strips, (0, place), factor_17)
+                    strips[0, 0, place], strips[0, 1, place] = factor_17
                     factor_18 = _pair_multiply(q_unit_4, sum_q_unit_now)
-                    _pair_put(strips, (1, place), factor_18)
+                    strips[1, 0, place], strips[1, 1, place] = factor_18
+                _interleave(2)
                 sum_norm_query_now = _pair_add(sum_norm_query_now, _pair_block_sum(strips[0], length))
                 sum_norm_query_sensitivity_2_now = _pair_add(sum_norm_query_sensitivity_2_now, _pair_block_sum(strips[1], length))
             _pair_put(sum_norm_query, (i,), sum_norm_query_now)
@@ -1203,6 +1284,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 term_5 = _pair_add(_pair_at(sum_q_unit, (i, d_48,)), _pair_multiply(factor_15, _pair_at(k_unit, (i, d_48,))))
                 _pair_put(sum_norm_query_change_2, (i, d_48,), _pair_multiply(factor_16, _pair_add(_pair_add(_pair_add(_pair_at(sum_norm_query_sensitivity_3, (i, d_48,)), _pair_multiply(sum_norm_query_sensitivity_2_now, _pair_add(_pair_negative(logsumexp_sum_k_unit_centred_2), _pair_negative(_pair_multiply(q_unit_5, ratio_value_5))))), _pair_multiply(sum_norm_query_sensitivity_5, _pair_add(_pair_multiply(factor_20, q_unit_5), _pair_multiply(factor_21, logsumexp_sum_k_unit_centred_2)))), _pair_multiply(term_5, ratio_value_5))))
                 gradient_query[i, d_48] = _pair_rounded(_pair_multiply(ratio_value_5, _pair_add(_pair_multiply(factor_16, term_5), _pair_negative(_pair_multiply(sum_norm_query_now, q_unit_5)))))
+            _interleave(2)
     factor_27 = _pair_divide((loss_scale, 0.0), (temperature, 0.0))
     factor_35 = _pair_negative(_pair_divide((loss_scale, 0.0), (temperature, 0.0)))
     for j_2 in range(n):
@@ -1225,7 +1307,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         factor_29 = _pair_negative(_pair_multiply(sum_norm_query_2, square_3))
         factor_30 = _pair_multiply(_pair_root((scaled_key[argmax_sum_k_unit_3, 0], scaled_key[argmax_sum_k_unit_3, 1])), _pair_positive_part((peak_key[argmax_sum_k_unit_3, 0], peak_key[argmax_sum_k_unit_3, 1])))
         rest_sum_k_unit_4 = (rest_sum_k_unit[argmax_sum_k_unit_3, 0], rest_sum_k_unit[argmax_sum_k_unit_3, 1])
-        exp_difference_value = _pair_exp_difference(_pair_divide((sum_k_unit[argmax_sum_k_unit_3, argmax_sum_k_unit_3, 0], sum_k_unit[argmax_sum_k_unit_3, argmax_sum_k_unit_3, 1]), (temperature, 0.0)), (max_sum_k_unit[argmax_sum_k_unit_3, 0], max_sum_k_unit[argmax_sum_k_unit_3, 1]))
+        exp_difference_value = _pair_exp(_pair_add(_pair_divide((sum_k_unit[argmax_sum_k_unit_3, argmax_sum_k_unit_3, 0], sum_k_unit[argmax_sum_k_unit_3, argmax_sum_k_unit_3, 1]), (temperature, 0.0)), _pair_negative((max_sum_k_unit[argmax_sum_k_unit_3, 0], max_sum_k_unit[argmax_sum_k_unit_3, 1]))))
         case_5 = (rest_sum_k_unit_4 if argmax_sum_k_unit_3 == argmax_sum_k_unit[argmax_sum_k_unit_3] else _pair_add(_pair_add_number(rest_sum_k_unit_4, 1.0), _pair_negative(exp_difference_value)))
         factor_31 = _pair_negative(_pair_divide(case_5, _pair_add_number(rest_sum_k_unit_4, 1.0)))
         factor_32 = _pair_multiply_number(factor_27, case_4)
@@ -1243,6 +1325,12 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         factor_42 = _pair_negative(_pair_divide(case_3, term_6))
         factor_43 = _pair_divide(seed_4, (temperature, 0.0))
         factor_44 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(exp_sum_k_unit_own_3, seed_4), ratio_value_9), _pair_multiply_number(term_6, temperature)))
+        per_temperature_unit = _inverse(temperature)[0]
+        per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
+        over_factor_25_unit = _inverse(factor_25[0])[0]
+        over_factor_25 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_25, over_factor_25_unit))
+        over_factor_30_unit = _inverse(factor_30[0])[0]
+        over_factor_30 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_30, over_factor_30_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -1250,20 +1338,21 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 k_unit_4 = _pair_at(k_unit, (j_2, f_46,))
                 sum_k_unit_2_2 = _pair_at(sum_k_unit_2, (j_2, f_46,))
                 q_unit_6 = _pair_at(q_unit, (j_2, f_46,))
-                factor_23 = _pair_divide(_pair_multiply(k_unit_4, _pair_add(sum_k_unit_2_2, _pair_multiply(factor_22, q_unit_6))), (temperature, 0.0))
-                _pair_put(strips, (0, place), factor_23)
+                factor_23 = _pair_multiply(_pair_scaled(_pair_multiply(k_unit_4, _pair_add(sum_k_unit_2_2, _pair_multiply(factor_22, q_unit_6))), per_temperature_unit), per_temperature)
+                strips[0, 0, place], strips[0, 1, place] = factor_23
                 factor_24 = _pair_multiply(k_unit_4, sum_k_unit_2_2)
-                _pair_put(strips, (1, place), factor_24)
+                strips[1, 0, place], strips[1, 1, place] = factor_24
                 q_4 = query[argmax_sum_k_unit_3, f_46]
-                ratio_value_6 = _pair_ratio((q_4, 0.0), factor_25)
+                ratio_value_6 = _pair_multiply_number(over_factor_25, (q_4 * over_factor_25_unit))
                 logsumexp_sum_k_unit_centred_3 = (logsumexp_sum_k_unit_centred[argmax_sum_k_unit_3, f_46, 0], logsumexp_sum_k_unit_centred[argmax_sum_k_unit_3, f_46, 1])
                 sum_q_unit_2 = (sum_q_unit[argmax_sum_k_unit_3, f_46, 0], sum_q_unit[argmax_sum_k_unit_3, f_46, 1])
                 k_6 = key[argmax_sum_k_unit_3, f_46]
-                ratio_value_8 = _pair_ratio((k_6, 0.0), factor_30)
+                ratio_value_8 = _pair_multiply_number(over_factor_30, (k_6 * over_factor_30_unit))
                 term_7 = _pair_add(sum_q_unit_2, _pair_multiply(factor_31, ratio_value_8))
                 logsumexp_sum_k_unit_centred_4 = _pair_at(logsumexp_sum_k_unit_centred, (j_2, f_46,))
                 sum_q_unit_3 = _pair_at(sum_q_unit, (j_2, f_46,))
                 hessian_query[j_2, f_46] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_26, _pair_multiply(ratio_value_6, ratio_value_6)), _pair_multiply(factor_28, _pair_add((sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46, 0], sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46, 1]), _pair_negative(_pair_multiply(logsumexp_sum_k_unit_centred_3, sum_q_unit_2))))), factor_29), _pair_negative(_pair_multiply(_pair_multiply(square_3, _pair_add(_pair_multiply(factor_32, term_7), _pair_negative(_pair_multiply(sum_norm_query_2, ratio_value_6)))), ratio_value_6))), _pair_multiply(_pair_multiply(factor_36, _pair_add(_pair_add(_pair_add((sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46, 0], sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46, 1]), _pair_multiply((sum_norm_query_sensitivity_2[argmax_sum_k_unit_3, 0], sum_norm_query_sensitivity_2[argmax_sum_k_unit_3, 1]), _pair_add(_pair_negative(logsumexp_sum_k_unit_centred_3), _pair_negative(_pair_multiply(ratio_value_7, ratio_value_6))))), _pair_multiply((sum_norm_query_sensitivity[argmax_sum_k_unit_3, 0], sum_norm_query_sensitivity[argmax_sum_k_unit_3, 1]), _pair_add(_pair_multiply(factor_33, ratio_value_6), _pair_multiply(factor_34, logsumexp_sum_k_unit_centred_3)))), _pair_multiply(term_7, ratio_value_7))), ratio_value_6)), _pair_multiply(_pair_multiply(factor_37, logsumexp_sum_k_unit_centred_3), ratio_value_8)) if j_2 == argmax_sum_k_unit_3 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_38, _pair_multiply(q_unit_6, q_unit_6)), _pair_multiply(factor_39, _pair_add(_pair_at(sum_q_unit_sensitivity_own, (j_2, f_46,)), _pair_negative(_pair_multiply(logsumexp_sum_k_unit_centred_4, sum_q_unit_3))))), _pair_multiply(_pair_multiply(factor_40, k_unit_4), _pair_add(_pair_add(_pair_add(k_unit_4, _pair_multiply(q_unit_6, (sum_k_unit[j_2, argmax_sum_k_unit_3, 0], sum_k_unit[j_2, argmax_sum_k_unit_3, 1]))), _pair_negative(ratio_value_8)), _pair_negative(_pair_multiply(q_unit_6, _pair_at(sum_k_unit, (j_2, j_2,))))))), factor_41), _pair_negative(_pair_multiply(_pair_multiply(q_unit_6, square_4), _pair_add(_pair_multiply(factor_43, _pair_add(sum_q_unit_3, _pair_multiply(factor_42, k_unit_4))), _pair_negative(_pair_multiply(sum_norm_query_3, q_unit_6)))))), _pair_negative(_pair_multiply(_pair_multiply(q_unit_6, _pair_at(sum_norm_query_change, (j_2, f_46,))), ratio_value_9))), _pair_negative(_pair_multiply(_pair_multiply(q_unit_6, _pair_at(sum_norm_query_change_2, (j_2, f_46,))), ratio_value_9))), _pair_multiply(_pair_multiply(factor_44, k_unit_4), logsumexp_sum_k_unit_centred_4))))
+            _interleave(2)
             sum_norm_key = _pair_add(sum_norm_key, _pair_block_sum(strips[0], length))
             sum_norm_key_sensitivity_2 = _pair_add(sum_norm_key_sensitivity_2, _pair_block_sum(strips[1], length))
         ratio_value_10 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_key, (j_2,))), _pair_positive_part(_pair_at(peak_key, (j_2,)))))
@@ -1281,10 +1370,11 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             term_8 = _pair_add(_pair_at(sum_k_unit_2, (j_2, d_64,)), _pair_multiply(factor_22, q_unit_7))
             k_unit_5 = _pair_at(k_unit, (j_2, d_64,))
             term_9 = _pair_add(q_unit_7, _pair_negative(_pair_multiply(_pair_at(sum_k_unit_entry_1, (j_2,)), k_unit_5)))
-            sum_norm_key_change = _pair_add(_pair_add(_pair_add(_pair_divide(_pair_at(sum_norm_key_sensitivity, (j_2, d_64,)), _pair_of_product(temperature, temperature)), _pair_multiply(factor_45, term_8)), _pair_multiply(factor_47, _pair_add(_pair_divide(k_unit_5, (temperature, 0.0)), _pair_multiply(factor_46, term_9)))), _pair_multiply(factor_48, k_unit_5))  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit/temperature)*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(rest_sum_k_unit + 1) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
-            term_10 = _pair_add(_pair_divide(term_8, (temperature, 0.0)), _pair_negative(_pair_multiply(sum_norm_key, k_unit_5)))
+            sum_norm_key_change = _pair_add(_pair_add(_pair_add(_pair_divide(_pair_at(sum_norm_key_sensitivity, (j_2, d_64,)), _pair_of_product(temperature, temperature)), _pair_multiply(factor_45, term_8)), _pair_multiply(factor_47, _pair_add(_pair_multiply(_pair_scaled(k_unit_5, per_temperature_unit), per_temperature), _pair_multiply(factor_46, term_9)))), _pair_multiply(factor_48, k_unit_5))  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit/temperature)*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(rest_sum_k_unit + 1) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
+            term_10 = _pair_add(_pair_multiply(_pair_scaled(term_8, per_temperature_unit), per_temperature), _pair_negative(_pair_multiply(sum_norm_key, k_unit_5)))
             gradient_key[j_2, d_64] = _pair_rounded(_pair_multiply(ratio_value_10, term_10))
             hessian_key[j_2, d_64] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_49, _pair_multiply(k_unit_5, k_unit_5)), _pair_multiply(factor_50, _pair_at(sum_k_unit_2_sensitivity_own, (j_2, d_64,)))), _pair_multiply(_pair_multiply(factor_51, q_unit_7), term_9)), factor_52), _pair_negative(_pair_multiply(_pair_multiply(sum_norm_key_change, k_unit_5), ratio_value_10))), _pair_negative(_pair_multiply(_pair_multiply(k_unit_5, square_5), term_10))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1295,7 +1385,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n, 2))
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     seed = np.empty((n, 2))
     k_unit = np.empty((n, d, 2))
     q_unit = np.empty((n, d, 2))
@@ -1305,38 +1395,48 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
         _pair_put(seed, (i,), seed_now)
-        peak_key = (-np.inf, 0.0)
-        peak_query = (-np.inf, 0.0)
+        peak_key = -np.inf
+        peak_query = -np.inf
         for f_4 in range(d):
             k = key[i, f_4]
-            magnitude_value = _pair_magnitude((k, 0.0))
-            peak_key = _pair_larger(peak_key, magnitude_value)
+            magnitude_value = abs(k)
+            peak_key = _larger(peak_key, magnitude_value)
             q = query[i, f_4]
-            magnitude_value_2 = _pair_magnitude((q, 0.0))
-            peak_query = _pair_larger(peak_query, magnitude_value_2)
+            magnitude_value_2 = abs(q)
+            peak_query = _larger(peak_query, magnitude_value_2)
         scaled_key = (0.0, 0.0)
         scaled_query = (0.0, 0.0)
+        over_peak_key_unit = _inverse(peak_key)[0]
+        over_peak_key = _pair_ratio((1.0, 0.0), _pair_scaled((peak_key, 0.0), over_peak_key_unit))
+        over_peak_query_unit = _inverse(peak_query)[0]
+        over_peak_query = _pair_ratio((1.0, 0.0), _pair_scaled((peak_query, 0.0), over_peak_query_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 k_2 = key[i, f_97]
-                ratio_value = _pair_ratio((k_2, 0.0), peak_key)
+                ratio_value = _pair_multiply_number(over_peak_key, (k_2 * over_peak_key_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 q_2 = query[i, f_97]
-                ratio_value_2 = _pair_ratio((q_2, 0.0), peak_query)
+                ratio_value_2 = _pair_multiply_number(over_peak_query, (q_2 * over_peak_query_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_key = _pair_add(scaled_key, _pair_block_sum(strips[0], length))
             scaled_query = _pair_add(scaled_query, _pair_block_sum(strips[1], length))
-        factor = _pair_multiply(_pair_root(scaled_key), _pair_positive_part(peak_key))
-        factor_2 = _pair_multiply(_pair_root(scaled_query), _pair_positive_part(peak_query))
+        factor = _pair_multiply(_pair_root(scaled_key), _pair_positive_part((peak_key, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_query), _pair_positive_part((peak_query, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for f_3 in range(d):
             k_3 = key[i, f_3]
-            _pair_put(k_unit, (i, f_3,), _pair_ratio((k_3, 0.0), factor))
+            _pair_put(k_unit, (i, f_3,), _pair_multiply_number(over_factor, (k_3 * over_factor_unit)))
             q_3 = query[i, f_3]
-            _pair_put(q_unit, (i, f_3,), _pair_ratio((q_3, 0.0), factor_2))
+            _pair_put(q_unit, (i, f_3,), _pair_multiply_number(over_factor_2, (q_3 * over_factor_2_unit)))
+        _interleave(2)
     sum_temperature = (0.0, 0.0)
     sum_temperature_2 = (0.0, 0.0)
     sum_temperature_2_sensitivity = (0.0, 0.0)
@@ -1346,9 +1446,12 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
         _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for j_8 in range(n):
-                factor_3 = _pair_divide(_pair_at(sum_k_unit, (row, j_8,)), (temperature, 0.0))
+                factor_3 = _pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (row, j_8,)), per_temperature_unit), per_temperature)
                 _pair_put(max_sum_k_unit_row, (j_8,), factor_3)
+            _interleave(2)
             max_sum_k_unit_first = _largest(max_sum_k_unit_row[:, 0], n)
             argmax_sum_k_unit = _place_of(max_sum_k_unit_first, max_sum_k_unit_row[:, 0], n)
             max_sum_k_unit = (max_sum_k_unit_first, max_sum_k_unit_row[:, 1][argmax_sum_k_unit])
@@ -1357,12 +1460,13 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _pair_exp_difference(_pair_divide(_pair_at(sum_k_unit, (row, j_99,)), (temperature, 0.0)), max_sum_k_unit)
+                    exp_sum_k_unit_now = _pair_exp(_pair_add(_pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (row, j_99,)), per_temperature_unit), per_temperature), _pair_negative(max_sum_k_unit)))
                     _pair_put(exp_sum_k_unit, (j_99,), exp_sum_k_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_k_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_k_unit_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_k_unit = _pair_add(rest_sum_k_unit, _pair_block_sum(strips[0], length))
             seed_2 = _pair_at(seed, (i,))
             factor_4 = _pair_multiply(seed_2, _pair_at(sum_k_unit, (row, i,)))
@@ -1378,18 +1482,19 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                     exp_sum_k_unit_2 = _pair_at(exp_sum_k_unit, (j_20,))
                     sum_k_unit_2 = _pair_at(sum_k_unit, (row, j_20,))
                     factor_6 = _pair_multiply(_pair_multiply(factor_5, exp_sum_k_unit_2), sum_k_unit_2)
-                    _pair_put(strips, (0, place), factor_6)
+                    strips[0, 0, place], strips[0, 1, place] = factor_6
                     term = _pair_add((sum_k_unit[row, argmax_sum_k_unit, 0], sum_k_unit[row, argmax_sum_k_unit, 1]), _pair_negative(sum_k_unit_2))
                     factor_8 = _pair_multiply(_pair_multiply(factor_7, exp_sum_k_unit_2), term)
-                    _pair_put(strips, (1, place), factor_8)
+                    strips[1, 0, place], strips[1, 1, place] = factor_8
                     factor_10 = _pair_multiply(_pair_multiply(_pair_multiply(factor_9, exp_sum_k_unit_2), sum_k_unit_2), term)
-                    _pair_put(strips, (2, place), factor_10)
+                    strips[2, 0, place], strips[2, 1, place] = factor_10
+                _interleave(2)
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
-                    strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
+                    strips[1, 0, apart], strips[1, 1, apart] = 0.0, 0.0
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
-                    strips[2, apart, 0], strips[2, apart, 1] = 0.0, 0.0
+                    strips[2, 0, apart], strips[2, 1, apart] = 0.0, 0.0
                 sum_temperature_2 = _pair_add(sum_temperature_2, _pair_block_sum(strips[0], length))
                 logsumexp_sum_k_unit_centred_2 = _pair_add(logsumexp_sum_k_unit_centred_2, _pair_block_sum(strips[1], length))
                 sum_temperature_2_sensitivity = _pair_add(sum_temperature_2_sensitivity, _pair_block_sum(strips[2], length))
@@ -1399,7 +1504,8 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                 for place in range(length):
                     j_85 = strip + place
                     factor_12 = _pair_multiply(_pair_multiply(factor_11, _pair_at(exp_sum_k_unit, (j_85,))), _pair_at(sum_k_unit, (row, j_85,)))
-                    _pair_put(strips, (0, place), factor_12)
+                    strips[0, 0, place], strips[0, 1, place] = factor_12
+                _interleave(2)
                 sum_temperature_2_sensitivity_2 = _pair_add(sum_temperature_2_sensitivity_2, _pair_block_sum(strips[0], length))
     term_2 = _pair_add(sum_temperature, _pair_negative(sum_temperature_2))
     parameter_gradient[0] += _pair_rounded(_pair_divide(term_2, _pair_of_product(temperature, temperature)))
@@ -1414,7 +1520,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     seed = np.empty((n, 2))
     peak_key = np.empty((n, 2))
     scaled_key = np.empty((n, 2))
@@ -1451,55 +1557,65 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
         _pair_put(seed, (i,), seed_now)
-        peak_key_now = (-np.inf, 0.0)
-        peak_query_now = (-np.inf, 0.0)
+        peak_key_now = -np.inf
+        peak_query_now = -np.inf
         for f_4 in range(d):
             k = key[i, f_4]
-            magnitude_value = _pair_magnitude((k, 0.0))
-            peak_key_now = _pair_larger(peak_key_now, magnitude_value)
+            magnitude_value = abs(k)
+            peak_key_now = _larger(peak_key_now, magnitude_value)
             q = query[i, f_4]
-            magnitude_value_2 = _pair_magnitude((q, 0.0))
-            peak_query_now = _pair_larger(peak_query_now, magnitude_value_2)
-        _pair_put(peak_key, (i,), peak_key_now)
-        _pair_put(peak_query, (i,), peak_query_now)
+            magnitude_value_2 = abs(q)
+            peak_query_now = _larger(peak_query_now, magnitude_value_2)
+        _pair_put(peak_key, (i,), (peak_key_now, 0.0))
+        _pair_put(peak_query, (i,), (peak_query_now, 0.0))
         scaled_key_now = (0.0, 0.0)
         scaled_query_now = (0.0, 0.0)
+        over_peak_key_now_unit = _inverse(peak_key_now)[0]
+        over_peak_key_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_key_now, 0.0), over_peak_key_now_unit))
+        over_peak_query_now_unit = _inverse(peak_query_now)[0]
+        over_peak_query_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_query_now, 0.0), over_peak_query_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 k_2 = key[i, f_97]
-                ratio_value = _pair_ratio((k_2, 0.0), peak_key_now)
+                ratio_value = _pair_multiply_number(over_peak_key_now, (k_2 * over_peak_key_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 q_2 = query[i, f_97]
-                ratio_value_2 = _pair_ratio((q_2, 0.0), peak_query_now)
+                ratio_value_2 = _pair_multiply_number(over_peak_query_now, (q_2 * over_peak_query_now_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_key_now = _pair_add(scaled_key_now, _pair_block_sum(strips[0], length))
             scaled_query_now = _pair_add(scaled_query_now, _pair_block_sum(strips[1], length))
         _pair_put(scaled_key, (i,), scaled_key_now)
         _pair_put(scaled_query, (i,), scaled_query_now)
         norm_key_tangent_now = (0.0, 0.0)
         norm_query_tangent_now = (0.0, 0.0)
-        factor = _pair_multiply(_pair_root(scaled_key_now), _pair_positive_part(peak_key_now))
-        factor_2 = _pair_multiply(_pair_root(scaled_query_now), _pair_positive_part(peak_query_now))
+        factor = _pair_multiply(_pair_root(scaled_key_now), _pair_positive_part((peak_key_now, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_query_now), _pair_positive_part((peak_query_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 k_3 = key[i, f_3]
-                k_unit_now = _pair_ratio((k_3, 0.0), factor)
+                k_unit_now = _pair_multiply_number(over_factor, (k_3 * over_factor_unit))
                 _pair_put(k_unit, (i, f_3,), k_unit_now)
                 q_3 = query[i, f_3]
-                q_unit_now = _pair_ratio((q_3, 0.0), factor_2)
+                q_unit_now = _pair_multiply_number(over_factor_2, (q_3 * over_factor_2_unit))
                 _pair_put(q_unit, (i, f_3,), q_unit_now)
                 v_k = direction_key[i, f_3]
                 factor_3 = _pair_multiply_number(k_unit_now, v_k)
-                _pair_put(strips, (0, place), factor_3)
+                strips[0, 0, place], strips[0, 1, place] = factor_3
                 v_q = direction_query[i, f_3]
                 factor_4 = _pair_multiply_number(q_unit_now, v_q)
-                _pair_put(strips, (1, place), factor_4)
+                strips[1, 0, place], strips[1, 1, place] = factor_4
+            _interleave(2)
             norm_key_tangent_now = _pair_add(norm_key_tangent_now, _pair_block_sum(strips[0], length))
             norm_query_tangent_now = _pair_add(norm_query_tangent_now, _pair_block_sum(strips[1], length))
         _pair_put(norm_key_tangent, (i,), norm_key_tangent_now)
@@ -1514,6 +1630,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             q_unit_2 = _pair_at(q_unit, (i, f_3,))
             q_unit_tangent_now = _pair_multiply(ratio_value_4, _pair_add_number(_pair_negative(_pair_multiply(norm_query_tangent_now, q_unit_2)), v_q_2))
             _pair_put(q_unit_tangent, (i, f_3,), q_unit_tangent_now)
+        _interleave(2)
     sum_temperature = (0.0, 0.0)
     sum_temperature_2 = (0.0, 0.0)
     sum_k_unit_2[:, :, 0], sum_k_unit_2[:, :, 1] = (0.0, 0.0)
@@ -1526,10 +1643,13 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for j_8 in range(n):
                 sum_k_unit_3 = _pair_at(sum_k_unit, (row, j_8,))
-                factor_5 = _pair_divide(sum_k_unit_3, (temperature, 0.0))
+                factor_5 = _pair_multiply(_pair_scaled(sum_k_unit_3, per_temperature_unit), per_temperature)
                 _pair_put(max_sum_k_unit_row, (j_8,), factor_5)
+            _interleave(2)
             max_sum_k_unit_first = _largest(max_sum_k_unit_row[:, 0], n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit_first, max_sum_k_unit_row[:, 0], n)
             max_sum_k_unit = (max_sum_k_unit_first, max_sum_k_unit_row[:, 1][argmax_sum_k_unit_now])
@@ -1539,13 +1659,14 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _pair_exp_difference(_pair_divide(_pair_at(sum_k_unit, (row, j_99,)), (temperature, 0.0)), max_sum_k_unit)
+                    exp_sum_k_unit_now = _pair_exp(_pair_add(_pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (row, j_99,)), per_temperature_unit), per_temperature), _pair_negative(max_sum_k_unit)))
                     _pair_put(exp_sum_k_unit, (row, j_99,), exp_sum_k_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_k_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_k_unit_now
                     _pair_put(sum_k_unit_2_left, (row, j_99,), (exp_sum_k_unit_now if i != j_99 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_k_unit_now = _pair_add(rest_sum_k_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_k_unit, (i,), rest_sum_k_unit_now)
             exp_sum_k_unit_own_now = _pair_at(exp_sum_k_unit, (row, i,))
@@ -1559,11 +1680,13 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 for place in range(length):
                     j_20 = strip + place
                     factor_8 = _pair_multiply(_pair_multiply(factor_7, _pair_at(exp_sum_k_unit, (row, j_20,))), _pair_at(sum_k_unit, (row, j_20,)))
-                    _pair_put(strips, (0, place), factor_8)
+                    strips[0, 0, place], strips[0, 1, place] = factor_8
+                _interleave(2)
                 sum_temperature_2 = _pair_add(sum_temperature_2, _pair_block_sum(strips[0], length))
             for f_3 in range(d):
                 q_unit_3 = _pair_at(q_unit, (i, f_3,))
                 _pair_put(sum_k_unit_2_right, (row, f_3,), _pair_multiply(factor_7, q_unit_3))
+            _interleave(2)
         _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(True), sum_k_unit_2_right[: stop - start], np.bool_(False), sum_k_unit_2, np.bool_(True))
         _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -1576,17 +1699,20 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             factor_9 = _pair_negative(_pair_divide(case, term))
             seed_3 = _pair_at(seed, (i,))
             factor_10 = _pair_divide(seed_3, (temperature, 0.0))
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_6 = strip + place
-                    sum_q_unit_now = _pair_divide(_pair_at(sum_q_unit_product, (row, f_6,)), term)
+                    sum_q_unit_now = _pair_multiply(_pair_scaled(_pair_at(sum_q_unit_product, (row, f_6,)), per_term_unit), per_term)
                     _pair_put(sum_q_unit, (row, f_6,), sum_q_unit_now)
                     q_unit_4 = _pair_at(q_unit, (i, f_6,))
                     k_unit_3 = _pair_at(k_unit, (i, f_6,))
                     term_2 = _pair_add(sum_q_unit_now, _pair_multiply(factor_9, k_unit_3))
                     factor_11 = _pair_multiply(_pair_multiply(factor_10, q_unit_4), term_2)
-                    _pair_put(strips, (0, place), factor_11)
+                    strips[0, 0, place], strips[0, 1, place] = factor_11
+                _interleave(2)
                 sum_norm_query_now = _pair_add(sum_norm_query_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_query, (row,), sum_norm_query_now)
         _pair_matrices(q_unit_tangent[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_tangent_part1[: stop - start], np.bool_(False))
@@ -1600,12 +1726,17 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             term_3 = _pair_add_number(rest_sum_k_unit_3, 1.0)
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
             term_4 = _pair_add(_pair_divide((sum_k_unit_tangent[argmax_sum_k_unit_3, 0], sum_k_unit_tangent[argmax_sum_k_unit_3, 1]), (temperature, 0.0)), _pair_multiply(factor_12, (sum_k_unit[row, argmax_sum_k_unit_3, 0], sum_k_unit[row, argmax_sum_k_unit_3, 1])))
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
+            per_term_3_unit = _inverse(term_3[0])[0]
+            per_term_3 = _pair_divide((1.0, 0.0), _pair_scaled(term_3, per_term_3_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_89 = strip + place
-                    factor_13 = _pair_divide(_pair_multiply(_pair_at(exp_sum_k_unit, (row, j_89,)), _pair_add(_pair_add(_pair_divide(_pair_at(sum_k_unit_tangent, (j_89,)), (temperature, 0.0)), _pair_multiply(factor_12, _pair_at(sum_k_unit, (row, j_89,)))), _pair_negative(term_4))), term_3)
-                    _pair_put(strips, (0, place), factor_13)
+                    factor_13 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_sum_k_unit, (row, j_89,)), _pair_add(_pair_add(_pair_multiply(_pair_scaled(_pair_at(sum_k_unit_tangent, (j_89,)), per_temperature_unit), per_temperature), _pair_multiply(factor_12, _pair_at(sum_k_unit, (row, j_89,)))), _pair_negative(term_4))), per_term_3_unit), per_term_3)
+                    strips[0, 0, place], strips[0, 1, place] = factor_13
+                _interleave(2)
                 logsumexp_sum_k_unit_tangent = _pair_add(logsumexp_sum_k_unit_tangent, _pair_block_sum(strips[0], length))
             seed_4 = _pair_at(seed, (i,))
             factor_14 = _pair_multiply(seed_4, _pair_at(sum_k_unit_tangent, (i,)))
@@ -1624,6 +1755,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                     q_unit_5 = _pair_at(q_unit, (i, f_3,))
                     if i != j_8:
                         _pair_put(sum_k_unit_2_tangent, (j_8, f_3,), _pair_add(_pair_at(sum_k_unit_2_tangent, (j_8, f_3,)), _pair_multiply(seed_4, _pair_add(_pair_multiply(softmax_sum_k_unit_tangent_now, q_unit_5), _pair_multiply(factor_16, _pair_at(q_unit_tangent, (i, f_3,)))))))
+                _interleave(2)
             softmax_sum_k_unit_tangent_own_now = _pair_at(softmax_sum_k_unit_tangent, (i,))
             _pair_put(softmax_sum_k_unit_tangent_own, (i,), softmax_sum_k_unit_tangent_own_now)
         _pair_matrices(sum_q_unit_tangent_part1_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_tangent_part1[: stop - start], np.bool_(False))
@@ -1640,18 +1772,23 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             softmax_sum_k_unit_tangent_own_2 = _pair_at(softmax_sum_k_unit_tangent_own, (i,))
             factor_18 = _pair_divide(softmax_sum_k_unit_tangent_own_2, (temperature, 0.0))
             factor_19 = _pair_negative(_pair_divide(case_2, _pair_multiply_number(term_5, temperature)))
+            per_term_5_unit = _inverse(term_5[0])[0]
+            per_term_5 = _pair_divide((1.0, 0.0), _pair_scaled(term_5, per_term_5_unit))
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_6 = strip + place
-                    sum_q_unit_tangent_part2 = _pair_divide(_pair_at(sum_q_unit_tangent_part2_product, (row, f_6,)), term_5)  # exp_sum_k_unit*k_unit_tangent/(rest_sum_k_unit + 1) + k_unit*softmax_sum_k_unit_tangent
+                    sum_q_unit_tangent_part2 = _pair_multiply(_pair_scaled(_pair_at(sum_q_unit_tangent_part2_product, (row, f_6,)), per_term_5_unit), per_term_5)  # exp_sum_k_unit*k_unit_tangent/(rest_sum_k_unit + 1) + k_unit*softmax_sum_k_unit_tangent
                     sum_q_unit_tangent_now = _pair_add(sum_q_unit_tangent_part2, _pair_at(sum_q_unit_tangent_part1, (row, f_6,)))
                     _pair_put(sum_q_unit_tangent, (f_6,), sum_q_unit_tangent_now)
                     k_unit_4 = _pair_at(k_unit, (i, f_6,))
                     term_6 = _pair_add(_pair_at(sum_q_unit, (row, f_6,)), _pair_multiply(factor_17, k_unit_4))
                     q_unit_6 = _pair_at(q_unit, (i, f_6,))
-                    factor_20 = _pair_multiply(seed_5, _pair_add(_pair_add(_pair_add(_pair_add(_pair_divide(_pair_multiply(_pair_at(q_unit_tangent, (i, f_6,)), term_6), (temperature, 0.0)), _pair_divide(_pair_multiply(sum_q_unit_tangent_now, q_unit_6), (temperature, 0.0))), _pair_multiply(_pair_multiply(factor_18, k_unit_4), q_unit_6)), _pair_multiply(_pair_multiply(factor_12, q_unit_6), term_6)), _pair_multiply(_pair_multiply(factor_19, _pair_at(k_unit_tangent, (i, f_6,))), q_unit_6)))
-                    _pair_put(strips, (0, place), factor_20)
+                    factor_20 = _pair_multiply(seed_5, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_scaled(_pair_multiply(_pair_at(q_unit_tangent, (i, f_6,)), term_6), per_temperature_unit), per_temperature), _pair_multiply(_pair_scaled(_pair_multiply(sum_q_unit_tangent_now, q_unit_6), per_temperature_unit), per_temperature)), _pair_multiply(_pair_multiply(factor_18, k_unit_4), q_unit_6)), _pair_multiply(_pair_multiply(factor_12, q_unit_6), term_6)), _pair_multiply(_pair_multiply(factor_19, _pair_at(k_unit_tangent, (i, f_6,))), q_unit_6)))
+                    strips[0, 0, place], strips[0, 1, place] = factor_20
+                _interleave(2)
                 sum_norm_query_tangent = _pair_add(sum_norm_query_tangent, _pair_block_sum(strips[0], length))
             peak_query_2 = _pair_at(peak_query, (i,))
             factor_21 = _pair_multiply(_pair_root(_pair_at(scaled_query, (i,))), _pair_positive_part(peak_query_2))
@@ -1671,6 +1808,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 q_unit_7 = _pair_at(q_unit, (i, d_9,))
                 term_7 = _pair_add(_pair_at(sum_q_unit, (row, d_9,)), _pair_multiply(factor_17, k_unit_5))
                 product_query[i, d_9] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_22, _pair_at(sum_q_unit_tangent, (d_9,))), _pair_multiply(factor_23, k_unit_5)), _pair_multiply(factor_24, q_unit_7)), _pair_multiply(factor_26, _pair_add(_pair_multiply(factor_25, term_7), _pair_negative(_pair_multiply(sum_norm_query_2, q_unit_7))))), _pair_multiply(factor_27, _pair_at(q_unit_tangent, (i, d_9,)))), _pair_multiply(factor_28, term_7)), _pair_multiply(factor_29, _pair_at(k_unit_tangent, (i, d_9,)))))
+            _interleave(2)
     for j_2 in range(n):
         sum_norm_key = (0.0, 0.0)
         sum_norm_key_tangent = (0.0, 0.0)
@@ -1681,6 +1819,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         softmax_sum_k_unit_tangent_own_3 = _pair_at(softmax_sum_k_unit_tangent_own, (j_2,))
         factor_32 = _pair_divide(_pair_multiply(seed_6, softmax_sum_k_unit_tangent_own_3), (temperature, 0.0))
         factor_33 = _pair_negative(_pair_divide(_pair_multiply(seed_6, case_3), _pair_multiply_number(_pair_add_number(rest_sum_k_unit_5, 1.0), temperature)))
+        per_temperature_unit = _inverse(temperature)[0]
+        per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -1688,10 +1828,11 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 k_unit_6 = _pair_at(k_unit, (j_2, f_46,))
                 q_unit_8 = _pair_at(q_unit, (j_2, f_46,))
                 term_8 = _pair_add(_pair_at(sum_k_unit_2, (j_2, f_46,)), _pair_multiply(factor_30, q_unit_8))
-                factor_31 = _pair_divide(_pair_multiply(k_unit_6, term_8), (temperature, 0.0))
-                _pair_put(strips, (0, place), factor_31)
-                term_9 = _pair_add(_pair_add(_pair_add(_pair_add(_pair_divide(_pair_multiply(_pair_at(k_unit_tangent, (j_2, f_46,)), term_8), (temperature, 0.0)), _pair_divide(_pair_multiply(k_unit_6, _pair_at(sum_k_unit_2_tangent, (j_2, f_46,))), (temperature, 0.0))), _pair_multiply(_pair_multiply(factor_32, k_unit_6), q_unit_8)), _pair_multiply(_pair_multiply(factor_12, k_unit_6), term_8)), _pair_multiply(_pair_multiply(factor_33, k_unit_6), _pair_at(q_unit_tangent, (j_2, f_46,))))
-                _pair_put(strips, (1, place), term_9)
+                factor_31 = _pair_multiply(_pair_scaled(_pair_multiply(k_unit_6, term_8), per_temperature_unit), per_temperature)
+                strips[0, 0, place], strips[0, 1, place] = factor_31
+                term_9 = _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_scaled(_pair_multiply(_pair_at(k_unit_tangent, (j_2, f_46,)), term_8), per_temperature_unit), per_temperature), _pair_multiply(_pair_scaled(_pair_multiply(k_unit_6, _pair_at(sum_k_unit_2_tangent, (j_2, f_46,))), per_temperature_unit), per_temperature)), _pair_multiply(_pair_multiply(factor_32, k_unit_6), q_unit_8)), _pair_multiply(_pair_multiply(factor_12, k_unit_6), term_8)), _pair_multiply(_pair_multiply(factor_33, k_unit_6), _pair_at(q_unit_tangent, (j_2, f_46,))))
+                strips[1, 0, place], strips[1, 1, place] = term_9
+            _interleave(2)
             sum_norm_key = _pair_add(sum_norm_key, _pair_block_sum(strips[0], length))
             sum_norm_key_tangent = _pair_add(sum_norm_key_tangent, _pair_block_sum(strips[1], length))
         ratio_value_6 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_key, (j_2,))), _pair_positive_part(_pair_at(peak_key, (j_2,)))))
@@ -1706,7 +1847,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             q_unit_9 = _pair_at(q_unit, (j_2, d_10,))
             k_unit_7 = _pair_at(k_unit, (j_2, d_10,))
             term_10 = _pair_add(_pair_at(sum_k_unit_2, (j_2, d_10,)), _pair_multiply(factor_30, q_unit_9))
-            product_key[j_2, d_10] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_34, _pair_at(sum_k_unit_2_tangent, (j_2, d_10,))), _pair_multiply(factor_35, q_unit_9)), _pair_multiply(factor_36, _pair_at(k_unit_tangent, (j_2, d_10,)))), _pair_multiply(factor_37, k_unit_7)), _pair_multiply(factor_38, _pair_add(_pair_divide(term_10, (temperature, 0.0)), _pair_negative(_pair_multiply(sum_norm_key, k_unit_7))))), _pair_multiply(factor_39, term_10)), _pair_multiply(factor_40, _pair_at(q_unit_tangent, (j_2, d_10,)))))
+            product_key[j_2, d_10] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_34, _pair_at(sum_k_unit_2_tangent, (j_2, d_10,))), _pair_multiply(factor_35, q_unit_9)), _pair_multiply(factor_36, _pair_at(k_unit_tangent, (j_2, d_10,)))), _pair_multiply(factor_37, k_unit_7)), _pair_multiply(factor_38, _pair_add(_pair_multiply(_pair_scaled(term_10, per_temperature_unit), per_temperature), _pair_negative(_pair_multiply(sum_norm_key, k_unit_7))))), _pair_multiply(factor_39, term_10)), _pair_multiply(factor_40, _pair_at(q_unit_tangent, (j_2, d_10,)))))
+        _interleave(2)
     parameter_product[0] += _pair_rounded(_pair_add(_pair_add(_pair_divide(sum_temperature_tangent, _pair_of_product(temperature, temperature)), _pair_negative(_pair_divide(sum_temperature_2_tangent, _pair_of_product(temperature, temperature)))), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply_number(_pair_add(sum_temperature, _pair_negative(sum_temperature_2)), direction_parameters[0]), _pair_multiply_number(_pair_of_product(temperature, temperature), temperature)), 2.0))))
 
 
@@ -1719,7 +1861,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     sample_weight = np.empty((n, 2))
     k_unit = np.empty((n, d, 2))
     q_unit = np.empty((n, d, 2))
@@ -1734,38 +1876,48 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     for i in range(n):
         sample_weight_now = (sample_weights[i] if weighted else 1.0)
         _pair_put(sample_weight, (i,), (sample_weight_now, 0.0))
-        peak_key = (-np.inf, 0.0)
-        peak_query = (-np.inf, 0.0)
+        peak_key = -np.inf
+        peak_query = -np.inf
         for f_5 in range(d):
             k = key[i, f_5]
-            magnitude_value = _pair_magnitude((k, 0.0))
-            peak_key = _pair_larger(peak_key, magnitude_value)
+            magnitude_value = abs(k)
+            peak_key = _larger(peak_key, magnitude_value)
             q = query[i, f_5]
-            magnitude_value_2 = _pair_magnitude((q, 0.0))
-            peak_query = _pair_larger(peak_query, magnitude_value_2)
+            magnitude_value_2 = abs(q)
+            peak_query = _larger(peak_query, magnitude_value_2)
         scaled_key = (0.0, 0.0)
         scaled_query = (0.0, 0.0)
+        over_peak_key_unit = _inverse(peak_key)[0]
+        over_peak_key = _pair_ratio((1.0, 0.0), _pair_scaled((peak_key, 0.0), over_peak_key_unit))
+        over_peak_query_unit = _inverse(peak_query)[0]
+        over_peak_query = _pair_ratio((1.0, 0.0), _pair_scaled((peak_query, 0.0), over_peak_query_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_135 = strip + place
                 k_2 = key[i, f_135]
-                ratio_value = _pair_ratio((k_2, 0.0), peak_key)
+                ratio_value = _pair_multiply_number(over_peak_key, (k_2 * over_peak_key_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 q_2 = query[i, f_135]
-                ratio_value_2 = _pair_ratio((q_2, 0.0), peak_query)
+                ratio_value_2 = _pair_multiply_number(over_peak_query, (q_2 * over_peak_query_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_key = _pair_add(scaled_key, _pair_block_sum(strips[0], length))
             scaled_query = _pair_add(scaled_query, _pair_block_sum(strips[1], length))
-        factor = _pair_multiply(_pair_root(scaled_key), _pair_positive_part(peak_key))
-        factor_2 = _pair_multiply(_pair_root(scaled_query), _pair_positive_part(peak_query))
+        factor = _pair_multiply(_pair_root(scaled_key), _pair_positive_part((peak_key, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_query), _pair_positive_part((peak_query, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for f_4 in range(d):
             k_3 = key[i, f_4]
-            _pair_put(k_unit, (i, f_4,), _pair_ratio((k_3, 0.0), factor))
+            _pair_put(k_unit, (i, f_4,), _pair_multiply_number(over_factor, (k_3 * over_factor_unit)))
             q_3 = query[i, f_4]
-            _pair_put(q_unit, (i, f_4,), _pair_ratio((q_3, 0.0), factor_2))
+            _pair_put(q_unit, (i, f_4,), _pair_multiply_number(over_factor_2, (q_3 * over_factor_2_unit)))
+        _interleave(2)
     max_sum_k_unit_2[:, 0], max_sum_k_unit_2[:, 1] = (0.0, 0.0)
     argmax_sum_k_unit_2[:] = 0.0
     rest_sum_k_unit_2[:, 0], rest_sum_k_unit_2[:, 1] = (0.0, 0.0)
@@ -1776,10 +1928,13 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
             row = i - start
             sum_k_unit_entry_1_now = _pair_at(sum_k_unit, (row, i,))
             _pair_put(sum_k_unit_entry_1, (i,), sum_k_unit_entry_1_now)
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for j_1 in range(n):
-                factor_3 = _pair_divide(_pair_at(sum_k_unit, (row, j_1,)), (temperature, 0.0))
+                factor_3 = _pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (row, j_1,)), per_temperature_unit), per_temperature)
                 _pair_put(max_sum_k_unit_now_row, (j_1,), factor_3)
                 _pair_put(exponent_max_sum_k_unit_2, (row, j_1,), factor_3)
+            _interleave(2)
             max_sum_k_unit_now_first = _largest(max_sum_k_unit_now_row[:, 0], n)
             argmax_sum_k_unit = _place_of(max_sum_k_unit_now_first, max_sum_k_unit_now_row[:, 0], n)
             max_sum_k_unit_now = (max_sum_k_unit_now_first, max_sum_k_unit_now_row[:, 1][argmax_sum_k_unit])
@@ -1789,26 +1944,30 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit = _pair_exp_difference(_pair_divide(_pair_at(sum_k_unit, (row, j_137,)), (temperature, 0.0)), max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                    _pair_put(strips, (0, place), exp_sum_k_unit)
+                    exp_sum_k_unit = _pair_exp(_pair_add(_pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (row, j_137,)), per_temperature_unit), per_temperature), _pair_negative(max_sum_k_unit_now)))  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_k_unit
+                _interleave(2)
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_k_unit_now = _pair_add(rest_sum_k_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_k_unit, (i,), rest_sum_k_unit_now)
         _pair_update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
     total = (0.0, 0.0)
+    per_temperature_unit = _inverse(temperature)[0]
+    per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
     for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
         length = min(np.uint64(512), np.uint64(n) - strip)
         for place in range(length):
             i = strip + place
             max_sum_k_unit_3 = _pair_at(max_sum_k_unit, (i,))
-            factor_4 = _pair_divide(_pair_at(sum_k_unit_entry_1, (i,)), (temperature, 0.0))
+            factor_4 = _pair_multiply(_pair_scaled(_pair_at(sum_k_unit_entry_1, (i,)), per_temperature_unit), per_temperature)
             loss = _pair_scaled(_pair_add(_pair_add(_pair_add(_pair_add(max_sum_k_unit_3, _pair_negative(factor_4)), _pair_add(_pair_at(max_sum_k_unit_2, (i,)), _pair_negative(factor_4))), _pair_log1p(_pair_at(rest_sum_k_unit, (i,)))), _pair_log1p(_pair_at(rest_sum_k_unit_2, (i,)))), 0.5)
             factor_5 = _pair_multiply(loss, _pair_at(sample_weight, (i,)))
-            _pair_put(strips, (0, place), factor_5)
+            strips[0, 0, place], strips[0, 1, place] = factor_5
             if wanted:
                 value_out[i] = _pair_rounded(factor_5)
+        _interleave(2)
         total = _pair_add(total, _pair_block_sum(strips[0], length))
     return _pair_rounded(total)
 
@@ -1822,7 +1981,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     sample_weight = np.empty((n, 2))
     seed = np.empty((n, 2))
     peak_key = np.empty((n, 2))
@@ -1855,42 +2014,52 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         _pair_put(sample_weight, (i,), (sample_weight_now, 0.0))
         seed_now = _pair_of_product(loss_scale, sample_weight_now)
         _pair_put(seed, (i,), seed_now)
-        peak_key_now = (-np.inf, 0.0)
-        peak_query_now = (-np.inf, 0.0)
+        peak_key_now = -np.inf
+        peak_query_now = -np.inf
         for f_5 in range(d):
             k = key[i, f_5]
-            magnitude_value = _pair_magnitude((k, 0.0))
-            peak_key_now = _pair_larger(peak_key_now, magnitude_value)
+            magnitude_value = abs(k)
+            peak_key_now = _larger(peak_key_now, magnitude_value)
             q = query[i, f_5]
-            magnitude_value_2 = _pair_magnitude((q, 0.0))
-            peak_query_now = _pair_larger(peak_query_now, magnitude_value_2)
-        _pair_put(peak_key, (i,), peak_key_now)
-        _pair_put(peak_query, (i,), peak_query_now)
+            magnitude_value_2 = abs(q)
+            peak_query_now = _larger(peak_query_now, magnitude_value_2)
+        _pair_put(peak_key, (i,), (peak_key_now, 0.0))
+        _pair_put(peak_query, (i,), (peak_query_now, 0.0))
         scaled_key_now = (0.0, 0.0)
         scaled_query_now = (0.0, 0.0)
+        over_peak_key_now_unit = _inverse(peak_key_now)[0]
+        over_peak_key_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_key_now, 0.0), over_peak_key_now_unit))
+        over_peak_query_now_unit = _inverse(peak_query_now)[0]
+        over_peak_query_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_query_now, 0.0), over_peak_query_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_135 = strip + place
                 k_2 = key[i, f_135]
-                ratio_value = _pair_ratio((k_2, 0.0), peak_key_now)
+                ratio_value = _pair_multiply_number(over_peak_key_now, (k_2 * over_peak_key_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 q_2 = query[i, f_135]
-                ratio_value_2 = _pair_ratio((q_2, 0.0), peak_query_now)
+                ratio_value_2 = _pair_multiply_number(over_peak_query_now, (q_2 * over_peak_query_now_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_key_now = _pair_add(scaled_key_now, _pair_block_sum(strips[0], length))
             scaled_query_now = _pair_add(scaled_query_now, _pair_block_sum(strips[1], length))
         _pair_put(scaled_key, (i,), scaled_key_now)
         _pair_put(scaled_query, (i,), scaled_query_now)
-        factor = _pair_multiply(_pair_root(scaled_key_now), _pair_positive_part(peak_key_now))
-        factor_2 = _pair_multiply(_pair_root(scaled_query_now), _pair_positive_part(peak_query_now))
+        factor = _pair_multiply(_pair_root(scaled_key_now), _pair_positive_part((peak_key_now, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_query_now), _pair_positive_part((peak_query_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for f_4 in range(d):
             k_3 = key[i, f_4]
-            _pair_put(k_unit, (i, f_4,), _pair_ratio((k_3, 0.0), factor))
+            _pair_put(k_unit, (i, f_4,), _pair_multiply_number(over_factor, (k_3 * over_factor_unit)))
             q_3 = query[i, f_4]
-            _pair_put(q_unit, (i, f_4,), _pair_ratio((q_3, 0.0), factor_2))
+            _pair_put(q_unit, (i, f_4,), _pair_multiply_number(over_factor_2, (q_3 * over_factor_2_unit)))
+        _interleave(2)
     max_sum_k_unit_2[:, 0], max_sum_k_unit_2[:, 1] = (0.0, 0.0)
     argmax_sum_k_unit_2[:] = 0.0
     rest_sum_k_unit_2[:, 0], rest_sum_k_unit_2[:, 1] = (0.0, 0.0)
@@ -1901,10 +2070,13 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             row = i - start
             sum_k_unit_entry_1_now = _pair_at(sum_k_unit, (row, i,))
             _pair_put(sum_k_unit_entry_1, (i,), sum_k_unit_entry_1_now)
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for j_1 in range(n):
-                factor_3 = _pair_divide(_pair_at(sum_k_unit, (row, j_1,)), (temperature, 0.0))
+                factor_3 = _pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (row, j_1,)), per_temperature_unit), per_temperature)
                 _pair_put(max_sum_k_unit_now_row, (j_1,), factor_3)
                 _pair_put(exponent_max_sum_k_unit_2, (row, j_1,), factor_3)
+            _interleave(2)
             max_sum_k_unit_now_first = _largest(max_sum_k_unit_now_row[:, 0], n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now_first, max_sum_k_unit_now_row[:, 0], n)
             max_sum_k_unit_now = (max_sum_k_unit_now_first, max_sum_k_unit_now_row[:, 1][argmax_sum_k_unit_now])
@@ -1915,12 +2087,13 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _pair_exp_difference(_pair_divide(_pair_at(sum_k_unit, (row, j_137,)), (temperature, 0.0)), max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _pair_exp(_pair_add(_pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (row, j_137,)), per_temperature_unit), per_temperature), _pair_negative(max_sum_k_unit_now)))
                     _pair_put(exp_sum_k_unit, (j_137,), exp_sum_k_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_k_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_k_unit_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_k_unit_now = _pair_add(rest_sum_k_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_k_unit, (i,), rest_sum_k_unit_now)
             exp_sum_k_unit_own_now = _pair_at(exp_sum_k_unit, (i,))
@@ -1937,12 +2110,15 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             seed_2 = _pair_at(seed, (i,))
             rest_sum_k_unit_3 = _pair_at(rest_sum_k_unit, (i,))
             factor_5 = _pair_divide(seed_2, _pair_add_number(rest_sum_k_unit_3, 1.0))
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for i_in in range(n):
-                factor_4 = _pair_divide(_pair_at(sum_k_unit_again, (row, i_in,)), (temperature, 0.0))
-                exp_sum_k_unit_2_now = _pair_exp_difference(factor_4, _pair_at(max_sum_k_unit_2, (i_in,)))
+                factor_4 = _pair_multiply(_pair_scaled(_pair_at(sum_k_unit_again, (row, i_in,)), per_temperature_unit), per_temperature)
+                exp_sum_k_unit_2_now = _pair_exp(_pair_add(factor_4, _pair_negative(_pair_at(max_sum_k_unit_2, (i_in,)))))
                 _pair_put(exp_sum_k_unit_2, (i_in,), exp_sum_k_unit_2_now)
-                exp_sum_k_unit_again = _pair_exp_difference(factor_4, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                exp_sum_k_unit_again = _pair_exp(_pair_add(factor_4, _pair_negative(max_sum_k_unit_3)))  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 _pair_put(sum_k_unit_2_left, (row, i_in,), (_pair_scaled(_pair_add(_pair_multiply(factor_5, exp_sum_k_unit_again), _pair_divide(_pair_multiply(exp_sum_k_unit_2_now, _pair_at(seed, (i_in,))), _pair_add_number(_pair_at(rest_sum_k_unit_2, (i_in,)), 1.0))), 0.5) if i != i_in else (0.0, 0.0)))
+            _interleave(2)
             exp_sum_k_unit_2_own_now = _pair_at(exp_sum_k_unit_2, (i,))
             _pair_put(exp_sum_k_unit_2_own, (i,), exp_sum_k_unit_2_own_now)
             factor_6 = _pair_divide(_pair_at(sum_k_unit_entry_1, (i,)), (temperature, 0.0))
@@ -1964,14 +2140,17 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             rest_sum_k_unit_2_3 = _pair_at(rest_sum_k_unit_2, (i,))
             term = _pair_scaled(_pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_4 if i == argmax_sum_k_unit_3 else _pair_add(_pair_add_number(rest_sum_k_unit_4, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (i,))))), _pair_add_number(rest_sum_k_unit_4, 1.0))), _pair_negative(_pair_divide((rest_sum_k_unit_2_3 if i == argmax_sum_k_unit_2[i] else _pair_add(_pair_add_number(rest_sum_k_unit_2_3, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (i,))))), _pair_add_number(rest_sum_k_unit_2_3, 1.0)))), 0.5)
             factor_8 = _pair_divide(_pair_multiply(seed_3, term), (temperature, 0.0))
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_7 = strip + place
-                    sum_q_unit_now = _pair_divide(_pair_at(sum_q_unit_product, (row, f_7,)), (temperature, 0.0))
+                    sum_q_unit_now = _pair_multiply(_pair_scaled(_pair_at(sum_q_unit_product, (row, f_7,)), per_temperature_unit), per_temperature)
                     _pair_put(sum_q_unit, (f_7,), sum_q_unit_now)
                     factor_9 = _pair_multiply(_pair_at(q_unit, (i, f_7,)), _pair_add(sum_q_unit_now, _pair_multiply(factor_8, _pair_at(k_unit, (i, f_7,)))))
-                    _pair_put(strips, (0, place), factor_9)
+                    strips[0, 0, place], strips[0, 1, place] = factor_9
+                _interleave(2)
                 sum_norm_query = _pair_add(sum_norm_query, _pair_block_sum(strips[0], length))
             peak_query_2 = _pair_at(peak_query, (i,))
             factor_10 = _pair_multiply(_pair_root(_pair_at(scaled_query, (i,))), _pair_positive_part(peak_query_2))
@@ -1985,14 +2164,17 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         rest_sum_k_unit_2_4 = _pair_at(rest_sum_k_unit_2, (j_3,))
         term_2 = _pair_scaled(_pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_5 if j_3 == argmax_sum_k_unit[j_3] else _pair_add(_pair_add_number(rest_sum_k_unit_5, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (j_3,))))), _pair_add_number(rest_sum_k_unit_5, 1.0))), _pair_negative(_pair_divide((rest_sum_k_unit_2_4 if j_3 == argmax_sum_k_unit_2[j_3] else _pair_add(_pair_add_number(rest_sum_k_unit_2_4, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (j_3,))))), _pair_add_number(rest_sum_k_unit_2_4, 1.0)))), 0.5)
         factor_11 = _pair_divide(_pair_multiply(seed_4, term_2), (temperature, 0.0))
+        per_temperature_unit = _inverse(temperature)[0]
+        per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_4 = strip + place
-                sum_k_unit_2_now = _pair_divide(_pair_at(sum_k_unit_2_product, (j_3, f_4,)), (temperature, 0.0))
+                sum_k_unit_2_now = _pair_multiply(_pair_scaled(_pair_at(sum_k_unit_2_product, (j_3, f_4,)), per_temperature_unit), per_temperature)
                 _pair_put(sum_k_unit_2, (f_4,), sum_k_unit_2_now)
                 factor_12 = _pair_multiply(_pair_at(k_unit, (j_3, f_4,)), _pair_add(sum_k_unit_2_now, _pair_multiply(factor_11, _pair_at(q_unit, (j_3, f_4,)))))
-                _pair_put(strips, (0, place), factor_12)
+                strips[0, 0, place], strips[0, 1, place] = factor_12
+            _interleave(2)
             sum_norm_key = _pair_add(sum_norm_key, _pair_block_sum(strips[0], length))
         ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_key, (j_3,))), _pair_positive_part(_pair_at(peak_key, (j_3,)))))
         for d_11 in range(d):
@@ -2008,7 +2190,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     seed = np.empty((n, 2))
     peak_key = np.empty((n, 2))
     scaled_key = np.empty((n, 2))
@@ -2059,50 +2241,60 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
         _pair_put(seed, (i,), seed_now)
-        peak_key_now = (-np.inf, 0.0)
-        peak_query_now = (-np.inf, 0.0)
+        peak_key_now = -np.inf
+        peak_query_now = -np.inf
         for f_5 in range(d):
             k = key[i, f_5]
-            magnitude_value = _pair_magnitude((k, 0.0))
-            peak_key_now = _pair_larger(peak_key_now, magnitude_value)
+            magnitude_value = abs(k)
+            peak_key_now = _larger(peak_key_now, magnitude_value)
             q = query[i, f_5]
-            magnitude_value_2 = _pair_magnitude((q, 0.0))
-            peak_query_now = _pair_larger(peak_query_now, magnitude_value_2)
-        _pair_put(peak_key, (i,), peak_key_now)
-        _pair_put(peak_query, (i,), peak_query_now)
+            magnitude_value_2 = abs(q)
+            peak_query_now = _larger(peak_query_now, magnitude_value_2)
+        _pair_put(peak_key, (i,), (peak_key_now, 0.0))
+        _pair_put(peak_query, (i,), (peak_query_now, 0.0))
         scaled_key_now = (0.0, 0.0)
         scaled_query_now = (0.0, 0.0)
+        over_peak_key_now_unit = _inverse(peak_key_now)[0]
+        over_peak_key_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_key_now, 0.0), over_peak_key_now_unit))
+        over_peak_query_now_unit = _inverse(peak_query_now)[0]
+        over_peak_query_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_query_now, 0.0), over_peak_query_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_135 = strip + place
                 k_2 = key[i, f_135]
-                ratio_value = _pair_ratio((k_2, 0.0), peak_key_now)
+                ratio_value = _pair_multiply_number(over_peak_key_now, (k_2 * over_peak_key_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 q_2 = query[i, f_135]
-                ratio_value_2 = _pair_ratio((q_2, 0.0), peak_query_now)
+                ratio_value_2 = _pair_multiply_number(over_peak_query_now, (q_2 * over_peak_query_now_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_key_now = _pair_add(scaled_key_now, _pair_block_sum(strips[0], length))
             scaled_query_now = _pair_add(scaled_query_now, _pair_block_sum(strips[1], length))
         _pair_put(scaled_key, (i,), scaled_key_now)
         _pair_put(scaled_query, (i,), scaled_query_now)
         sum_norm_query_sensitivity_now = (0.0, 0.0)
-        factor = _pair_multiply(_pair_root(scaled_key_now), _pair_positive_part(peak_key_now))
-        factor_2 = _pair_multiply(_pair_root(scaled_query_now), _pair_positive_part(peak_query_now))
+        factor = _pair_multiply(_pair_root(scaled_key_now), _pair_positive_part((peak_key_now, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_query_now), _pair_positive_part((peak_query_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_4 = strip + place
                 k_3 = key[i, f_4]
-                k_unit_now = _pair_ratio((k_3, 0.0), factor)
+                k_unit_now = _pair_multiply_number(over_factor, (k_3 * over_factor_unit))
                 _pair_put(k_unit, (i, f_4,), k_unit_now)
                 q_3 = query[i, f_4]
-                q_unit_now = _pair_ratio((q_3, 0.0), factor_2)
+                q_unit_now = _pair_multiply_number(over_factor_2, (q_3 * over_factor_2_unit))
                 _pair_put(q_unit, (i, f_4,), q_unit_now)
                 factor_3 = _pair_multiply(k_unit_now, q_unit_now)
-                _pair_put(strips, (0, place), factor_3)
+                strips[0, 0, place], strips[0, 1, place] = factor_3
+            _interleave(2)
             sum_norm_query_sensitivity_now = _pair_add(sum_norm_query_sensitivity_now, _pair_block_sum(strips[0], length))
         _pair_put(sum_norm_query_sensitivity, (i,), sum_norm_query_sensitivity_now)
     max_sum_k_unit_2[:, 0], max_sum_k_unit_2[:, 1] = (0.0, 0.0)
@@ -2115,10 +2307,13 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             row = i - start
             sum_k_unit_3 = _pair_at(sum_k_unit, (i, i,))
             _pair_put(sum_k_unit_entry_1, (i,), sum_k_unit_3)
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for j_1 in range(n):
-                factor_4 = _pair_divide(_pair_at(sum_k_unit, (i, j_1,)), (temperature, 0.0))
+                factor_4 = _pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (i, j_1,)), per_temperature_unit), per_temperature)
                 _pair_put(max_sum_k_unit_now_row, (j_1,), factor_4)
                 _pair_put(exponent_max_sum_k_unit_2, (row, j_1,), factor_4)
+            _interleave(2)
             max_sum_k_unit_now_first = _largest(max_sum_k_unit_now_row[:, 0], n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now_first, max_sum_k_unit_now_row[:, 0], n)
             max_sum_k_unit_now = (max_sum_k_unit_now_first, max_sum_k_unit_now_row[:, 1][argmax_sum_k_unit_now])
@@ -2131,12 +2326,13 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _pair_exp_difference(_pair_divide(_pair_at(sum_k_unit, (i, j_137,)), (temperature, 0.0)), max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _pair_exp(_pair_add(_pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (i, j_137,)), per_temperature_unit), per_temperature), _pair_negative(max_sum_k_unit_now)))
                     _pair_put(exp_sum_k_unit, (j_137,), exp_sum_k_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_k_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_k_unit_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_k_unit_now = _pair_add(rest_sum_k_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_k_unit, (i,), rest_sum_k_unit_now)
             exp_sum_k_unit_own_now = _pair_at(exp_sum_k_unit, (i,))
@@ -2154,12 +2350,14 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 exp_sum_k_unit_3 = _pair_at(exp_sum_k_unit, (j_60,))
                 factor_10 = _pair_multiply(factor_9, exp_sum_k_unit_3)
                 factor_11 = _pair_multiply(_pair_multiply(factor_9, exp_sum_k_unit_3), sum_k_unit_5)
+                over_factor_6_unit = _inverse(factor_6[0])[0]
+                over_factor_6 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_6, over_factor_6_unit))
                 for d_56 in range(d):
                     k_unit_2 = _pair_at(k_unit, (j_60, d_56,))
                     q_unit_2 = _pair_at(q_unit, (i, d_56,))
                     factor_5 = _pair_multiply(q_unit_2, sum_k_unit_4)
                     k_4 = key[argmax_sum_k_unit_now, d_56]
-                    factor_7 = _pair_negative(_pair_ratio((k_4, 0.0), factor_6))
+                    factor_7 = _pair_negative(_pair_multiply_number(over_factor_6, (k_4 * over_factor_6_unit)))
                     term = _pair_add(_pair_add(_pair_add(k_unit_2, factor_5), factor_7), _pair_negative(_pair_multiply(q_unit_2, sum_k_unit_5)))
                     if j_60 != argmax_sum_k_unit_now:
                         _pair_put(logsumexp_sum_k_unit_centred, (i, d_56,), _pair_add(_pair_at(logsumexp_sum_k_unit_centred, (i, d_56,)), _pair_multiply(factor_10, term)))
@@ -2167,16 +2365,20 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                         _pair_put(sum_norm_query_sensitivity_2, (i, d_56,), _pair_add(_pair_at(sum_norm_query_sensitivity_2, (i, d_56,)), _pair_multiply(factor_11, term)))
                     if (i != j_60 and j_60 != argmax_sum_k_unit_now):
                         _pair_put(sum_q_unit_sensitivity_own, (i, d_56,), _pair_add(_pair_at(sum_q_unit_sensitivity_own, (i, d_56,)), _pair_multiply(_pair_multiply(factor_10, k_unit_2), term)))
+                _interleave(2)
             seed_2 = _pair_at(seed, (i,))
             sum_norm_query_sensitivity_5 = _pair_at(sum_norm_query_sensitivity, (i,))
             factor_14 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(exp_sum_k_unit_own_now, seed_2), sum_norm_query_sensitivity_5), ratio_value_3), _pair_multiply(_pair_of_product(temperature, temperature), _pair_add_number(rest_sum_k_unit_now, 1.0)))
+            over_factor_6_unit = _inverse(factor_6[0])[0]
+            over_factor_6 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_6, over_factor_6_unit))
             for d_56 in range(d):
                 k_unit_3 = _pair_at(k_unit, (i, d_56,))
                 q_unit_3 = _pair_at(q_unit, (i, d_56,))
                 factor_12 = _pair_multiply(q_unit_3, sum_k_unit_4)
                 k_5 = key[argmax_sum_k_unit_now, d_56]
-                factor_13 = _pair_negative(_pair_ratio((k_5, 0.0), factor_6))
+                factor_13 = _pair_negative(_pair_multiply_number(over_factor_6, (k_5 * over_factor_6_unit)))
                 _pair_put(sum_norm_query_change, (i, d_56,), _pair_scaled(_pair_multiply(factor_14, _pair_add(_pair_add(_pair_add(k_unit_3, factor_12), factor_13), _pair_negative(_pair_multiply(q_unit_3, sum_k_unit_3)))), 0.5))
+            _interleave(2)
         _pair_update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
     sum_k_unit_2_product[:, :, 0], sum_k_unit_2_product[:, :, 1] = (0.0, 0.0)
     logsumexp_sum_k_unit_2_centred[:, :, 0], logsumexp_sum_k_unit_2_centred[:, :, 1] = (0.0, 0.0)
@@ -2201,9 +2403,9 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             for i_in in range(n):
                 sum_k_unit_again_3 = _pair_at(sum_k_unit_again, (row, i_in,))
                 factor_15 = _pair_divide(sum_k_unit_again_3, (temperature, 0.0))
-                exp_sum_k_unit_2_now = _pair_exp_difference(factor_15, _pair_at(max_sum_k_unit_2, (i_in,)))
+                exp_sum_k_unit_2_now = _pair_exp(_pair_add(factor_15, _pair_negative(_pair_at(max_sum_k_unit_2, (i_in,)))))
                 _pair_put(exp_sum_k_unit_2, (i_in,), exp_sum_k_unit_2_now)
-                exp_sum_k_unit_again = _pair_exp_difference(factor_15, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                exp_sum_k_unit_again = _pair_exp(_pair_add(factor_15, _pair_negative(max_sum_k_unit_3)))  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 seed_4 = _pair_at(seed, (i_in,))
                 rest_sum_k_unit_2_2 = _pair_at(rest_sum_k_unit_2, (i_in,))
                 term_2 = _pair_add_number(rest_sum_k_unit_2_2, 1.0)
@@ -2215,6 +2417,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 ratio_value_5 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_key, (i_in,))), _pair_positive_part(_pair_at(peak_key, (i_in,)))))
                 factor_23 = _pair_divide(_pair_multiply(exp_sum_k_unit_2_now, ratio_value_5), _pair_multiply_number(term_2, temperature))
                 factor_24 = _pair_divide(_pair_multiply(_pair_multiply(exp_sum_k_unit_2_now, sum_k_unit_again_3), ratio_value_5), _pair_multiply_number(term_2, temperature))
+                over_factor_22_unit = _inverse(factor_22[0])[0]
+                over_factor_22 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_22, over_factor_22_unit))
                 for d_56 in range(d):
                     k_unit_4 = _pair_at(k_unit, (i_in, d_56,))
                     q_unit_4 = _pair_at(q_unit, (i, d_56,))
@@ -2225,13 +2429,14 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                     if i != i_in:
                         _pair_put(sum_q_unit_sensitivity_2_own, (i, d_56,), _pair_add(_pair_at(sum_q_unit_sensitivity_2_own, (i, d_56,)), _pair_multiply(k_unit_4, term_3)))
                     q_4 = query[argmax_sum_k_unit_2_2, d_56]
-                    term_4 = _pair_add(_pair_add(_pair_add(q_unit_4, _pair_multiply(k_unit_4, (sum_k_unit[argmax_sum_k_unit_2_2, i_in, 0], sum_k_unit[argmax_sum_k_unit_2_2, i_in, 1]))), _pair_negative(_pair_ratio((q_4, 0.0), factor_22))), _pair_negative(_pair_multiply(k_unit_4, sum_k_unit_again_3)))
+                    term_4 = _pair_add(_pair_add(_pair_add(q_unit_4, _pair_multiply(k_unit_4, (sum_k_unit[argmax_sum_k_unit_2_2, i_in, 0], sum_k_unit[argmax_sum_k_unit_2_2, i_in, 1]))), _pair_negative(_pair_multiply_number(over_factor_22, (q_4 * over_factor_22_unit)))), _pair_negative(_pair_multiply(k_unit_4, sum_k_unit_again_3)))
                     if i != argmax_sum_k_unit_2_2:
                         _pair_put(logsumexp_sum_k_unit_2_centred, (i_in, d_56,), _pair_add(_pair_at(logsumexp_sum_k_unit_2_centred, (i_in, d_56,)), _pair_multiply(factor_23, term_4)))
                     if (i != i_in and i != argmax_sum_k_unit_2_2):
                         _pair_put(sum_norm_key_sensitivity, (i_in, d_56,), _pair_add(_pair_at(sum_norm_key_sensitivity, (i_in, d_56,)), _pair_multiply(factor_24, term_4)))
                     if (i != i_in and i != argmax_sum_k_unit_2_2):
                         _pair_put(sum_k_unit_2_sensitivity_3_own, (i_in, d_56,), _pair_add(_pair_at(sum_k_unit_2_sensitivity_3_own, (i_in, d_56,)), _pair_multiply(_pair_multiply(factor_23, q_unit_4), term_4)))
+                _interleave(2)
             exp_sum_k_unit_2_own_now = _pair_at(exp_sum_k_unit_2, (i,))
             _pair_put(exp_sum_k_unit_2_own, (i,), exp_sum_k_unit_2_own_now)
             argmax_sum_k_unit_2_3 = argmax_sum_k_unit_2[i]
@@ -2244,10 +2449,13 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_26 = _pair_multiply(_pair_root(_pair_at(scaled_key, (i,))), _pair_positive_part(peak_key_2))
             ratio_value_6 = _pair_ratio((1.0, 0.0), factor_26)
             factor_27 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(exp_sum_k_unit_2_own_now, seed_3), sum_norm_query_sensitivity_6), ratio_value_6), _pair_multiply(_pair_of_product(temperature, temperature), term_5))
+            over_factor_25_unit = _inverse(factor_25[0])[0]
+            over_factor_25 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_25, over_factor_25_unit))
             for d_82 in range(d):
                 k_unit_5 = _pair_at(k_unit, (i, d_82,))
                 q_5 = query[argmax_sum_k_unit_2_3, d_82]
-                _pair_put(sum_norm_key_change_2, (i, d_82,), _pair_scaled(_pair_multiply(factor_27, _pair_add(_pair_add(_pair_add(_pair_at(q_unit, (i, d_82,)), _pair_multiply(k_unit_5, (sum_k_unit[argmax_sum_k_unit_2_3, i, 0], sum_k_unit[argmax_sum_k_unit_2_3, i, 1]))), _pair_negative(_pair_ratio((q_5, 0.0), factor_25))), _pair_negative(_pair_multiply(sum_k_unit_entry_1_2, k_unit_5)))), 0.5))
+                _pair_put(sum_norm_key_change_2, (i, d_82,), _pair_scaled(_pair_multiply(factor_27, _pair_add(_pair_add(_pair_add(_pair_at(q_unit, (i, d_82,)), _pair_multiply(k_unit_5, (sum_k_unit[argmax_sum_k_unit_2_3, i, 0], sum_k_unit[argmax_sum_k_unit_2_3, i, 1]))), _pair_negative(_pair_multiply_number(over_factor_25, (q_5 * over_factor_25_unit)))), _pair_negative(_pair_multiply(sum_k_unit_entry_1_2, k_unit_5)))), 0.5))
+            _interleave(2)
         _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_product, np.bool_(True))
         _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -2265,17 +2473,20 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             case = (rest_sum_k_unit_2_4 if i == argmax_sum_k_unit_2_4 else _pair_add(_pair_add_number(rest_sum_k_unit_2_4, 1.0), _pair_negative(exp_sum_k_unit_2_own_2)))
             term_7 = _pair_scaled(_pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_4 if i == argmax_sum_k_unit_3 else _pair_add(_pair_add_number(rest_sum_k_unit_4, 1.0), _pair_negative(exp_sum_k_unit_own_2))), _pair_add_number(rest_sum_k_unit_4, 1.0))), _pair_negative(_pair_divide(case, term_6))), 0.5)
             factor_28 = _pair_divide(_pair_multiply(seed_5, term_7), (temperature, 0.0))
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_7 = strip + place
-                    sum_q_unit_now = _pair_divide(_pair_at(sum_q_unit_product, (row, f_7,)), (temperature, 0.0))
+                    sum_q_unit_now = _pair_multiply(_pair_scaled(_pair_at(sum_q_unit_product, (row, f_7,)), per_temperature_unit), per_temperature)
                     _pair_put(sum_q_unit, (i, f_7,), sum_q_unit_now)
                     q_unit_5 = _pair_at(q_unit, (i, f_7,))
                     factor_29 = _pair_multiply(q_unit_5, _pair_add(sum_q_unit_now, _pair_multiply(factor_28, _pair_at(k_unit, (i, f_7,)))))
-                    _pair_put(strips, (0, place), factor_29)
+                    strips[0, 0, place], strips[0, 1, place] = factor_29
                     factor_30 = _pair_multiply(q_unit_5, sum_q_unit_now)
-                    _pair_put(strips, (1, place), factor_30)
+                    strips[1, 0, place], strips[1, 1, place] = factor_30
+                _interleave(2)
                 sum_norm_query_now = _pair_add(sum_norm_query_now, _pair_block_sum(strips[0], length))
                 sum_norm_query_sensitivity_4_now = _pair_add(sum_norm_query_sensitivity_4_now, _pair_block_sum(strips[1], length))
             _pair_put(sum_norm_query, (i,), sum_norm_query_now)
@@ -2299,6 +2510,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 logsumexp_sum_k_unit_centred_3 = _pair_at(logsumexp_sum_k_unit_centred, (i, d_56,))
                 _pair_put(sum_norm_query_change_2, (i, d_56,), _pair_add(_pair_add(_pair_add(_pair_add(_pair_at(sum_norm_query_sensitivity_3, (i, d_56,)), _pair_multiply(_pair_add(sum_q_unit_2, factor_31), ratio_value_7)), _pair_multiply(factor_36, _pair_add(_pair_add(_pair_scaled(_pair_multiply(factor_33, _pair_add(k_unit_6, _pair_negative(_pair_multiply(sum_k_unit_entry_1_3, q_unit_6)))), 0.5), _pair_multiply(factor_34, q_unit_6)), _pair_negative(_pair_scaled(_pair_multiply(factor_35, logsumexp_sum_k_unit_centred_3), 0.5))))), _pair_scaled(_pair_multiply(factor_37, _pair_at(sum_norm_query_sensitivity_2, (i, d_56,))), 0.5)), _pair_multiply(factor_38, q_unit_6)))
                 gradient_query[i, d_56] = _pair_rounded(_pair_multiply(_pair_add(_pair_add(sum_q_unit_2, factor_31), _pair_negative(_pair_multiply(sum_norm_query_now, q_unit_6))), ratio_value_7))
+            _interleave(2)
     sum_norm_key_sensitivity_2[:, :, 0], sum_norm_key_sensitivity_2[:, :, 1] = (0.0, 0.0)
     sum_k_unit_2_sensitivity_own[:, :, 0], sum_k_unit_2_sensitivity_own[:, :, 1] = (0.0, 0.0)
     factor_42 = _pair_divide((loss_scale, 0.0), (temperature, 0.0))
@@ -2333,12 +2545,12 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             rest_sum_k_unit_2_6 = (rest_sum_k_unit_2[argmax_sum_k_unit_4, 0], rest_sum_k_unit_2[argmax_sum_k_unit_4, 1])
             term_12 = _pair_add_number(rest_sum_k_unit_2_6, 1.0)
             factor_47 = _pair_divide(sum_k_unit_6, (temperature, 0.0))
-            exp_difference_value = _pair_exp_difference(factor_47, (max_sum_k_unit_2[argmax_sum_k_unit_4, 0], max_sum_k_unit_2[argmax_sum_k_unit_4, 1]))
+            exp_difference_value = _pair_exp(_pair_add(factor_47, _pair_negative((max_sum_k_unit_2[argmax_sum_k_unit_4, 0], max_sum_k_unit_2[argmax_sum_k_unit_4, 1]))))
             case_5 = (rest_sum_k_unit_2_6 if argmax_sum_k_unit_4 == argmax_sum_k_unit_2[argmax_sum_k_unit_4] else _pair_add(_pair_add_number(rest_sum_k_unit_2_6, 1.0), _pair_negative(exp_difference_value)))
             factor_49 = _pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_48, square_3), case_5), case_4), exp_difference_value), _pair_multiply(term_12, term_12))
             factor_50 = _pair_negative(_pair_multiply(sum_norm_query_2, square_3))
             rest_sum_k_unit_6 = (rest_sum_k_unit[argmax_sum_k_unit_4, 0], rest_sum_k_unit[argmax_sum_k_unit_4, 1])
-            exp_difference_value_2 = _pair_exp_difference(factor_47, (max_sum_k_unit[argmax_sum_k_unit_4, 0], max_sum_k_unit[argmax_sum_k_unit_4, 1]))
+            exp_difference_value_2 = _pair_exp(_pair_add(factor_47, _pair_negative((max_sum_k_unit[argmax_sum_k_unit_4, 0], max_sum_k_unit[argmax_sum_k_unit_4, 1]))))
             term_13 = _pair_scaled(_pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_6 if argmax_sum_k_unit_4 == argmax_sum_k_unit[argmax_sum_k_unit_4] else _pair_add(_pair_add_number(rest_sum_k_unit_6, 1.0), _pair_negative(exp_difference_value_2))), _pair_add_number(rest_sum_k_unit_6, 1.0))), _pair_negative(_pair_divide(case_5, term_12))), 0.5)
             factor_51 = _pair_multiply(_pair_multiply_number(factor_42, case_4), term_13)
             factor_53 = _pair_divide(_pair_multiply(_pair_multiply(case_5, exp_difference_value), ratio_value_8), _pair_multiply(_pair_of_product(temperature, temperature), _pair_multiply(term_12, term_12)))
@@ -2357,28 +2569,35 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_63 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(exp_sum_k_unit_2_own_3, seed_6), square_4), case_3), _pair_multiply(_pair_of_product(temperature, temperature), _pair_multiply(term_9, term_9)))
             factor_64 = _pair_negative(_pair_multiply(sum_norm_query_3, square_4))
             factor_65 = _pair_divide(_pair_multiply(_pair_multiply(exp_sum_k_unit_own_3, seed_6), ratio_value_11), _pair_multiply_number(term_8, temperature))
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
+            over_factor_44_unit = _inverse(factor_44[0])[0]
+            over_factor_44 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_44, over_factor_44_unit))
+            over_factor_46_unit = _inverse(factor_46[0])[0]
+            over_factor_46 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_46, over_factor_46_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_4 = strip + place
-                    sum_k_unit_2_now = _pair_divide(_pair_at(sum_k_unit_2_product, (j_3, f_4,)), (temperature, 0.0))
+                    sum_k_unit_2_now = _pair_multiply(_pair_scaled(_pair_at(sum_k_unit_2_product, (j_3, f_4,)), per_temperature_unit), per_temperature)
                     _pair_put(sum_k_unit_2, (j_3, f_4,), sum_k_unit_2_now)
                     k_unit_7 = _pair_at(k_unit, (j_3, f_4,))
                     q_unit_7 = _pair_at(q_unit, (j_3, f_4,))
                     factor_40 = _pair_multiply(k_unit_7, _pair_add(sum_k_unit_2_now, _pair_multiply(factor_39, q_unit_7)))
-                    _pair_put(strips, (0, place), factor_40)
+                    strips[0, 0, place], strips[0, 1, place] = factor_40
                     factor_41 = _pair_multiply(k_unit_7, sum_k_unit_2_now)
-                    _pair_put(strips, (1, place), factor_41)
+                    strips[1, 0, place], strips[1, 1, place] = factor_41
                     q_6 = query[argmax_sum_k_unit_4, f_4]
-                    ratio_value_9 = _pair_ratio((q_6, 0.0), factor_44)
+                    ratio_value_9 = _pair_multiply_number(over_factor_44, (q_6 * over_factor_44_unit))
                     k_6 = key[argmax_sum_k_unit_4, f_4]
-                    ratio_value_10 = _pair_ratio((k_6, 0.0), factor_46)
+                    ratio_value_10 = _pair_multiply_number(over_factor_46, (k_6 * over_factor_46_unit))
                     term_11 = _pair_add(ratio_value_10, _pair_negative(_pair_multiply(sum_k_unit_6, ratio_value_9)))
                     sum_q_unit_3 = (sum_q_unit[argmax_sum_k_unit_4, f_4, 0], sum_q_unit[argmax_sum_k_unit_4, f_4, 1])
                     factor_52 = _pair_multiply(factor_51, ratio_value_10)
                     logsumexp_sum_k_unit_centred_4 = (logsumexp_sum_k_unit_centred[argmax_sum_k_unit_4, f_4, 0], logsumexp_sum_k_unit_centred[argmax_sum_k_unit_4, f_4, 1])
                     factor_61 = _pair_negative(_pair_multiply(sum_k_unit_entry_1_4, q_unit_7))
                     hessian_query[j_3, f_4] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_add((sum_q_unit_sensitivity_2_own[argmax_sum_k_unit_4, f_4, 0], sum_q_unit_sensitivity_2_own[argmax_sum_k_unit_4, f_4, 1]), _pair_scaled(_pair_multiply(factor_43, (sum_q_unit_sensitivity_own[argmax_sum_k_unit_4, f_4, 0], sum_q_unit_sensitivity_own[argmax_sum_k_unit_4, f_4, 1])), 0.5)), ratio_value_8), _pair_multiply(factor_45, _pair_multiply(ratio_value_9, ratio_value_9))), _pair_scaled(_pair_multiply(_pair_multiply(factor_49, term_11), ratio_value_10), 0.5)), factor_50), _pair_negative(_pair_multiply(_pair_multiply(square_3, _pair_add(_pair_add(sum_q_unit_3, factor_52), _pair_negative(_pair_multiply(sum_norm_query_2, ratio_value_9)))), ratio_value_9))), _pair_negative(_pair_multiply(_pair_multiply(_pair_add(_pair_add(_pair_add(_pair_add((sum_norm_query_sensitivity_3[argmax_sum_k_unit_4, f_4, 0], sum_norm_query_sensitivity_3[argmax_sum_k_unit_4, f_4, 1]), _pair_multiply(_pair_add(sum_q_unit_3, factor_52), ratio_value_8)), _pair_multiply(factor_56, _pair_add(_pair_add(_pair_scaled(_pair_multiply(factor_53, term_11), 0.5), _pair_multiply(factor_54, ratio_value_9)), _pair_negative(_pair_scaled(_pair_multiply(factor_55, logsumexp_sum_k_unit_centred_4), 0.5))))), _pair_scaled(_pair_multiply(factor_43, (sum_norm_query_sensitivity_2[argmax_sum_k_unit_4, f_4, 0], sum_norm_query_sensitivity_2[argmax_sum_k_unit_4, f_4, 1])), 0.5)), _pair_multiply(factor_57, ratio_value_9)), ratio_value_8), ratio_value_9))), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply(factor_58, logsumexp_sum_k_unit_centred_4), ratio_value_10), 0.5))) if j_3 == argmax_sum_k_unit_4 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_add(_pair_at(sum_q_unit_sensitivity_2_own, (j_3, f_4,)), _pair_scaled(_pair_multiply(factor_59, _pair_at(sum_q_unit_sensitivity_own, (j_3, f_4,))), 0.5)), ratio_value_11), _pair_multiply(factor_60, _pair_multiply(q_unit_7, q_unit_7))), _pair_scaled(_pair_multiply(_pair_multiply(factor_62, k_unit_7), _pair_add(_pair_add(_pair_add(k_unit_7, _pair_multiply(_pair_at(sum_k_unit_entry_2, (j_3,)), q_unit_7)), _pair_negative(ratio_value_10)), factor_61)), 0.5)), _pair_scaled(_pair_multiply(_pair_multiply(factor_63, k_unit_7), _pair_add(k_unit_7, factor_61)), 0.5)), factor_64), _pair_negative(_pair_multiply(_pair_multiply(q_unit_7, square_4), _pair_add(_pair_add(_pair_at(sum_q_unit, (j_3, f_4,)), _pair_multiply(factor_39, k_unit_7)), _pair_negative(_pair_multiply(sum_norm_query_3, q_unit_7)))))), _pair_negative(_pair_multiply(_pair_multiply(q_unit_7, _pair_at(sum_norm_query_change, (j_3, f_4,))), ratio_value_11))), _pair_negative(_pair_multiply(_pair_multiply(q_unit_7, _pair_at(sum_norm_query_change_2, (j_3, f_4,))), ratio_value_11))), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply(factor_65, k_unit_7), _pair_at(logsumexp_sum_k_unit_centred, (j_3, f_4,))), 0.5)))))
+                _interleave(2)
                 sum_norm_key_now = _pair_add(sum_norm_key_now, _pair_block_sum(strips[0], length))
                 sum_norm_key_sensitivity_3_now = _pair_add(sum_norm_key_sensitivity_3_now, _pair_block_sum(strips[1], length))
             _pair_put(sum_norm_key, (j_3,), sum_norm_key_now)
@@ -2397,8 +2616,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             for i in range(n):
                 sum_k_unit_again_2_2 = _pair_at(sum_k_unit_again_2, (row, i,))
                 factor_66 = _pair_divide(sum_k_unit_again_2_2, (temperature, 0.0))
-                exp_sum_k_unit_2_again_2 = _pair_exp_difference(factor_66, _pair_at(max_sum_k_unit_2, (i,)))  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
-                exp_sum_k_unit_again_2 = _pair_exp_difference(factor_66, _pair_at(max_sum_k_unit, (j_3,)))  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                exp_sum_k_unit_2_again_2 = _pair_exp(_pair_add(factor_66, _pair_negative(_pair_at(max_sum_k_unit_2, (i,)))))  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
+                exp_sum_k_unit_again_2 = _pair_exp(_pair_add(factor_66, _pair_negative(_pair_at(max_sum_k_unit, (j_3,)))))  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 peak_key_3 = _pair_at(peak_key, (i,))
                 factor_67 = _pair_multiply(_pair_root(_pair_at(scaled_key, (i,))), _pair_positive_part(peak_key_3))
                 ratio_value_13 = _pair_ratio((1.0, 0.0), factor_67)
@@ -2415,6 +2634,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                         _pair_put(sum_norm_key_sensitivity_2, (i, d_82,), _pair_add(_pair_at(sum_norm_key_sensitivity_2, (i, d_82,)), _pair_multiply(sum_k_unit_again_2_2, term_16)))
                     if j_3 != i:
                         _pair_put(sum_k_unit_2_sensitivity_own, (i, d_82,), _pair_add(_pair_at(sum_k_unit_2_sensitivity_own, (i, d_82,)), _pair_multiply(q_unit_8, term_16)))
+                _interleave(2)
     for j_3 in range(n):
         seed_9 = _pair_at(seed, (j_3,))
         rest_sum_k_unit_8 = _pair_at(rest_sum_k_unit, (j_3,))
@@ -2449,12 +2669,12 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         rest_sum_k_unit_9 = (rest_sum_k_unit[argmax_sum_k_unit_2_6, 0], rest_sum_k_unit[argmax_sum_k_unit_2_6, 1])
         term_22 = _pair_add_number(rest_sum_k_unit_9, 1.0)
         factor_84 = _pair_divide(sum_k_unit_7, (temperature, 0.0))
-        exp_difference_value_3 = _pair_exp_difference(factor_84, (max_sum_k_unit[argmax_sum_k_unit_2_6, 0], max_sum_k_unit[argmax_sum_k_unit_2_6, 1]))
+        exp_difference_value_3 = _pair_exp(_pair_add(factor_84, _pair_negative((max_sum_k_unit[argmax_sum_k_unit_2_6, 0], max_sum_k_unit[argmax_sum_k_unit_2_6, 1]))))
         case_9 = (rest_sum_k_unit_9 if argmax_sum_k_unit_2_6 == argmax_sum_k_unit[argmax_sum_k_unit_2_6] else _pair_add(_pair_add_number(rest_sum_k_unit_9, 1.0), _pair_negative(exp_difference_value_3)))
         factor_85 = _pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_48, square_5), case_9), case_8), exp_difference_value_3), _pair_multiply(term_22, term_22))
         factor_86 = _pair_negative(_pair_multiply(sum_norm_key_2, square_5))
         rest_sum_k_unit_2_9 = (rest_sum_k_unit_2[argmax_sum_k_unit_2_6, 0], rest_sum_k_unit_2[argmax_sum_k_unit_2_6, 1])
-        exp_difference_value_4 = _pair_exp_difference(factor_84, (max_sum_k_unit_2[argmax_sum_k_unit_2_6, 0], max_sum_k_unit_2[argmax_sum_k_unit_2_6, 1]))
+        exp_difference_value_4 = _pair_exp(_pair_add(factor_84, _pair_negative((max_sum_k_unit_2[argmax_sum_k_unit_2_6, 0], max_sum_k_unit_2[argmax_sum_k_unit_2_6, 1]))))
         term_23 = _pair_scaled(_pair_add(_pair_negative(_pair_divide(case_9, term_22)), _pair_negative(_pair_divide((rest_sum_k_unit_2_9 if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2[argmax_sum_k_unit_2_6] else _pair_add(_pair_add_number(rest_sum_k_unit_2_9, 1.0), _pair_negative(exp_difference_value_4))), _pair_add_number(rest_sum_k_unit_2_9, 1.0)))), 0.5)
         factor_87 = _pair_multiply(_pair_multiply_number(factor_42, case_8), term_23)
         factor_89 = _pair_divide(_pair_multiply(_pair_multiply(case_9, exp_difference_value_3), ratio_value_15), _pair_multiply(_pair_of_product(temperature, temperature), _pair_multiply(term_22, term_22)))
@@ -2470,6 +2690,10 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         factor_97 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(exp_sum_k_unit_own_4, seed_9), square_6), case_6), _pair_multiply(_pair_of_product(temperature, temperature), _pair_multiply(term_17, term_17)))
         factor_98 = _pair_negative(_pair_multiply(sum_norm_key_3, square_6))
         factor_99 = _pair_divide(_pair_multiply(_pair_multiply(exp_sum_k_unit_2_own_4, seed_9), ratio_value_14), _pair_multiply_number(term_18, temperature))
+        over_factor_81_unit = _inverse(factor_81[0])[0]
+        over_factor_81 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_81, over_factor_81_unit))
+        over_factor_83_unit = _inverse(factor_83[0])[0]
+        over_factor_83 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_83, over_factor_83_unit))
         for d_82 in range(d):
             sum_k_unit_2_2 = _pair_at(sum_k_unit_2, (j_3, d_82,))
             q_unit_9 = _pair_at(q_unit, (j_3, d_82,))
@@ -2480,14 +2704,15 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             logsumexp_sum_k_unit_2_centred_2 = _pair_at(logsumexp_sum_k_unit_2_centred, (j_3, d_82,))
             sum_norm_key_change = _pair_add(_pair_add(_pair_add(_pair_add(_pair_at(sum_norm_key_sensitivity_2, (j_3, d_82,)), _pair_multiply(_pair_add(sum_k_unit_2_2, factor_72), ratio_value_14)), _pair_multiply(factor_77, _pair_add(_pair_add(_pair_scaled(_pair_multiply(factor_74, term_20), 0.5), _pair_multiply(factor_75, k_unit_9)), _pair_negative(_pair_scaled(_pair_multiply(factor_76, logsumexp_sum_k_unit_2_centred_2), 0.5))))), _pair_scaled(_pair_multiply(factor_78, _pair_at(sum_norm_key_sensitivity, (j_3, d_82,))), 0.5)), _pair_multiply(factor_79, k_unit_9))  # -k_unit*sum_norm_key_sensitivity_3*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + seed*sum_norm_key_sensitivity/(2*temperature) + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)*Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature**2*(rest_sum_k_unit + 1)**2) - exp_sum_k_unit_2*logsumexp_sum_k_unit_2_centred/(2*temperature*(rest_sum_k_unit_2 + 1)) - k_unit*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature) + sum_norm_key_sensitivity_2 + (q_unit*seed*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))/temperature + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))
             k_7 = key[argmax_sum_k_unit_2_6, d_82]
-            ratio_value_16 = _pair_ratio((k_7, 0.0), factor_81)
+            ratio_value_16 = _pair_multiply_number(over_factor_81, (k_7 * over_factor_81_unit))
             q_7 = query[argmax_sum_k_unit_2_6, d_82]
-            ratio_value_17 = _pair_ratio((q_7, 0.0), factor_83)
+            ratio_value_17 = _pair_multiply_number(over_factor_83, (q_7 * over_factor_83_unit))
             term_21 = _pair_add(ratio_value_17, _pair_negative(_pair_multiply(sum_k_unit_7, ratio_value_16)))
             sum_k_unit_2_3 = (sum_k_unit_2[argmax_sum_k_unit_2_6, d_82, 0], sum_k_unit_2[argmax_sum_k_unit_2_6, d_82, 1])
             factor_88 = _pair_multiply(factor_87, ratio_value_17)
             logsumexp_sum_k_unit_2_centred_3 = (logsumexp_sum_k_unit_2_centred[argmax_sum_k_unit_2_6, d_82, 0], logsumexp_sum_k_unit_2_centred[argmax_sum_k_unit_2_6, d_82, 1])
             hessian_key[j_3, d_82] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_add((sum_k_unit_2_sensitivity_own[argmax_sum_k_unit_2_6, d_82, 0], sum_k_unit_2_sensitivity_own[argmax_sum_k_unit_2_6, d_82, 1]), _pair_scaled(_pair_multiply(factor_80, (sum_k_unit_2_sensitivity_3_own[argmax_sum_k_unit_2_6, d_82, 0], sum_k_unit_2_sensitivity_3_own[argmax_sum_k_unit_2_6, d_82, 1])), 0.5)), ratio_value_15), _pair_multiply(factor_82, _pair_multiply(ratio_value_16, ratio_value_16))), _pair_scaled(_pair_multiply(_pair_multiply(factor_85, ratio_value_17), term_21), 0.5)), factor_86), _pair_negative(_pair_multiply(_pair_multiply(square_5, _pair_add(_pair_add(sum_k_unit_2_3, factor_88), _pair_negative(_pair_multiply(sum_norm_key_2, ratio_value_16)))), ratio_value_16))), _pair_negative(_pair_multiply(_pair_multiply(_pair_add(_pair_add(_pair_add(_pair_add((sum_norm_key_sensitivity_2[argmax_sum_k_unit_2_6, d_82, 0], sum_norm_key_sensitivity_2[argmax_sum_k_unit_2_6, d_82, 1]), _pair_multiply(_pair_add(sum_k_unit_2_3, factor_88), ratio_value_15)), _pair_multiply(factor_92, _pair_add(_pair_add(_pair_scaled(_pair_multiply(factor_89, term_21), 0.5), _pair_multiply(factor_90, ratio_value_16)), _pair_negative(_pair_scaled(_pair_multiply(factor_91, logsumexp_sum_k_unit_2_centred_3), 0.5))))), _pair_scaled(_pair_multiply(factor_80, (sum_norm_key_sensitivity[argmax_sum_k_unit_2_6, d_82, 0], sum_norm_key_sensitivity[argmax_sum_k_unit_2_6, d_82, 1])), 0.5)), _pair_multiply(factor_93, ratio_value_16)), ratio_value_15), ratio_value_16))), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply(factor_94, logsumexp_sum_k_unit_2_centred_3), ratio_value_17), 0.5))) if j_3 == argmax_sum_k_unit_2_6 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_add(_pair_at(sum_k_unit_2_sensitivity_own, (j_3, d_82,)), _pair_scaled(_pair_multiply(factor_78, _pair_at(sum_k_unit_2_sensitivity_3_own, (j_3, d_82,))), 0.5)), ratio_value_14), _pair_multiply(factor_95, _pair_multiply(k_unit_9, k_unit_9))), _pair_scaled(_pair_multiply(_pair_multiply(factor_96, q_unit_9), _pair_add(_pair_add(_pair_add(q_unit_9, _pair_multiply(k_unit_9, (sum_k_unit[argmax_sum_k_unit_2_6, j_3, 0], sum_k_unit[argmax_sum_k_unit_2_6, j_3, 1]))), _pair_negative(ratio_value_17)), factor_73)), 0.5)), _pair_scaled(_pair_multiply(_pair_multiply(factor_97, q_unit_9), term_20), 0.5)), factor_98), _pair_negative(_pair_multiply(_pair_multiply(sum_norm_key_change, k_unit_9), ratio_value_14))), _pair_negative(_pair_multiply(_pair_multiply(k_unit_9, square_6), _pair_add(_pair_add(sum_k_unit_2_2, factor_72), _pair_negative(_pair_multiply(sum_norm_key_3, k_unit_9)))))), _pair_negative(_pair_multiply(_pair_multiply(k_unit_9, _pair_at(sum_norm_key_change_2, (j_3, d_82,))), ratio_value_14))), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply(factor_99, logsumexp_sum_k_unit_2_centred_2), q_unit_9), 0.5)))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2498,7 +2723,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n, 2))
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     seed = np.empty((n, 2))
     k_unit = np.empty((n, d, 2))
     q_unit = np.empty((n, d, 2))
@@ -2515,38 +2740,48 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
         _pair_put(seed, (i,), seed_now)
-        peak_key = (-np.inf, 0.0)
-        peak_query = (-np.inf, 0.0)
+        peak_key = -np.inf
+        peak_query = -np.inf
         for f_5 in range(d):
             k = key[i, f_5]
-            magnitude_value = _pair_magnitude((k, 0.0))
-            peak_key = _pair_larger(peak_key, magnitude_value)
+            magnitude_value = abs(k)
+            peak_key = _larger(peak_key, magnitude_value)
             q = query[i, f_5]
-            magnitude_value_2 = _pair_magnitude((q, 0.0))
-            peak_query = _pair_larger(peak_query, magnitude_value_2)
+            magnitude_value_2 = abs(q)
+            peak_query = _larger(peak_query, magnitude_value_2)
         scaled_key = (0.0, 0.0)
         scaled_query = (0.0, 0.0)
+        over_peak_key_unit = _inverse(peak_key)[0]
+        over_peak_key = _pair_ratio((1.0, 0.0), _pair_scaled((peak_key, 0.0), over_peak_key_unit))
+        over_peak_query_unit = _inverse(peak_query)[0]
+        over_peak_query = _pair_ratio((1.0, 0.0), _pair_scaled((peak_query, 0.0), over_peak_query_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_135 = strip + place
                 k_2 = key[i, f_135]
-                ratio_value = _pair_ratio((k_2, 0.0), peak_key)
+                ratio_value = _pair_multiply_number(over_peak_key, (k_2 * over_peak_key_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 q_2 = query[i, f_135]
-                ratio_value_2 = _pair_ratio((q_2, 0.0), peak_query)
+                ratio_value_2 = _pair_multiply_number(over_peak_query, (q_2 * over_peak_query_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_key = _pair_add(scaled_key, _pair_block_sum(strips[0], length))
             scaled_query = _pair_add(scaled_query, _pair_block_sum(strips[1], length))
-        factor = _pair_multiply(_pair_root(scaled_key), _pair_positive_part(peak_key))
-        factor_2 = _pair_multiply(_pair_root(scaled_query), _pair_positive_part(peak_query))
+        factor = _pair_multiply(_pair_root(scaled_key), _pair_positive_part((peak_key, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_query), _pair_positive_part((peak_query, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for f_4 in range(d):
             k_3 = key[i, f_4]
-            _pair_put(k_unit, (i, f_4,), _pair_ratio((k_3, 0.0), factor))
+            _pair_put(k_unit, (i, f_4,), _pair_multiply_number(over_factor, (k_3 * over_factor_unit)))
             q_3 = query[i, f_4]
-            _pair_put(q_unit, (i, f_4,), _pair_ratio((q_3, 0.0), factor_2))
+            _pair_put(q_unit, (i, f_4,), _pair_multiply_number(over_factor_2, (q_3 * over_factor_2_unit)))
+        _interleave(2)
     max_sum_k_unit_2[:, 0], max_sum_k_unit_2[:, 1] = (0.0, 0.0)
     argmax_sum_k_unit_2[:] = 0.0
     rest_sum_k_unit_2[:, 0], rest_sum_k_unit_2[:, 1] = (0.0, 0.0)
@@ -2559,10 +2794,13 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for j_1 in range(n):
-                factor_3 = _pair_divide(_pair_at(sum_k_unit, (i, j_1,)), (temperature, 0.0))
+                factor_3 = _pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (i, j_1,)), per_temperature_unit), per_temperature)
                 _pair_put(max_sum_k_unit_row, (j_1,), factor_3)
                 _pair_put(exponent_max_sum_k_unit_2, (row, j_1,), factor_3)
+            _interleave(2)
             max_sum_k_unit_first = _largest(max_sum_k_unit_row[:, 0], n)
             argmax_sum_k_unit = _place_of(max_sum_k_unit_first, max_sum_k_unit_row[:, 0], n)
             max_sum_k_unit = (max_sum_k_unit_first, max_sum_k_unit_row[:, 1][argmax_sum_k_unit])
@@ -2571,12 +2809,13 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _pair_exp_difference(_pair_divide(_pair_at(sum_k_unit, (i, j_137,)), (temperature, 0.0)), max_sum_k_unit)
+                    exp_sum_k_unit_now = _pair_exp(_pair_add(_pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (i, j_137,)), per_temperature_unit), per_temperature), _pair_negative(max_sum_k_unit)))
                     _pair_put(exp_sum_k_unit, (j_137,), exp_sum_k_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_k_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_k_unit_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_k_unit = _pair_add(rest_sum_k_unit, _pair_block_sum(strips[0], length))
             seed_2 = _pair_at(seed, (i,))
             factor_4 = _pair_multiply(seed_2, _pair_at(sum_k_unit, (i, i,)))
@@ -2592,18 +2831,19 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                     exp_sum_k_unit_3 = _pair_at(exp_sum_k_unit, (j_28,))
                     sum_k_unit_2 = _pair_at(sum_k_unit, (i, j_28,))
                     factor_6 = _pair_multiply(_pair_multiply(factor_5, exp_sum_k_unit_3), sum_k_unit_2)
-                    _pair_put(strips, (0, place), factor_6)
+                    strips[0, 0, place], strips[0, 1, place] = factor_6
                     term = _pair_add((sum_k_unit[i, argmax_sum_k_unit, 0], sum_k_unit[i, argmax_sum_k_unit, 1]), _pair_negative(sum_k_unit_2))
                     factor_8 = _pair_multiply(_pair_multiply(factor_7, exp_sum_k_unit_3), term)
-                    _pair_put(strips, (1, place), factor_8)
+                    strips[1, 0, place], strips[1, 1, place] = factor_8
                     factor_10 = _pair_multiply(_pair_multiply(_pair_multiply(factor_9, exp_sum_k_unit_3), sum_k_unit_2), term)
-                    _pair_put(strips, (2, place), factor_10)
+                    strips[2, 0, place], strips[2, 1, place] = factor_10
+                _interleave(2)
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
-                    strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
+                    strips[1, 0, apart], strips[1, 1, apart] = 0.0, 0.0
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
-                    strips[2, apart, 0], strips[2, apart, 1] = 0.0, 0.0
+                    strips[2, 0, apart], strips[2, 1, apart] = 0.0, 0.0
                 sum_temperature_3 = _pair_add(sum_temperature_3, _pair_block_sum(strips[0], length))
                 logsumexp_sum_k_unit_centred_2 = _pair_add(logsumexp_sum_k_unit_centred_2, _pair_block_sum(strips[1], length))
                 sum_temperature_3_sensitivity = _pair_add(sum_temperature_3_sensitivity, _pair_block_sum(strips[2], length))
@@ -2613,7 +2853,8 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 for place in range(length):
                     j_120 = strip + place
                     factor_12 = _pair_multiply(_pair_multiply(factor_11, _pair_at(exp_sum_k_unit, (j_120,))), _pair_at(sum_k_unit, (i, j_120,)))
-                    _pair_put(strips, (0, place), factor_12)
+                    strips[0, 0, place], strips[0, 1, place] = factor_12
+                _interleave(2)
                 sum_temperature_3_sensitivity_2 = _pair_add(sum_temperature_3_sensitivity_2, _pair_block_sum(strips[0], length))
         _pair_update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
     logsumexp_sum_k_unit_2_centred_2[:, 0], logsumexp_sum_k_unit_2_centred_2[:, 1] = (0.0, 0.0)
@@ -2622,12 +2863,15 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for i_in in range(n):
                 sum_k_unit_again_2 = _pair_at(sum_k_unit_again, (row, i_in,))
-                exp_sum_k_unit_2_now = _pair_exp_difference(_pair_divide(sum_k_unit_again_2, (temperature, 0.0)), _pair_at(max_sum_k_unit_2, (i_in,)))
+                exp_sum_k_unit_2_now = _pair_exp(_pair_add(_pair_multiply(_pair_scaled(sum_k_unit_again_2, per_temperature_unit), per_temperature), _pair_negative(_pair_at(max_sum_k_unit_2, (i_in,)))))
                 _pair_put(exp_sum_k_unit_2, (i, i_in,), exp_sum_k_unit_2_now)
                 if i != argmax_sum_k_unit_2[i_in]:
                     _pair_put(logsumexp_sum_k_unit_2_centred_2, (i_in,), _pair_add(_pair_at(logsumexp_sum_k_unit_2_centred_2, (i_in,)), _pair_divide(_pair_multiply(exp_sum_k_unit_2_now, _pair_add((sum_k_unit[argmax_sum_k_unit_2[i_in], i_in, 0], sum_k_unit[argmax_sum_k_unit_2[i_in], i_in, 1]), _pair_negative(sum_k_unit_again_2))), _pair_multiply(_pair_of_product(temperature, temperature), _pair_add_number(_pair_at(rest_sum_k_unit_2, (i_in,)), 1.0)))))
+            _interleave(2)
     sum_temperature_2 = (0.0, 0.0)
     sum_temperature_2_sensitivity = (0.0, 0.0)
     sum_temperature_2_sensitivity_2 = (0.0, 0.0)
@@ -2644,14 +2888,15 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 exp_sum_k_unit_2_2 = _pair_at(exp_sum_k_unit_2, (j_22, i_21,))
                 sum_k_unit_3 = _pair_at(sum_k_unit, (j_22, i_21,))
                 factor_14 = _pair_multiply(_pair_multiply(factor_13, exp_sum_k_unit_2_2), sum_k_unit_3)
-                _pair_put(strips, (0, place), factor_14)
+                strips[0, 0, place], strips[0, 1, place] = factor_14
                 factor_16 = _pair_multiply(_pair_multiply(_pair_multiply(factor_15, exp_sum_k_unit_2_2), sum_k_unit_3), _pair_add((sum_k_unit[argmax_sum_k_unit_2_2, i_21, 0], sum_k_unit[argmax_sum_k_unit_2_2, i_21, 1]), _pair_negative(sum_k_unit_3)))
-                _pair_put(strips, (1, place), factor_16)
+                strips[1, 0, place], strips[1, 1, place] = factor_16
                 factor_18 = _pair_multiply(_pair_multiply(factor_17, exp_sum_k_unit_2_2), sum_k_unit_3)
-                _pair_put(strips, (2, place), factor_18)
+                strips[2, 0, place], strips[2, 1, place] = factor_18
+            _interleave(2)
             apart = np.uint64(argmax_sum_k_unit_2_2) - strip
             if apart < length:
-                strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
+                strips[1, 0, apart], strips[1, 1, apart] = 0.0, 0.0
             sum_temperature_2 = _pair_add(sum_temperature_2, _pair_block_sum(strips[0], length))
             sum_temperature_2_sensitivity = _pair_add(sum_temperature_2_sensitivity, _pair_block_sum(strips[1], length))
             sum_temperature_2_sensitivity_2 = _pair_add(sum_temperature_2_sensitivity_2, _pair_block_sum(strips[2], length))
@@ -2668,7 +2913,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     seed = np.empty((n, 2))
     peak_key = np.empty((n, 2))
     scaled_key = np.empty((n, 2))
@@ -2734,56 +2979,66 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
         _pair_put(seed, (i,), seed_now)
-        peak_key_now = (-np.inf, 0.0)
-        peak_query_now = (-np.inf, 0.0)
+        peak_key_now = -np.inf
+        peak_query_now = -np.inf
         for f_5 in range(d):
             k = key[i, f_5]
-            magnitude_value = _pair_magnitude((k, 0.0))
-            peak_key_now = _pair_larger(peak_key_now, magnitude_value)
+            magnitude_value = abs(k)
+            peak_key_now = _larger(peak_key_now, magnitude_value)
             q = query[i, f_5]
-            magnitude_value_2 = _pair_magnitude((q, 0.0))
-            peak_query_now = _pair_larger(peak_query_now, magnitude_value_2)
-        _pair_put(peak_key, (i,), peak_key_now)
-        _pair_put(peak_query, (i,), peak_query_now)
+            magnitude_value_2 = abs(q)
+            peak_query_now = _larger(peak_query_now, magnitude_value_2)
+        _pair_put(peak_key, (i,), (peak_key_now, 0.0))
+        _pair_put(peak_query, (i,), (peak_query_now, 0.0))
         scaled_key_now = (0.0, 0.0)
         scaled_query_now = (0.0, 0.0)
+        over_peak_key_now_unit = _inverse(peak_key_now)[0]
+        over_peak_key_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_key_now, 0.0), over_peak_key_now_unit))
+        over_peak_query_now_unit = _inverse(peak_query_now)[0]
+        over_peak_query_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_query_now, 0.0), over_peak_query_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_135 = strip + place
                 k_2 = key[i, f_135]
-                ratio_value = _pair_ratio((k_2, 0.0), peak_key_now)
+                ratio_value = _pair_multiply_number(over_peak_key_now, (k_2 * over_peak_key_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 q_2 = query[i, f_135]
-                ratio_value_2 = _pair_ratio((q_2, 0.0), peak_query_now)
+                ratio_value_2 = _pair_multiply_number(over_peak_query_now, (q_2 * over_peak_query_now_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_key_now = _pair_add(scaled_key_now, _pair_block_sum(strips[0], length))
             scaled_query_now = _pair_add(scaled_query_now, _pair_block_sum(strips[1], length))
         _pair_put(scaled_key, (i,), scaled_key_now)
         _pair_put(scaled_query, (i,), scaled_query_now)
         norm_key_tangent_now = (0.0, 0.0)
         norm_query_tangent_now = (0.0, 0.0)
-        factor = _pair_multiply(_pair_root(scaled_key_now), _pair_positive_part(peak_key_now))
-        factor_2 = _pair_multiply(_pair_root(scaled_query_now), _pair_positive_part(peak_query_now))
+        factor = _pair_multiply(_pair_root(scaled_key_now), _pair_positive_part((peak_key_now, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_query_now), _pair_positive_part((peak_query_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_4 = strip + place
                 k_3 = key[i, f_4]
-                k_unit_now = _pair_ratio((k_3, 0.0), factor)
+                k_unit_now = _pair_multiply_number(over_factor, (k_3 * over_factor_unit))
                 _pair_put(k_unit, (i, f_4,), k_unit_now)
                 q_3 = query[i, f_4]
-                q_unit_now = _pair_ratio((q_3, 0.0), factor_2)
+                q_unit_now = _pair_multiply_number(over_factor_2, (q_3 * over_factor_2_unit))
                 _pair_put(q_unit, (i, f_4,), q_unit_now)
                 v_k = direction_key[i, f_4]
                 factor_3 = _pair_multiply_number(k_unit_now, v_k)
-                _pair_put(strips, (0, place), factor_3)
+                strips[0, 0, place], strips[0, 1, place] = factor_3
                 v_q = direction_query[i, f_4]
                 factor_4 = _pair_multiply_number(q_unit_now, v_q)
-                _pair_put(strips, (1, place), factor_4)
+                strips[1, 0, place], strips[1, 1, place] = factor_4
                 _pair_put(sum_k_unit_2_tangent_part2_right, (i, f_4,), _pair_multiply(seed_now, q_unit_now))
+            _interleave(2)
             norm_key_tangent_now = _pair_add(norm_key_tangent_now, _pair_block_sum(strips[0], length))
             norm_query_tangent_now = _pair_add(norm_query_tangent_now, _pair_block_sum(strips[1], length))
         _pair_put(norm_key_tangent, (i,), norm_key_tangent_now)
@@ -2797,6 +3052,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             v_q_2 = direction_query[i, f_4]
             q_unit_2 = _pair_at(q_unit, (i, f_4,))
             _pair_put(q_unit_tangent, (i, f_4,), _pair_multiply(ratio_value_4, _pair_add_number(_pair_negative(_pair_multiply(norm_query_tangent_now, q_unit_2)), v_q_2)))
+        _interleave(2)
     max_sum_k_unit_2[:, 0], max_sum_k_unit_2[:, 1] = (0.0, 0.0)
     argmax_sum_k_unit_2[:] = 0.0
     rest_sum_k_unit_2[:, 0], rest_sum_k_unit_2[:, 1] = (0.0, 0.0)
@@ -2811,11 +3067,14 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for j_1 in range(n):
                 sum_k_unit_3 = _pair_at(sum_k_unit, (i, j_1,))
-                factor_5 = _pair_divide(sum_k_unit_3, (temperature, 0.0))
+                factor_5 = _pair_multiply(_pair_scaled(sum_k_unit_3, per_temperature_unit), per_temperature)
                 _pair_put(max_sum_k_unit_now_row, (j_1,), factor_5)
                 _pair_put(exponent_max_sum_k_unit_2, (row, j_1,), factor_5)
+            _interleave(2)
             max_sum_k_unit_now_first = _largest(max_sum_k_unit_now_row[:, 0], n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now_first, max_sum_k_unit_now_row[:, 0], n)
             max_sum_k_unit_now = (max_sum_k_unit_now_first, max_sum_k_unit_now_row[:, 1][argmax_sum_k_unit_now])
@@ -2826,12 +3085,13 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _pair_exp_difference(_pair_divide(_pair_at(sum_k_unit, (i, j_137,)), (temperature, 0.0)), max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _pair_exp(_pair_add(_pair_multiply(_pair_scaled(_pair_at(sum_k_unit, (i, j_137,)), per_temperature_unit), per_temperature), _pair_negative(max_sum_k_unit_now)))
                     _pair_put(exp_sum_k_unit, (row, j_137,), exp_sum_k_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_k_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_k_unit_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_k_unit_now = _pair_add(rest_sum_k_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_k_unit, (i,), rest_sum_k_unit_now)
             exp_sum_k_unit_own_now = _pair_at(exp_sum_k_unit, (row, i,))
@@ -2845,7 +3105,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 for place in range(length):
                     j_28 = strip + place
                     factor_8 = _pair_multiply(_pair_multiply(factor_7, _pair_at(exp_sum_k_unit, (row, j_28,))), _pair_at(sum_k_unit, (i, j_28,)))
-                    _pair_put(strips, (0, place), factor_8)
+                    strips[0, 0, place], strips[0, 1, place] = factor_8
+                _interleave(2)
                 sum_temperature_3 = _pair_add(sum_temperature_3, _pair_block_sum(strips[0], length))
         _pair_update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
         _pair_matrices(q_unit_tangent[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_tangent_part1[start:stop], np.bool_(False))
@@ -2855,17 +3116,23 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             for j_1 in range(n):
                 sum_k_unit_tangent_now = _pair_add(_pair_at(sum_k_unit_tangent_part1, (i, j_1,)), _pair_at(sum_k_unit_tangent_part2, (i, j_1,)))
                 _pair_put(sum_k_unit_tangent, (i, j_1,), sum_k_unit_tangent_now)
+            _interleave(2)
             logsumexp_sum_k_unit_tangent = (0.0, 0.0)
             rest_sum_k_unit_3 = _pair_at(rest_sum_k_unit, (i,))
             term = _pair_add_number(rest_sum_k_unit_3, 1.0)
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
             term_2 = _pair_add(_pair_divide((sum_k_unit_tangent[i, argmax_sum_k_unit_3, 0], sum_k_unit_tangent[i, argmax_sum_k_unit_3, 1]), (temperature, 0.0)), _pair_multiply(factor_9, (sum_k_unit[i, argmax_sum_k_unit_3, 0], sum_k_unit[i, argmax_sum_k_unit_3, 1])))
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_124 = strip + place
-                    factor_10 = _pair_divide(_pair_multiply(_pair_at(exp_sum_k_unit, (row, j_124,)), _pair_add(_pair_add(_pair_divide(_pair_at(sum_k_unit_tangent, (i, j_124,)), (temperature, 0.0)), _pair_multiply(factor_9, _pair_at(sum_k_unit, (i, j_124,)))), _pair_negative(term_2))), term)
-                    _pair_put(strips, (0, place), factor_10)
+                    factor_10 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_sum_k_unit, (row, j_124,)), _pair_add(_pair_add(_pair_multiply(_pair_scaled(_pair_at(sum_k_unit_tangent, (i, j_124,)), per_temperature_unit), per_temperature), _pair_multiply(factor_9, _pair_at(sum_k_unit, (i, j_124,)))), _pair_negative(term_2))), per_term_unit), per_term)
+                    strips[0, 0, place], strips[0, 1, place] = factor_10
+                _interleave(2)
                 logsumexp_sum_k_unit_tangent = _pair_add(logsumexp_sum_k_unit_tangent, _pair_block_sum(strips[0], length))
             seed_3 = _pair_at(seed, (i,))
             factor_11 = _pair_multiply(seed_3, _pair_at(sum_k_unit_tangent, (i, i,)))
@@ -2877,11 +3144,12 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     exp_sum_k_unit_3 = _pair_at(exp_sum_k_unit, (row, j_1,))
                     sum_k_unit_tangent_2 = _pair_at(sum_k_unit_tangent, (i, j_1,))
                     sum_k_unit_4 = _pair_at(sum_k_unit, (i, j_1,))
-                    softmax_sum_k_unit_tangent_now = _pair_divide(_pair_multiply(exp_sum_k_unit_3, _pair_add(_pair_negative(logsumexp_sum_k_unit_tangent), _pair_add(_pair_add(_pair_divide(sum_k_unit_tangent_2, (temperature, 0.0)), _pair_multiply(factor_9, sum_k_unit_4)), _pair_negative(term_2)))), term)
+                    softmax_sum_k_unit_tangent_now = _pair_multiply(_pair_scaled(_pair_multiply(exp_sum_k_unit_3, _pair_add(_pair_negative(logsumexp_sum_k_unit_tangent), _pair_add(_pair_add(_pair_multiply(_pair_scaled(sum_k_unit_tangent_2, per_temperature_unit), per_temperature), _pair_multiply(factor_9, sum_k_unit_4)), _pair_negative(term_2)))), per_term_unit), per_term)
                     _pair_put(softmax_sum_k_unit_tangent, (j_1,), softmax_sum_k_unit_tangent_now)
-                    factor_12 = _pair_multiply(seed_3, _pair_add(_pair_multiply(softmax_sum_k_unit_tangent_now, sum_k_unit_4), _pair_divide(_pair_multiply(exp_sum_k_unit_3, sum_k_unit_tangent_2), term)))
-                    _pair_put(strips, (0, place), factor_12)
+                    factor_12 = _pair_multiply(seed_3, _pair_add(_pair_multiply(softmax_sum_k_unit_tangent_now, sum_k_unit_4), _pair_multiply(_pair_scaled(_pair_multiply(exp_sum_k_unit_3, sum_k_unit_tangent_2), per_term_unit), per_term)))
+                    strips[0, 0, place], strips[0, 1, place] = factor_12
                     _pair_put(sum_k_unit_2_tangent_part2_left, (row, j_1,), (softmax_sum_k_unit_tangent_now if i != j_1 else (0.0, 0.0)))
+                _interleave(2)
                 sum_temperature_3_tangent = _pair_add(sum_temperature_3_tangent, _pair_block_sum(strips[0], length))
             _pair_put(softmax_sum_k_unit_tangent_own, (i,), _pair_at(softmax_sum_k_unit_tangent, (i,)))
         _pair_matrices(sum_k_unit_2_tangent_part2_left[: stop - start], np.bool_(True), sum_k_unit_2_tangent_part2_right[start:stop], np.bool_(False), sum_k_unit_2_tangent_part2_product, np.bool_(True))
@@ -2905,20 +3173,23 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             seed_5 = _pair_at(seed, (i,))
             rest_sum_k_unit_4 = _pair_at(rest_sum_k_unit, (i,))
             factor_15 = _pair_divide(seed_5, _pair_add_number(rest_sum_k_unit_4, 1.0))
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for i_in in range(n):
                 sum_k_unit_again_3 = _pair_at(sum_k_unit_again, (row, i_in,))
-                factor_14 = _pair_divide(sum_k_unit_again_3, (temperature, 0.0))
-                exp_sum_k_unit_2_now = _pair_exp_difference(factor_14, _pair_at(max_sum_k_unit_2, (i_in,)))
+                factor_14 = _pair_multiply(_pair_scaled(sum_k_unit_again_3, per_temperature_unit), per_temperature)
+                exp_sum_k_unit_2_now = _pair_exp(_pair_add(factor_14, _pair_negative(_pair_at(max_sum_k_unit_2, (i_in,)))))
                 _pair_put(exp_sum_k_unit_2, (i, i_in,), exp_sum_k_unit_2_now)
-                exp_sum_k_unit_again = _pair_exp_difference(factor_14, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                exp_sum_k_unit_again = _pair_exp(_pair_add(factor_14, _pair_negative(max_sum_k_unit_3)))  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 _pair_put(sum_k_unit_2_left, (row, i_in,), (_pair_scaled(_pair_add(_pair_multiply(factor_15, exp_sum_k_unit_again), _pair_divide(_pair_multiply(_pair_at(seed, (i_in,)), exp_sum_k_unit_2_now), _pair_add_number(_pair_at(rest_sum_k_unit_2, (i_in,)), 1.0))), 0.5) if i != i_in else (0.0, 0.0)))
                 sum_k_unit_tangent_again = _pair_add(_pair_at(sum_k_unit_tangent_part1, (i, i_in,)), _pair_at(sum_k_unit_tangent_part2, (i, i_in,)))  # k_unit*q_unit_tangent + k_unit_tangent*q_unit
                 argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
-                _pair_put(logsumexp_sum_k_unit_2_tangent, (i_in,), _pair_add(_pair_at(logsumexp_sum_k_unit_2_tangent, (i_in,)), _pair_divide(_pair_multiply(exp_sum_k_unit_2_now, _pair_add(_pair_add(_pair_divide(sum_k_unit_tangent_again, (temperature, 0.0)), _pair_multiply(factor_9, sum_k_unit_again_3)), _pair_negative(_pair_add(_pair_divide((sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in, 0], sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in, 1]), (temperature, 0.0)), _pair_multiply(factor_9, (sum_k_unit[argmax_sum_k_unit_2_2, i_in, 0], sum_k_unit[argmax_sum_k_unit_2_2, i_in, 1])))))), _pair_add_number(_pair_at(rest_sum_k_unit_2, (i_in,)), 1.0))))
+                _pair_put(logsumexp_sum_k_unit_2_tangent, (i_in,), _pair_add(_pair_at(logsumexp_sum_k_unit_2_tangent, (i_in,)), _pair_divide(_pair_multiply(exp_sum_k_unit_2_now, _pair_add(_pair_add(_pair_multiply(_pair_scaled(sum_k_unit_tangent_again, per_temperature_unit), per_temperature), _pair_multiply(factor_9, sum_k_unit_again_3)), _pair_negative(_pair_add(_pair_multiply(_pair_scaled((sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in, 0], sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in, 1]), per_temperature_unit), per_temperature), _pair_multiply(factor_9, (sum_k_unit[argmax_sum_k_unit_2_2, i_in, 0], sum_k_unit[argmax_sum_k_unit_2_2, i_in, 1])))))), _pair_add_number(_pair_at(rest_sum_k_unit_2, (i_in,)), 1.0))))
+            _interleave(2)
             exp_sum_k_unit_2_own_now = _pair_at(exp_sum_k_unit_2, (i, i,))
             _pair_put(exp_sum_k_unit_2_own, (i,), exp_sum_k_unit_2_own_now)
             for f_4 in range(d):
-                _pair_put(sum_k_unit_2_tangent_part2, (i, f_4,), _pair_scaled(_pair_divide(_pair_at(sum_k_unit_2_tangent_part2_product, (i, f_4,)), (temperature, 0.0)), 0.5))
+                _pair_put(sum_k_unit_2_tangent_part2, (i, f_4,), _pair_multiply(_pair_scaled(_pair_scaled(_pair_at(sum_k_unit_2_tangent_part2_product, (i, f_4,)), 0.5), per_temperature_unit), per_temperature))
         _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_product, np.bool_(True))
         _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -2930,14 +3201,17 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             rest_sum_k_unit_2_2 = _pair_at(rest_sum_k_unit_2, (i,))
             argmax_sum_k_unit_2_3 = argmax_sum_k_unit_2[i]
             factor_16 = _pair_scaled(_pair_divide(_pair_multiply(seed_6, _pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_5 if i == argmax_sum_k_unit_4 else _pair_add(_pair_add_number(rest_sum_k_unit_5, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (i,))))), _pair_add_number(rest_sum_k_unit_5, 1.0))), _pair_negative(_pair_divide((rest_sum_k_unit_2_2 if i == argmax_sum_k_unit_2_3 else _pair_add(_pair_add_number(rest_sum_k_unit_2_2, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (i,))))), _pair_add_number(rest_sum_k_unit_2_2, 1.0))))), (temperature, 0.0)), 0.5)
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_7 = strip + place
-                    sum_q_unit_now = _pair_divide(_pair_at(sum_q_unit_product, (row, f_7,)), (temperature, 0.0))
+                    sum_q_unit_now = _pair_multiply(_pair_scaled(_pair_at(sum_q_unit_product, (row, f_7,)), per_temperature_unit), per_temperature)
                     _pair_put(sum_q_unit, (i, f_7,), sum_q_unit_now)
                     factor_17 = _pair_multiply(_pair_at(q_unit, (i, f_7,)), _pair_add(sum_q_unit_now, _pair_multiply(factor_16, _pair_at(k_unit, (i, f_7,)))))
-                    _pair_put(strips, (0, place), factor_17)
+                    strips[0, 0, place], strips[0, 1, place] = factor_17
+                _interleave(2)
                 sum_norm_query_now = _pair_add(sum_norm_query_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_query, (i,), sum_norm_query_now)
         _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit_tangent[start:stop], np.bool_(False), sum_k_unit_2_tangent_part1_product, np.bool_(True))
@@ -2945,8 +3219,10 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit_tangent, np.bool_(False), sum_q_unit_tangent_part1_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for f_7 in range(d):
-                _pair_put(sum_q_unit_tangent_part1, (i, f_7,), _pair_divide(_pair_at(sum_q_unit_tangent_part1_product, (row, f_7,)), (temperature, 0.0)))
+                _pair_put(sum_q_unit_tangent_part1, (i, f_7,), _pair_multiply(_pair_scaled(_pair_at(sum_q_unit_tangent_part1_product, (row, f_7,)), per_temperature_unit), per_temperature))
         _pair_matrices(sum_k_unit_2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_tangent_part4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
@@ -2966,35 +3242,42 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 for place in range(length):
                     j_22 = strip + place
                     factor_19 = _pair_multiply(_pair_multiply(factor_18, _pair_at(exp_sum_k_unit_2, (j_22, i_21,))), _pair_at(sum_k_unit, (j_22, i_21,)))
-                    _pair_put(strips, (0, place), factor_19)
+                    strips[0, 0, place], strips[0, 1, place] = factor_19
                     _pair_put(sum_k_unit_tangent_again_2, (row, j_22,), _pair_add(_pair_at(sum_k_unit_tangent_part1, (i_21, j_22,)), _pair_at(sum_k_unit_tangent_part2, (i_21, j_22,))))
+                _interleave(2)
                 sum_temperature_2 = _pair_add(sum_temperature_2, _pair_block_sum(strips[0], length))
             sum_norm_key_now = (0.0, 0.0)
             rest_sum_k_unit_6 = _pair_at(rest_sum_k_unit, (i_21,))
             factor_20 = _pair_scaled(_pair_divide(_pair_multiply(seed_7, _pair_add(_pair_negative(_pair_divide((rest_sum_k_unit_6 if i_21 == argmax_sum_k_unit[i_21] else _pair_add(_pair_add_number(rest_sum_k_unit_6, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_own, (i_21,))))), _pair_add_number(rest_sum_k_unit_6, 1.0))), _pair_negative(_pair_divide((rest_sum_k_unit_2_3 if i_21 == argmax_sum_k_unit_2[i_21] else _pair_add(_pair_add_number(rest_sum_k_unit_2_3, 1.0), _pair_negative(_pair_at(exp_sum_k_unit_2_own, (i_21,))))), _pair_add_number(rest_sum_k_unit_2_3, 1.0))))), (temperature, 0.0)), 0.5)
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_4 = strip + place
-                    sum_k_unit_2_now = _pair_divide(_pair_at(sum_k_unit_2_product, (i_21, f_4,)), (temperature, 0.0))
+                    sum_k_unit_2_now = _pair_multiply(_pair_scaled(_pair_at(sum_k_unit_2_product, (i_21, f_4,)), per_temperature_unit), per_temperature)
                     _pair_put(sum_k_unit_2, (i_21, f_4,), sum_k_unit_2_now)
                     factor_21 = _pair_multiply(_pair_at(k_unit, (i_21, f_4,)), _pair_add(sum_k_unit_2_now, _pair_multiply(factor_20, _pair_at(q_unit, (i_21, f_4,)))))
-                    _pair_put(strips, (0, place), factor_21)
-                    _pair_put(sum_k_unit_2_tangent_part1, (i_21, f_4,), _pair_divide(_pair_at(sum_k_unit_2_tangent_part1_product, (i_21, f_4,)), (temperature, 0.0)))
+                    strips[0, 0, place], strips[0, 1, place] = factor_21
+                    _pair_put(sum_k_unit_2_tangent_part1, (i_21, f_4,), _pair_multiply(_pair_scaled(_pair_at(sum_k_unit_2_tangent_part1_product, (i_21, f_4,)), per_temperature_unit), per_temperature))
                     _pair_put(sum_k_unit_2_tangent_part4, (i_21, f_4,), _pair_multiply(factor_9, _pair_at(sum_k_unit_2_tangent_part4_product, (i_21, f_4,))))
+                _interleave(2)
                 sum_norm_key_now = _pair_add(sum_norm_key_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_key, (i_21,), sum_norm_key_now)
         _pair_matrices(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again_2[: stop - start], np.bool_(False))
         for i_21 in range(start, stop):
             row = i_21 - start
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for i in range(n):
                 sum_k_unit_again_2_2 = _pair_at(sum_k_unit_again_2, (row, i,))
-                exp_sum_k_unit_2_again_2 = _pair_exp_difference(_pair_divide(sum_k_unit_again_2_2, (temperature, 0.0)), _pair_at(max_sum_k_unit_2, (i,)))  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
+                exp_sum_k_unit_2_again_2 = _pair_exp(_pair_add(_pair_multiply(_pair_scaled(sum_k_unit_again_2_2, per_temperature_unit), per_temperature), _pair_negative(_pair_at(max_sum_k_unit_2, (i,)))))  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
                 rest_sum_k_unit_2_4 = _pair_at(rest_sum_k_unit_2, (i,))
                 argmax_sum_k_unit_2_4 = argmax_sum_k_unit_2[i]
-                softmax_sum_k_unit_2_tangent_now = _pair_divide(_pair_multiply(exp_sum_k_unit_2_again_2, _pair_add(_pair_negative(_pair_at(logsumexp_sum_k_unit_2_tangent, (i,))), _pair_add(_pair_add(_pair_divide(_pair_at(sum_k_unit_tangent_again_2, (row, i,)), (temperature, 0.0)), _pair_multiply(factor_9, sum_k_unit_again_2_2)), _pair_negative(_pair_add(_pair_divide((sum_k_unit_tangent[argmax_sum_k_unit_2_4, i, 0], sum_k_unit_tangent[argmax_sum_k_unit_2_4, i, 1]), (temperature, 0.0)), _pair_multiply(factor_9, (sum_k_unit[argmax_sum_k_unit_2_4, i, 0], sum_k_unit[argmax_sum_k_unit_2_4, i, 1]))))))), _pair_add_number(rest_sum_k_unit_2_4, 1.0))
+                softmax_sum_k_unit_2_tangent_now = _pair_divide(_pair_multiply(exp_sum_k_unit_2_again_2, _pair_add(_pair_negative(_pair_at(logsumexp_sum_k_unit_2_tangent, (i,))), _pair_add(_pair_add(_pair_multiply(_pair_scaled(_pair_at(sum_k_unit_tangent_again_2, (row, i,)), per_temperature_unit), per_temperature), _pair_multiply(factor_9, sum_k_unit_again_2_2)), _pair_negative(_pair_add(_pair_multiply(_pair_scaled((sum_k_unit_tangent[argmax_sum_k_unit_2_4, i, 0], sum_k_unit_tangent[argmax_sum_k_unit_2_4, i, 1]), per_temperature_unit), per_temperature), _pair_multiply(factor_9, (sum_k_unit[argmax_sum_k_unit_2_4, i, 0], sum_k_unit[argmax_sum_k_unit_2_4, i, 1]))))))), _pair_add_number(rest_sum_k_unit_2_4, 1.0))
                 _pair_put(softmax_sum_k_unit_2_tangent, (i_21, i,), softmax_sum_k_unit_2_tangent_now)
                 _pair_put(sum_k_unit_2_tangent_part3_left, (i_21, i,), (softmax_sum_k_unit_2_tangent_now if i != i_21 else (0.0, 0.0)))
+            _interleave(2)
             _pair_put(softmax_sum_k_unit_2_tangent_own, (i_21,), _pair_at(softmax_sum_k_unit_2_tangent, (i_21, i_21,)))
         _pair_matrices(sum_k_unit_2_tangent_part3_left[start:stop], np.bool_(True), q_unit[start:stop], np.bool_(False), sum_k_unit_2_tangent_part3_product, np.bool_(True))
     sum_temperature_2_tangent = (0.0, 0.0)
@@ -3002,12 +3285,15 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         seed_8 = _pair_at(seed, (i_127,))
         rest_sum_k_unit_2_5 = _pair_at(rest_sum_k_unit_2, (i_127,))
         term_3 = _pair_add_number(rest_sum_k_unit_2_5, 1.0)
+        per_term_3_unit = _inverse(term_3[0])[0]
+        per_term_3 = _pair_divide((1.0, 0.0), _pair_scaled(term_3, per_term_3_unit))
         for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(n) - strip)
             for place in range(length):
                 j_128 = strip + place
-                factor_22 = _pair_multiply(seed_8, _pair_add(_pair_multiply(_pair_at(softmax_sum_k_unit_2_tangent, (j_128, i_127,)), _pair_at(sum_k_unit, (j_128, i_127,))), _pair_divide(_pair_multiply(_pair_at(exp_sum_k_unit_2, (j_128, i_127,)), _pair_at(sum_k_unit_tangent, (j_128, i_127,))), term_3)))
-                _pair_put(strips, (0, place), factor_22)
+                factor_22 = _pair_multiply(seed_8, _pair_add(_pair_multiply(_pair_at(softmax_sum_k_unit_2_tangent, (j_128, i_127,)), _pair_at(sum_k_unit, (j_128, i_127,))), _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_sum_k_unit_2, (j_128, i_127,)), _pair_at(sum_k_unit_tangent, (j_128, i_127,))), per_term_3_unit), per_term_3)))
+                strips[0, 0, place], strips[0, 1, place] = factor_22
+            _interleave(2)
             sum_temperature_2_tangent = _pair_add(sum_temperature_2_tangent, _pair_block_sum(strips[0], length))
         sum_norm_key_tangent = (0.0, 0.0)
         factor_23 = _pair_divide(seed_8, (temperature, 0.0))
@@ -3029,7 +3315,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 q_unit_3 = _pair_at(q_unit, (i_127, f_4,))
                 k_unit_3 = _pair_at(k_unit, (i_127, f_4,))
                 term_5 = _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(k_unit_tangent, (i_127, f_4,)), _pair_add(_pair_at(sum_k_unit_2, (i_127, f_4,)), _pair_multiply(factor_24, q_unit_3))), _pair_multiply(sum_k_unit_2_tangent_now, k_unit_3)), _pair_multiply(_pair_multiply(factor_24, k_unit_3), _pair_at(q_unit_tangent, (i_127, f_4,)))), _pair_scaled(_pair_multiply(_pair_multiply(factor_25, k_unit_3), q_unit_3), 0.5)), _pair_scaled(_pair_multiply(_pair_multiply(factor_26, k_unit_3), q_unit_3), 0.5)), _pair_multiply(_pair_multiply(factor_27, k_unit_3), q_unit_3))
-                _pair_put(strips, (0, place), term_5)
+                strips[0, 0, place], strips[0, 1, place] = term_5
+            _interleave(2)
             sum_norm_key_tangent = _pair_add(sum_norm_key_tangent, _pair_block_sum(strips[0], length))
         ratio_value_5 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_key, (i_127,))), _pair_positive_part(_pair_at(peak_key, (i_127,)))))
         factor_28 = _pair_divide(_pair_multiply(_pair_multiply(seed_8, ratio_value_5), term_4), (temperature, 0.0))
@@ -3044,6 +3331,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             q_unit_4 = _pair_at(q_unit, (i_127, d_11,))
             k_unit_4 = _pair_at(k_unit, (i_127, d_11,))
             product_key[i_127, d_11] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(sum_k_unit_2_tangent, (d_11,)), ratio_value_5), _pair_multiply(factor_28, _pair_at(q_unit_tangent, (i_127, d_11,)))), _pair_scaled(_pair_multiply(factor_29, q_unit_4), 0.5)), _pair_scaled(_pair_multiply(factor_30, q_unit_4), 0.5)), _pair_multiply(factor_31, k_unit_4)), _pair_multiply(factor_32, _pair_add(_pair_add(_pair_at(sum_k_unit_2, (i_127, d_11,)), _pair_multiply(factor_24, q_unit_4)), _pair_negative(_pair_multiply(sum_norm_key_2, k_unit_4))))), _pair_multiply(factor_33, _pair_at(k_unit_tangent, (i_127, d_11,)))), _pair_multiply(factor_34, q_unit_4)))
+        _interleave(2)
     for f_7 in range(d):
         for j_132 in range(n):
             _pair_put(sum_q_unit_tangent_part3_right, (f_7, j_132,), _pair_multiply(_pair_at(seed, (j_132,)), _pair_at(k_unit, (j_132, f_7,))))
@@ -3063,17 +3351,20 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             softmax_sum_k_unit_tangent_own_3 = _pair_at(softmax_sum_k_unit_tangent_own, (i_6,))
             factor_37 = _pair_divide(_pair_multiply(seed_9, softmax_sum_k_unit_tangent_own_3), (temperature, 0.0))
             factor_38 = _pair_multiply(_pair_multiply(factor_9, seed_9), term_6)
+            per_temperature_unit = _inverse(temperature)[0]
+            per_temperature = _pair_divide((1.0, 0.0), _pair_scaled((temperature, 0.0), per_temperature_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_7 = strip + place
-                    sum_q_unit_tangent_part3 = _pair_scaled(_pair_divide(_pair_at(sum_q_unit_tangent_part3_product, (row, f_7,)), (temperature, 0.0)), 0.5)  # -direction_temperature*k_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + k_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + k_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + k_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
+                    sum_q_unit_tangent_part3 = _pair_multiply(_pair_scaled(_pair_scaled(_pair_at(sum_q_unit_tangent_part3_product, (row, f_7,)), 0.5), per_temperature_unit), per_temperature)  # -direction_temperature*k_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + k_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + k_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + k_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
                     sum_q_unit_tangent_now = _pair_add(_pair_add(_pair_add(sum_q_unit_tangent_part3, _pair_at(sum_q_unit_tangent_part1, (i_6, f_7,))), _pair_at(sum_q_unit_tangent_part2, (i_6, f_7,))), _pair_at(sum_q_unit_tangent_part4, (i_6, f_7,)))
                     _pair_put(sum_q_unit_tangent, (f_7,), sum_q_unit_tangent_now)
                     k_unit_5 = _pair_at(k_unit, (i_6, f_7,))
                     q_unit_5 = _pair_at(q_unit, (i_6, f_7,))
                     term_7 = _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(q_unit_tangent, (i_6, f_7,)), _pair_add(_pair_at(sum_q_unit, (i_6, f_7,)), _pair_multiply(factor_35, k_unit_5))), _pair_multiply(sum_q_unit_tangent_now, q_unit_5)), _pair_multiply(_pair_multiply(factor_35, _pair_at(k_unit_tangent, (i_6, f_7,))), q_unit_5)), _pair_scaled(_pair_multiply(_pair_multiply(factor_36, k_unit_5), q_unit_5), 0.5)), _pair_scaled(_pair_multiply(_pair_multiply(factor_37, k_unit_5), q_unit_5), 0.5)), _pair_multiply(_pair_multiply(factor_38, k_unit_5), q_unit_5))
-                    _pair_put(strips, (0, place), term_7)
+                    strips[0, 0, place], strips[0, 1, place] = term_7
+                _interleave(2)
                 sum_norm_query_tangent = _pair_add(sum_norm_query_tangent, _pair_block_sum(strips[0], length))
             ratio_value_6 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_query, (i_6,))), _pair_positive_part(_pair_at(peak_query, (i_6,)))))
             factor_39 = _pair_divide(_pair_multiply(_pair_multiply(seed_9, ratio_value_6), term_6), (temperature, 0.0))
@@ -3088,4 +3379,5 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 k_unit_6 = _pair_at(k_unit, (i_6, d_10,))
                 q_unit_6 = _pair_at(q_unit, (i_6, d_10,))
                 product_query[i_6, d_10] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(sum_q_unit_tangent, (d_10,)), ratio_value_6), _pair_multiply(factor_39, _pair_at(k_unit_tangent, (i_6, d_10,)))), _pair_scaled(_pair_multiply(factor_40, k_unit_6), 0.5)), _pair_scaled(_pair_multiply(factor_41, k_unit_6), 0.5)), _pair_multiply(factor_42, q_unit_6)), _pair_multiply(factor_43, _pair_add(_pair_add(_pair_at(sum_q_unit, (i_6, d_10,)), _pair_multiply(factor_35, k_unit_6)), _pair_negative(_pair_multiply(sum_norm_query_2, q_unit_6))))), _pair_multiply(factor_44, _pair_at(q_unit_tangent, (i_6, d_10,)))), _pair_multiply(factor_45, k_unit_6)))
+            _interleave(2)
     parameter_product[0] += _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_divide(sum_temperature_tangent, _pair_of_product(temperature, temperature)), _pair_negative(_pair_scaled(_pair_divide(sum_temperature_2_tangent, _pair_of_product(temperature, temperature)), 0.5))), _pair_negative(_pair_scaled(_pair_divide(sum_temperature_3_tangent, _pair_of_product(temperature, temperature)), 0.5))), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply_number(_pair_add(_pair_add(sum_temperature, _pair_negative(_pair_scaled(sum_temperature_2, 0.5))), _pair_negative(_pair_scaled(sum_temperature_3, 0.5))), direction_parameters[0]), _pair_multiply_number(_pair_of_product(temperature, temperature), temperature)), 2.0))))

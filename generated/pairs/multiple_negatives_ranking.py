@@ -563,6 +563,16 @@ def _pair_expm1(x):
 
 
 @_traced
+def _pair_of_rest(h, k):
+    """Return h - k log 2, for a whole number k."""
+    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
+    part = k * 5.497923018708371e-14
+    lost = _fused(k, 5.497923018708371e-14, -part)
+    r, e = _pair_of_sum(far, -part)
+    return r, e - (lost + k * 1.94704509238075e-31)
+
+
+@_traced
 def _pair_exp(x):
     """Return exp(x)."""
     h, low = x[0], _finite(x[1])
@@ -570,11 +580,8 @@ def _pair_exp(x):
     h = _select(h < -746.0, -746.0, h)
     shifted = h * 1.4426950408889634 + 6755399441055744.0
     k = shifted - 6755399441055744.0
-    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
-    part = k * 5.497923018708371e-14
-    lost = _fused(k, 5.497923018708371e-14, -part)
-    r, e = _pair_of_sum(far, -part)
-    m = _pair_expm1((r, e + (low - lost - k * 1.94704509238075e-31)))
+    r, e = _pair_of_rest(h, k)
+    m = _pair_expm1((r, e + low))
     s = 1.0 + m[0]
     rest = (m[0] - (s - 1.0)) + m[1]
     up, on = _powers(shifted)
@@ -582,9 +589,23 @@ def _pair_exp(x):
 
 
 @_traced
-def _pair_exp_difference(x, y):
-    """Return exp(x - y)."""
-    return _pair_exp(_pair_add(x, _pair_negative(y)))
+def _pair_log1p_from(x, y):
+    """Return log(1 + x) by one step of Newton's from a float, with 1 + x and exp(y) over the same power of 2.
+
+    Where the power is 1, both less 1 are compared: of a small x nothing is lost. Nothing branches.
+    """
+    h = _select((y > 710.0) | (y < -40.0), 0.0, y)  # infinite, and its own logarithm
+    shifted = h * 1.4426950408889634 + 6755399441055744.0
+    k = shifted - 6755399441055744.0
+    near = _equal(k, 0.0)
+    m = _pair_expm1(_pair_of_rest(h, k))
+    whole = _pair_add_number(m, 1.0)
+    up, on = _powers(13510798882111488.0 - shifted)  # of -k
+    scaled = _pair_scaled(_pair_scaled(_pair_add_number(x, 1.0), up), on)
+    off = _pair_add(_select(near, x, scaled), _pair_negative(_select(near, m, whole)))
+    r = _pair_divide(off, whole)
+    found = _select((y > -1e-40) & (y < 1e-40), x, _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0])))
+    return _select(_equal(y - y, 0.0), found, (y, 0.0))
 
 
 @_traced
@@ -604,13 +625,6 @@ def _pair_raised_decay(x):
 def _pair_positive_part(x):
     """Return max(0, x); NaN stays NaN."""
     return _select((x[0] < 0.0) | _equal(x[0], 0.0), (0.0, 0.0), x)
-
-
-@_traced
-def _pair_larger(x, y):
-    """Return the larger of two pairs, NaN where either is."""
-    above = (y[0] > x[0]) | (_equal(y[0], x[0]) & (y[1] > x[1]))
-    return _select(_equal(y[0], y[0]), _select(above, y, x), y)
 
 
 @_traced
@@ -686,30 +700,27 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
-def _log(x):
-    """Return log(x)."""
-    small = x < 2.2250738585072014e-308
-    scaled = x * 1.8014398509481984e+16 if small else x
-    bits = _bits_of(scaled)
-    exponent = (bits + 2638147582215219) >> 52
-    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
-    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
-    z = s * s
-    p = 0.14795395039235842
-    p = _fma(p, z, 0.1531410652541)
-    p = _fma(p, z, 0.18183562118464197)
-    p = _fma(p, z, 0.2222219861602134)
-    p = _fma(p, z, 0.28571428741966726)
-    p = _fma(p, z, 0.3999999999941659)
-    p = _fma(p, z, 0.6666666666666734)
-    half = 0.5 * f
-    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), k * 5.497923018708371e-14))
-    y = _fma(k, 0.6931471805598903, f - near)
-    y = x if x > 1.7976931348623157e+308 else y
-    y = y if x > 0.0 else np.float64(math.nan)
-    return np.float64(-math.inf) if x == 0.0 else y
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -759,6 +770,14 @@ def _place_of(x: float, row, count: int) -> int:
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -779,58 +798,60 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
     )  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _pair_log(x):
-    """Return log(x), by one step of Newton's from a float."""
-    y = _log(x[0])
-    m = _pair_add_number(_pair_multiply(x, _pair_exp((-y, 0.0))), -1.0)
-    return _pair_close(y, m[0] + (m[1] - 0.5 * m[0] * m[0]))
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_log1p(x):
     """Return log(1 + x), to the last bits of a pair even where x is small."""
-    y = _log1p(x[0])
-    if not abs(y) <= 0.5:
-        return _pair_log(_pair_add_number(x, 1.0))
-    m = _pair_expm1((y, 0.0))
-    r = _pair_divide(_pair_add(x, _pair_negative(m)), _pair_add_number(m, 1.0))
-    return _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0]))
+    return _pair_log1p_from(x, _log1p(x[0]))
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
-    """Return the sum of the first numbers of a block and of their rests."""
-    total, lost = 0.0, 0.0
-    for k in range(count):
-        total, e = _pair_of_sum(total, block[k, 0])
-        lost += _finite(e) + block[k, 1]
-    return _pair_close(total, lost)
+    """Return the sum of the first numbers of a block and of their rests, which are below them; it writes over both.
+
+    The second half is added to the first until one number is left: many sums side by side, where one after the other
+    each would wait for the one before.
+    """
+    size = np.uint64(count)
+    while size > np.uint64(1):
+        half = (size + np.uint64(1)) // np.uint64(2)
+        for k in range(size - half):
+            total, lost = _pair_of_sum(block[0, k], block[0, k + half])
+            block[0, k] = total
+            block[1, k] = block[1, k] + block[1, k + half] + _finite(lost)
+        size = half
+    return _pair_close(block[0, 0], block[1, 0]) if count > 0 else (0.0, 0.0)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_part(matrix, bits: int, transposed: bool):
     """Return the leading bits of every number, counted from the largest beside it, and what they leave of the pair.
 
-    Beside it are those of its row, or of its column where the matrix is to be transposed.
+    Beside it are those of its row, or of its column where the matrix is to be transposed. Adding and taking away what
+    is 2**52 units of the last bit wanted rounds to it; of a row that is 0, huge or not finite nothing is taken.
     """
     rows, columns, layers = matrix.shape
+    numbers = matrix.reshape((rows, columns * layers))
     lead, rest = np.empty((rows, columns)), np.empty((rows, columns))
-    size = np.zeros(columns if transposed else rows)
+    grid = np.zeros(columns if transposed else rows)
+    for i in range(rows):
+        largest = 0.0
+        for j in range(columns):
+            x = abs(numbers[i, j] if layers == 1 else numbers[i, 2 * j])
+            if transposed:
+                grid[j] = _larger(grid[j], x)
+            else:
+                largest = _larger(largest, x)
+        if not transposed:
+            grid[i] = largest
+    for k in range(grid.size):
+        most = grid[k]
+        grid[k] = math.ldexp(1.5, math.frexp(most)[1] + 53 - bits) if 0.0 < most < 1e280 else 0.0
     for i in range(rows):
         for j in range(columns):
-            at = j if transposed else i
-            size[at] = max(size[at], abs(matrix[i, j, 0]))
-    for i in range(rows):
-        for j in range(columns):
-            most, x = size[j if transposed else i], matrix[i, j, 0]
-            lead[i, j], rest[i, j] = x, 0.0
-            if 0.0 < most < 1e280:
-                grid = math.ldexp(1.5, math.frexp(most)[1] + 53 - bits)
-                lead[i, j] = (x + grid) - grid
-                rest[i, j] = x - lead[i, j]
-            if layers > 1:
-                rest[i, j] += matrix[i, j, 1]
+            unit = grid[j if transposed else i]
+            x, low = (numbers[i, j], 0.0) if layers == 1 else (numbers[i, 2 * j], numbers[i, 2 * j + 1])
+            part = (x + unit) - unit
+            lead[i, j], rest[i, j] = part, _finite(x - part) + low
     return lead, rest
 
 
@@ -840,7 +861,8 @@ def _pair_matrices(
 ) -> None:  # fmt: skip
     """Write the product of two matrices as pairs, or add it to what is there.
 
-    The leading bits of a sum of so many products have room in a float.
+    The leading bits of a sum of so many products have room in a float. What they leave of the left is multiplied by
+    the whole of the right, rounded to one number: beside the leading bits that is far below the last place.
     """
     inner = left.shape[0] if left_transposed else left.shape[1]
     bits = int((55 - math.ceil(math.log2(max(inner, 2)))) // 2)
@@ -849,8 +871,10 @@ def _pair_matrices(
     exact, small = np.empty(out.shape[:2]), np.empty(out.shape[:2])
     _multiply(a, left_transposed, b, right_transposed, exact, False)
     _multiply(a, left_transposed, b_rest, right_transposed, small, False)
+    for i in range(b.shape[0]):
+        for j in range(b.shape[1]):
+            b[i, j] += b_rest[i, j]
     _multiply(a_rest, left_transposed, b, right_transposed, small, True)
-    _multiply(a_rest, left_transposed, b_rest, right_transposed, small, True)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             found = _pair_close(exact[i, j], small[i, j])
@@ -868,7 +892,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     sample_weight = np.empty((n, 2))
     a_unit = np.empty((n, d, 2))
     p_unit = np.empty((n, d, 2))
@@ -876,38 +900,48 @@ def value(anchor, positive, scale, sample_weights, value_out):
     for i in range(n):
         sample_weight_now = (sample_weights[i] if weighted else 1.0)
         _pair_put(sample_weight, (i,), (sample_weight_now, 0.0))
-        peak_anchor = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_anchor = -np.inf
+        peak_positive = -np.inf
         for f_4 in range(d):
             a = anchor[i, f_4]
-            magnitude_value = _pair_magnitude((a, 0.0))
-            peak_anchor = _pair_larger(peak_anchor, magnitude_value)
+            magnitude_value = abs(a)
+            peak_anchor = _larger(peak_anchor, magnitude_value)
             p = positive[i, f_4]
-            magnitude_value_2 = _pair_magnitude((p, 0.0))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_2)
+            magnitude_value_2 = abs(p)
+            peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_anchor = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_anchor_unit = _inverse(peak_anchor)[0]
+        over_peak_anchor = _pair_ratio((1.0, 0.0), _pair_scaled((peak_anchor, 0.0), over_peak_anchor_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = anchor[i, f_97]
-                ratio_value = _pair_ratio((a_2, 0.0), peak_anchor)
+                ratio_value = _pair_multiply_number(over_peak_anchor, (a_2 * over_peak_anchor_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_2 = positive[i, f_97]
-                ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive)
+                ratio_value_2 = _pair_multiply_number(over_peak_positive, (p_2 * over_peak_positive_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_anchor = _pair_add(scaled_anchor, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
-        factor = _pair_multiply(_pair_root(scaled_anchor), _pair_positive_part(peak_anchor))
-        factor_2 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
+        factor = _pair_multiply(_pair_root(scaled_anchor), _pair_positive_part((peak_anchor, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for f_3 in range(d):
             a_3 = anchor[i, f_3]
-            _pair_put(a_unit, (i, f_3,), _pair_ratio((a_3, 0.0), factor))
+            _pair_put(a_unit, (i, f_3,), _pair_multiply_number(over_factor, (a_3 * over_factor_unit)))
             p_3 = positive[i, f_3]
-            _pair_put(p_unit, (i, f_3,), _pair_ratio((p_3, 0.0), factor_2))
+            _pair_put(p_unit, (i, f_3,), _pair_multiply_number(over_factor_2, (p_3 * over_factor_2_unit)))
+        _interleave(2)
     total = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -917,6 +951,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
             for j_8 in range(n):
                 factor_3 = _pair_multiply_number(_pair_at(sum_a_unit, (row, j_8,)), scale)
                 _pair_put(max_sum_a_unit_row, (j_8,), factor_3)
+            _interleave(2)
             max_sum_a_unit_first = _largest(max_sum_a_unit_row[:, 0], n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit_first, max_sum_a_unit_row[:, 0], n)
             max_sum_a_unit = (max_sum_a_unit_first, max_sum_a_unit_row[:, 1][argmax_sum_a_unit])
@@ -925,11 +960,12 @@ def value(anchor, positive, scale, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_99,)), scale), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
-                    _pair_put(strips, (0, place), exp_sum_a_unit)
+                    exp_sum_a_unit = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_99,)), scale), _pair_negative(max_sum_a_unit)))  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit = _pair_add(rest_sum_a_unit, _pair_block_sum(strips[0], length))
             loss = _pair_add(_pair_add(max_sum_a_unit, _pair_negative(_pair_multiply_number(_pair_at(sum_a_unit, (row, i,)), scale))), _pair_log1p(rest_sum_a_unit))
             factor_4 = _pair_multiply(loss, _pair_at(sample_weight, (i,)))
@@ -948,7 +984,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     sample_weight = np.empty((n, 2))
     seed = np.empty((n, 2))
     peak_anchor = np.empty((n, 2))
@@ -972,44 +1008,54 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         _pair_put(sample_weight, (i,), (sample_weight_now, 0.0))
         seed_now = _pair_of_product(loss_scale, sample_weight_now)
         _pair_put(seed, (i,), seed_now)
-        peak_anchor_now = (-np.inf, 0.0)
-        peak_positive_now = (-np.inf, 0.0)
+        peak_anchor_now = -np.inf
+        peak_positive_now = -np.inf
         for f_4 in range(d):
             a = anchor[i, f_4]
-            magnitude_value = _pair_magnitude((a, 0.0))
-            peak_anchor_now = _pair_larger(peak_anchor_now, magnitude_value)
+            magnitude_value = abs(a)
+            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = positive[i, f_4]
-            magnitude_value_2 = _pair_magnitude((p, 0.0))
-            peak_positive_now = _pair_larger(peak_positive_now, magnitude_value_2)
-        _pair_put(peak_anchor, (i,), peak_anchor_now)
-        _pair_put(peak_positive, (i,), peak_positive_now)
+            magnitude_value_2 = abs(p)
+            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
+        _pair_put(peak_anchor, (i,), (peak_anchor_now, 0.0))
+        _pair_put(peak_positive, (i,), (peak_positive_now, 0.0))
         scaled_anchor_now = (0.0, 0.0)
         scaled_positive_now = (0.0, 0.0)
+        over_peak_anchor_now_unit = _inverse(peak_anchor_now)[0]
+        over_peak_anchor_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_anchor_now, 0.0), over_peak_anchor_now_unit))
+        over_peak_positive_now_unit = _inverse(peak_positive_now)[0]
+        over_peak_positive_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive_now, 0.0), over_peak_positive_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = anchor[i, f_97]
-                ratio_value = _pair_ratio((a_2, 0.0), peak_anchor_now)
+                ratio_value = _pair_multiply_number(over_peak_anchor_now, (a_2 * over_peak_anchor_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_2 = positive[i, f_97]
-                ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive_now)
+                ratio_value_2 = _pair_multiply_number(over_peak_positive_now, (p_2 * over_peak_positive_now_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_anchor_now = _pair_add(scaled_anchor_now, _pair_block_sum(strips[0], length))
             scaled_positive_now = _pair_add(scaled_positive_now, _pair_block_sum(strips[1], length))
         _pair_put(scaled_anchor, (i,), scaled_anchor_now)
         _pair_put(scaled_positive, (i,), scaled_positive_now)
-        factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part(peak_anchor_now))
-        factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part(peak_positive_now))
+        factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part((peak_anchor_now, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part((peak_positive_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for f_3 in range(d):
             a_3 = anchor[i, f_3]
-            a_unit_now = _pair_ratio((a_3, 0.0), factor)
+            a_unit_now = _pair_multiply_number(over_factor, (a_3 * over_factor_unit))
             _pair_put(a_unit, (i, f_3,), a_unit_now)
             p_3 = positive[i, f_3]
-            p_unit_now = _pair_ratio((p_3, 0.0), factor_2)
+            p_unit_now = _pair_multiply_number(over_factor_2, (p_3 * over_factor_2_unit))
             _pair_put(p_unit, (i, f_3,), p_unit_now)
+        _interleave(2)
     sum_p_unit[:, :, 0], sum_p_unit[:, :, 1] = (0.0, 0.0)
     total = (0.0, 0.0)
     for start in range(0, n, block):
@@ -1020,6 +1066,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             for j_8 in range(n):
                 factor_3 = _pair_multiply_number(_pair_at(sum_a_unit, (row, j_8,)), scale)
                 _pair_put(max_sum_a_unit_row, (j_8,), factor_3)
+            _interleave(2)
             max_sum_a_unit_first = _largest(max_sum_a_unit_row[:, 0], n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_first, max_sum_a_unit_row[:, 0], n)
             max_sum_a_unit = (max_sum_a_unit_first, max_sum_a_unit_row[:, 1][argmax_sum_a_unit_now])
@@ -1029,13 +1076,14 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_99,)), scale), max_sum_a_unit)
+                    exp_sum_a_unit_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_99,)), scale), _pair_negative(max_sum_a_unit)))
                     _pair_put(exp_sum_a_unit, (j_99,), exp_sum_a_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit_now
                     _pair_put(sum_a_unit_2_left, (row, j_99,), (exp_sum_a_unit_now if i != j_99 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
             exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (i,))
@@ -1061,14 +1109,17 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             factor_6 = _pair_negative(_pair_divide(case, term))
             seed_3 = _pair_at(seed, (i,))
             factor_7 = _pair_multiply_number(seed_3, scale)
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = _pair_divide(_pair_at(sum_a_unit_2_product, (row, f_3,)), term)
+                    sum_a_unit_2_now = _pair_multiply(_pair_scaled(_pair_at(sum_a_unit_2_product, (row, f_3,)), per_term_unit), per_term)
                     _pair_put(sum_a_unit_2, (f_3,), sum_a_unit_2_now)
                     factor_8 = _pair_multiply(_pair_multiply(factor_7, _pair_at(a_unit, (i, f_3,))), _pair_add(sum_a_unit_2_now, _pair_multiply(factor_6, _pair_at(p_unit, (i, f_3,)))))
-                    _pair_put(strips, (0, place), factor_8)
+                    strips[0, 0, place], strips[0, 1, place] = factor_8
+                _interleave(2)
                 sum_norm_anchor = _pair_add(sum_norm_anchor, _pair_block_sum(strips[0], length))
             peak_anchor_2 = _pair_at(peak_anchor, (i,))
             factor_9 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_2))
@@ -1087,7 +1138,8 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             for place in range(length):
                 f_39 = strip + place
                 factor_11 = _pair_multiply(_pair_multiply_number(_pair_at(p_unit, (j_5, f_39,)), scale), _pair_add(_pair_at(sum_p_unit, (j_5, f_39,)), _pair_multiply(factor_10, _pair_at(a_unit, (j_5, f_39,)))))
-                _pair_put(strips, (0, place), factor_11)
+                strips[0, 0, place], strips[0, 1, place] = factor_11
+            _interleave(2)
             sum_norm_positive = _pair_add(sum_norm_positive, _pair_block_sum(strips[0], length))
         ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_positive, (j_5,))), _pair_positive_part(_pair_at(peak_positive, (j_5,)))))
         for d_10 in range(d):
@@ -1103,7 +1155,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     seed = np.empty((n, 2))
     peak_anchor = np.empty((n, 2))
     scaled_anchor = np.empty((n, 2))
@@ -1137,50 +1189,60 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
         _pair_put(seed, (i,), seed_now)
-        peak_anchor_now = (-np.inf, 0.0)
-        peak_positive_now = (-np.inf, 0.0)
+        peak_anchor_now = -np.inf
+        peak_positive_now = -np.inf
         for f_4 in range(d):
             a = anchor[i, f_4]
-            magnitude_value = _pair_magnitude((a, 0.0))
-            peak_anchor_now = _pair_larger(peak_anchor_now, magnitude_value)
+            magnitude_value = abs(a)
+            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = positive[i, f_4]
-            magnitude_value_2 = _pair_magnitude((p, 0.0))
-            peak_positive_now = _pair_larger(peak_positive_now, magnitude_value_2)
-        _pair_put(peak_anchor, (i,), peak_anchor_now)
-        _pair_put(peak_positive, (i,), peak_positive_now)
+            magnitude_value_2 = abs(p)
+            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
+        _pair_put(peak_anchor, (i,), (peak_anchor_now, 0.0))
+        _pair_put(peak_positive, (i,), (peak_positive_now, 0.0))
         scaled_anchor_now = (0.0, 0.0)
         scaled_positive_now = (0.0, 0.0)
+        over_peak_anchor_now_unit = _inverse(peak_anchor_now)[0]
+        over_peak_anchor_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_anchor_now, 0.0), over_peak_anchor_now_unit))
+        over_peak_positive_now_unit = _inverse(peak_positive_now)[0]
+        over_peak_positive_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive_now, 0.0), over_peak_positive_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = anchor[i, f_97]
-                ratio_value = _pair_ratio((a_2, 0.0), peak_anchor_now)
+                ratio_value = _pair_multiply_number(over_peak_anchor_now, (a_2 * over_peak_anchor_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_2 = positive[i, f_97]
-                ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive_now)
+                ratio_value_2 = _pair_multiply_number(over_peak_positive_now, (p_2 * over_peak_positive_now_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_anchor_now = _pair_add(scaled_anchor_now, _pair_block_sum(strips[0], length))
             scaled_positive_now = _pair_add(scaled_positive_now, _pair_block_sum(strips[1], length))
         _pair_put(scaled_anchor, (i,), scaled_anchor_now)
         _pair_put(scaled_positive, (i,), scaled_positive_now)
         sum_norm_anchor_sensitivity_now = (0.0, 0.0)
-        factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part(peak_anchor_now))
-        factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part(peak_positive_now))
+        factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part((peak_anchor_now, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part((peak_positive_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = anchor[i, f_3]
-                a_unit_now = _pair_ratio((a_3, 0.0), factor)
+                a_unit_now = _pair_multiply_number(over_factor, (a_3 * over_factor_unit))
                 _pair_put(a_unit, (i, f_3,), a_unit_now)
                 p_3 = positive[i, f_3]
-                p_unit_now = _pair_ratio((p_3, 0.0), factor_2)
+                p_unit_now = _pair_multiply_number(over_factor_2, (p_3 * over_factor_2_unit))
                 _pair_put(p_unit, (i, f_3,), p_unit_now)
                 factor_3 = _pair_multiply(a_unit_now, p_unit_now)
-                _pair_put(strips, (0, place), factor_3)
+                strips[0, 0, place], strips[0, 1, place] = factor_3
+            _interleave(2)
             sum_norm_anchor_sensitivity_now = _pair_add(sum_norm_anchor_sensitivity_now, _pair_block_sum(strips[0], length))
         _pair_put(sum_norm_anchor_sensitivity, (i,), sum_norm_anchor_sensitivity_now)
     sum_p_unit[:, :, 0], sum_p_unit[:, :, 1] = (0.0, 0.0)
@@ -1197,6 +1259,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             for j_8 in range(n):
                 factor_4 = _pair_multiply_number(_pair_at(sum_a_unit, (i, j_8,)), scale)
                 _pair_put(max_sum_a_unit_now_row, (j_8,), factor_4)
+            _interleave(2)
             max_sum_a_unit_now_first = _largest(max_sum_a_unit_now_row[:, 0], n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 0], n)
             max_sum_a_unit_now = (max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 1][argmax_sum_a_unit_now])
@@ -1207,13 +1270,14 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (i, j_99,)), scale), max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit, (i, j_99,)), scale), _pair_negative(max_sum_a_unit_now)))
                     _pair_put(exp_sum_a_unit, (j_99,), exp_sum_a_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit_now
                     _pair_put(sum_a_unit_2_left, (row, j_99,), (exp_sum_a_unit_now if i != j_99 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
             exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (i,))
@@ -1228,11 +1292,14 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             factor_7 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_2))
             ratio_value_3 = _pair_ratio((1.0, 0.0), factor_7)
             factor_8 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(exp_sum_a_unit_own_now, seed_2), sum_norm_anchor_sensitivity_4), square_3), ratio_value_3), term)
+            over_factor_6_unit = _inverse(factor_6[0])[0]
+            over_factor_6 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_6, over_factor_6_unit))
             for f_6 in range(d):
                 a_unit_2 = _pair_at(a_unit, (i, f_6,))
                 _pair_put(sum_p_unit_right, (row, f_6,), _pair_multiply(factor_5, a_unit_2))
                 p_4 = positive[argmax_sum_a_unit_now, f_6]
-                _pair_put(sum_norm_anchor_change, (i, f_6,), _pair_multiply(factor_8, _pair_add(_pair_add(_pair_add(_pair_at(p_unit, (i, f_6,)), _pair_multiply(a_unit_2, sum_a_unit_4)), _pair_negative(_pair_ratio((p_4, 0.0), factor_6))), _pair_negative(_pair_multiply(a_unit_2, sum_a_unit_3)))))
+                _pair_put(sum_norm_anchor_change, (i, f_6,), _pair_multiply(factor_8, _pair_add(_pair_add(_pair_add(_pair_at(p_unit, (i, f_6,)), _pair_multiply(a_unit_2, sum_a_unit_4)), _pair_negative(_pair_multiply_number(over_factor_6, (p_4 * over_factor_6_unit)))), _pair_negative(_pair_multiply(a_unit_2, sum_a_unit_3)))))
+            _interleave(2)
             logsumexp_sum_a_unit_centred[i, :, 0], logsumexp_sum_a_unit_centred[i, :, 1] = (0.0, 0.0)
             sum_norm_anchor_sensitivity_3[i, :, 0], sum_norm_anchor_sensitivity_3[i, :, 1] = (0.0, 0.0)
             sum_a_unit_2_sensitivity_own[i, :, 0], sum_a_unit_2_sensitivity_own[i, :, 1] = (0.0, 0.0)
@@ -1247,11 +1314,13 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_positive, (j_52,))), _pair_positive_part(_pair_at(peak_positive, (j_52,)))))
                 factor_13 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_12, exp_sum_a_unit_2), sum_a_unit_5), case), ratio_value_4)
                 factor_14 = _pair_multiply(_pair_multiply(_pair_multiply(factor_12, exp_sum_a_unit_2), case), ratio_value_4)
+                over_factor_6_unit = _inverse(factor_6[0])[0]
+                over_factor_6 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_6, over_factor_6_unit))
                 for d_48 in range(d):
                     p_unit_2 = _pair_at(p_unit, (j_52, d_48,))
                     a_unit_3 = _pair_at(a_unit, (i, d_48,))
                     p_5 = positive[argmax_sum_a_unit_now, d_48]
-                    term_2 = _pair_add(_pair_add(_pair_add(p_unit_2, _pair_multiply(a_unit_3, sum_a_unit_4)), _pair_negative(_pair_ratio((p_5, 0.0), factor_6))), _pair_negative(_pair_multiply(a_unit_3, sum_a_unit_5)))
+                    term_2 = _pair_add(_pair_add(_pair_add(p_unit_2, _pair_multiply(a_unit_3, sum_a_unit_4)), _pair_negative(_pair_multiply_number(over_factor_6, (p_5 * over_factor_6_unit)))), _pair_negative(_pair_multiply(a_unit_3, sum_a_unit_5)))
                     if j_52 != argmax_sum_a_unit_now:
                         _pair_put(logsumexp_sum_a_unit_centred, (i, d_48,), _pair_add(_pair_at(logsumexp_sum_a_unit_centred, (i, d_48,)), _pair_multiply(factor_10, term_2)))
                     if (i != j_52 and j_52 != argmax_sum_a_unit_now):
@@ -1263,6 +1332,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                         _pair_put(sum_norm_positive_sensitivity, (j_52, d_48,), _pair_add(_pair_at(sum_norm_positive_sensitivity, (j_52, d_48,)), _pair_multiply(factor_13, term_3)))
                     if i != j_52:
                         _pair_put(sum_p_unit_sensitivity_own, (j_52, d_48,), _pair_add(_pair_at(sum_p_unit_sensitivity_own, (j_52, d_48,)), _pair_multiply(_pair_multiply(factor_14, a_unit_3), term_3)))
+                _interleave(2)
         _pair_matrices(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
@@ -1276,18 +1346,21 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             factor_15 = _pair_negative(_pair_divide(case_2, term_4))
             seed_3 = _pair_at(seed, (i,))
             factor_16 = _pair_multiply_number(seed_3, scale)
+            per_term_4_unit = _inverse(term_4[0])[0]
+            per_term_4 = _pair_divide((1.0, 0.0), _pair_scaled(term_4, per_term_4_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = _pair_divide(_pair_at(sum_a_unit_2_product, (row, f_3,)), term_4)
+                    sum_a_unit_2_now = _pair_multiply(_pair_scaled(_pair_at(sum_a_unit_2_product, (row, f_3,)), per_term_4_unit), per_term_4)
                     _pair_put(sum_a_unit_2, (i, f_3,), sum_a_unit_2_now)
                     a_unit_4 = _pair_at(a_unit, (i, f_3,))
                     p_unit_3 = _pair_at(p_unit, (i, f_3,))
                     factor_17 = _pair_multiply(_pair_multiply(factor_16, a_unit_4), _pair_add(sum_a_unit_2_now, _pair_multiply(factor_15, p_unit_3)))
-                    _pair_put(strips, (0, place), factor_17)
+                    strips[0, 0, place], strips[0, 1, place] = factor_17
                     factor_18 = _pair_multiply(a_unit_4, sum_a_unit_2_now)
-                    _pair_put(strips, (1, place), factor_18)
+                    strips[1, 0, place], strips[1, 1, place] = factor_18
+                _interleave(2)
                 sum_norm_anchor_now = _pair_add(sum_norm_anchor_now, _pair_block_sum(strips[0], length))
                 sum_norm_anchor_sensitivity_2_now = _pair_add(sum_norm_anchor_sensitivity_2_now, _pair_block_sum(strips[1], length))
             _pair_put(sum_norm_anchor, (i,), sum_norm_anchor_now)
@@ -1304,6 +1377,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 term_5 = _pair_add(_pair_at(sum_a_unit_2, (i, d_48,)), _pair_multiply(factor_15, _pair_at(p_unit, (i, d_48,))))
                 _pair_put(sum_norm_anchor_change_2, (i, d_48,), _pair_multiply(factor_16, _pair_add(_pair_add(_pair_add(_pair_at(sum_norm_anchor_sensitivity_3, (i, d_48,)), _pair_multiply(sum_norm_anchor_sensitivity_2_now, _pair_add(_pair_negative(logsumexp_sum_a_unit_centred_2), _pair_negative(_pair_multiply(a_unit_5, ratio_value_5))))), _pair_multiply(sum_norm_anchor_sensitivity_5, _pair_add(_pair_multiply(factor_20, a_unit_5), _pair_multiply(factor_21, logsumexp_sum_a_unit_centred_2)))), _pair_multiply(term_5, ratio_value_5))))
                 gradient_anchor[i, d_48] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply(factor_16, term_5), _pair_negative(_pair_multiply(sum_norm_anchor_now, a_unit_5))), ratio_value_5))
+            _interleave(2)
         _pair_matrices(sum_a_unit_2_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
     factor_27 = _pair_of_product(loss_scale, scale)
     factor_35 = _pair_negative(_pair_of_product(loss_scale, scale))
@@ -1327,7 +1401,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         factor_29 = _pair_negative(_pair_multiply(sum_norm_anchor_2, square_4))
         factor_30 = _pair_multiply(_pair_root((scaled_positive[argmax_sum_a_unit_3, 0], scaled_positive[argmax_sum_a_unit_3, 1])), _pair_positive_part((peak_positive[argmax_sum_a_unit_3, 0], peak_positive[argmax_sum_a_unit_3, 1])))
         rest_sum_a_unit_4 = (rest_sum_a_unit[argmax_sum_a_unit_3, 0], rest_sum_a_unit[argmax_sum_a_unit_3, 1])
-        exp_difference_value = _pair_exp_difference(_pair_multiply_number((sum_a_unit[argmax_sum_a_unit_3, argmax_sum_a_unit_3, 0], sum_a_unit[argmax_sum_a_unit_3, argmax_sum_a_unit_3, 1]), scale), (max_sum_a_unit[argmax_sum_a_unit_3, 0], max_sum_a_unit[argmax_sum_a_unit_3, 1]))
+        exp_difference_value = _pair_exp(_pair_add(_pair_multiply_number((sum_a_unit[argmax_sum_a_unit_3, argmax_sum_a_unit_3, 0], sum_a_unit[argmax_sum_a_unit_3, argmax_sum_a_unit_3, 1]), scale), _pair_negative((max_sum_a_unit[argmax_sum_a_unit_3, 0], max_sum_a_unit[argmax_sum_a_unit_3, 1]))))
         case_5 = (rest_sum_a_unit_4 if argmax_sum_a_unit_3 == argmax_sum_a_unit[argmax_sum_a_unit_3] else _pair_add(_pair_add_number(rest_sum_a_unit_4, 1.0), _pair_negative(exp_difference_value)))
         factor_31 = _pair_negative(_pair_divide(case_5, _pair_add_number(rest_sum_a_unit_4, 1.0)))
         factor_32 = _pair_multiply_number(factor_27, case_4)
@@ -1345,6 +1419,10 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         factor_42 = _pair_negative(_pair_divide(case_3, term_6))
         factor_43 = _pair_multiply_number(seed_4, scale)
         factor_44 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(exp_sum_a_unit_own_3, scale), seed_4), ratio_value_9), term_6))
+        over_factor_25_unit = _inverse(factor_25[0])[0]
+        over_factor_25 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_25, over_factor_25_unit))
+        over_factor_30_unit = _inverse(factor_30[0])[0]
+        over_factor_30 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_30, over_factor_30_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -1353,19 +1431,20 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 sum_p_unit_2 = _pair_at(sum_p_unit, (j_5, f_39,))
                 a_unit_6 = _pair_at(a_unit, (j_5, f_39,))
                 factor_23 = _pair_multiply(_pair_multiply_number(p_unit_4, scale), _pair_add(sum_p_unit_2, _pair_multiply(factor_22, a_unit_6)))
-                _pair_put(strips, (0, place), factor_23)
+                strips[0, 0, place], strips[0, 1, place] = factor_23
                 factor_24 = _pair_multiply(p_unit_4, sum_p_unit_2)
-                _pair_put(strips, (1, place), factor_24)
+                strips[1, 0, place], strips[1, 1, place] = factor_24
                 a_4 = anchor[argmax_sum_a_unit_3, f_39]
-                ratio_value_6 = _pair_ratio((a_4, 0.0), factor_25)
+                ratio_value_6 = _pair_multiply_number(over_factor_25, (a_4 * over_factor_25_unit))
                 logsumexp_sum_a_unit_centred_3 = (logsumexp_sum_a_unit_centred[argmax_sum_a_unit_3, f_39, 0], logsumexp_sum_a_unit_centred[argmax_sum_a_unit_3, f_39, 1])
                 sum_a_unit_2_2 = (sum_a_unit_2[argmax_sum_a_unit_3, f_39, 0], sum_a_unit_2[argmax_sum_a_unit_3, f_39, 1])
                 p_6 = positive[argmax_sum_a_unit_3, f_39]
-                ratio_value_8 = _pair_ratio((p_6, 0.0), factor_30)
+                ratio_value_8 = _pair_multiply_number(over_factor_30, (p_6 * over_factor_30_unit))
                 term_7 = _pair_add(sum_a_unit_2_2, _pair_multiply(factor_31, ratio_value_8))
                 logsumexp_sum_a_unit_centred_4 = _pair_at(logsumexp_sum_a_unit_centred, (j_5, f_39,))
                 sum_a_unit_2_3 = _pair_at(sum_a_unit_2, (j_5, f_39,))
                 hessian_anchor[j_5, f_39] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_26, _pair_multiply(ratio_value_6, ratio_value_6)), _pair_multiply(factor_28, _pair_add((sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39, 0], sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39, 1]), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_centred_3, sum_a_unit_2_2))))), factor_29), _pair_negative(_pair_multiply(_pair_multiply(square_4, _pair_add(_pair_multiply(factor_32, term_7), _pair_negative(_pair_multiply(sum_norm_anchor_2, ratio_value_6)))), ratio_value_6))), _pair_multiply(_pair_multiply(factor_36, _pair_add(_pair_add(_pair_add((sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39, 0], sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39, 1]), _pair_multiply((sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3, 0], sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3, 1]), _pair_add(_pair_negative(logsumexp_sum_a_unit_centred_3), _pair_negative(_pair_multiply(ratio_value_7, ratio_value_6))))), _pair_multiply((sum_norm_anchor_sensitivity[argmax_sum_a_unit_3, 0], sum_norm_anchor_sensitivity[argmax_sum_a_unit_3, 1]), _pair_add(_pair_multiply(factor_33, ratio_value_6), _pair_multiply(factor_34, logsumexp_sum_a_unit_centred_3)))), _pair_multiply(term_7, ratio_value_7))), ratio_value_6)), _pair_multiply(_pair_multiply(factor_37, logsumexp_sum_a_unit_centred_3), ratio_value_8)) if j_5 == argmax_sum_a_unit_3 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_38, _pair_multiply(a_unit_6, a_unit_6)), _pair_multiply(factor_39, _pair_add(_pair_at(sum_a_unit_2_sensitivity_own, (j_5, f_39,)), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_centred_4, sum_a_unit_2_3))))), _pair_multiply(_pair_multiply(factor_40, p_unit_4), _pair_add(_pair_add(_pair_add(p_unit_4, _pair_multiply(a_unit_6, (sum_a_unit[j_5, argmax_sum_a_unit_3, 0], sum_a_unit[j_5, argmax_sum_a_unit_3, 1]))), _pair_negative(ratio_value_8)), _pair_negative(_pair_multiply(a_unit_6, _pair_at(sum_a_unit, (j_5, j_5,))))))), factor_41), _pair_negative(_pair_multiply(_pair_multiply(a_unit_6, square_5), _pair_add(_pair_multiply(factor_43, _pair_add(sum_a_unit_2_3, _pair_multiply(factor_42, p_unit_4))), _pair_negative(_pair_multiply(sum_norm_anchor_3, a_unit_6)))))), _pair_negative(_pair_multiply(_pair_multiply(a_unit_6, _pair_at(sum_norm_anchor_change, (j_5, f_39,))), ratio_value_9))), _pair_negative(_pair_multiply(_pair_multiply(a_unit_6, _pair_at(sum_norm_anchor_change_2, (j_5, f_39,))), ratio_value_9))), _pair_multiply(_pair_multiply(factor_44, logsumexp_sum_a_unit_centred_4), p_unit_4))))
+            _interleave(2)
             sum_norm_positive = _pair_add(sum_norm_positive, _pair_block_sum(strips[0], length))
             sum_norm_positive_sensitivity_2 = _pair_add(sum_norm_positive_sensitivity_2, _pair_block_sum(strips[1], length))
         ratio_value_10 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_positive, (j_5,))), _pair_positive_part(_pair_at(peak_positive, (j_5,)))))
@@ -1387,6 +1466,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             term_10 = _pair_add(_pair_multiply_number(term_8, scale), _pair_negative(_pair_multiply(sum_norm_positive, p_unit_5)))
             gradient_positive[j_5, d_64] = _pair_rounded(_pair_multiply(term_10, ratio_value_10))
             hessian_positive[j_5, d_64] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_49, _pair_multiply(p_unit_5, p_unit_5)), _pair_multiply(factor_50, _pair_at(sum_p_unit_sensitivity_own, (j_5, d_64,)))), _pair_multiply(_pair_multiply(factor_51, a_unit_7), term_9)), factor_52), _pair_negative(_pair_multiply(_pair_multiply(sum_norm_positive_change, p_unit_5), ratio_value_10))), _pair_negative(_pair_multiply(_pair_multiply(p_unit_5, square_6), term_10))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1397,7 +1477,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n, 2))
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     seed = np.empty((n, 2))
     a_unit = np.empty((n, d, 2))
     p_unit = np.empty((n, d, 2))
@@ -1407,38 +1487,48 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
         _pair_put(seed, (i,), seed_now)
-        peak_anchor = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_anchor = -np.inf
+        peak_positive = -np.inf
         for f_4 in range(d):
             a = anchor[i, f_4]
-            magnitude_value = _pair_magnitude((a, 0.0))
-            peak_anchor = _pair_larger(peak_anchor, magnitude_value)
+            magnitude_value = abs(a)
+            peak_anchor = _larger(peak_anchor, magnitude_value)
             p = positive[i, f_4]
-            magnitude_value_2 = _pair_magnitude((p, 0.0))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_2)
+            magnitude_value_2 = abs(p)
+            peak_positive = _larger(peak_positive, magnitude_value_2)
         scaled_anchor = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_anchor_unit = _inverse(peak_anchor)[0]
+        over_peak_anchor = _pair_ratio((1.0, 0.0), _pair_scaled((peak_anchor, 0.0), over_peak_anchor_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = anchor[i, f_97]
-                ratio_value = _pair_ratio((a_2, 0.0), peak_anchor)
+                ratio_value = _pair_multiply_number(over_peak_anchor, (a_2 * over_peak_anchor_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_2 = positive[i, f_97]
-                ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive)
+                ratio_value_2 = _pair_multiply_number(over_peak_positive, (p_2 * over_peak_positive_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_anchor = _pair_add(scaled_anchor, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
-        factor = _pair_multiply(_pair_root(scaled_anchor), _pair_positive_part(peak_anchor))
-        factor_2 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
+        factor = _pair_multiply(_pair_root(scaled_anchor), _pair_positive_part((peak_anchor, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for f_3 in range(d):
             a_3 = anchor[i, f_3]
-            _pair_put(a_unit, (i, f_3,), _pair_ratio((a_3, 0.0), factor))
+            _pair_put(a_unit, (i, f_3,), _pair_multiply_number(over_factor, (a_3 * over_factor_unit)))
             p_3 = positive[i, f_3]
-            _pair_put(p_unit, (i, f_3,), _pair_ratio((p_3, 0.0), factor_2))
+            _pair_put(p_unit, (i, f_3,), _pair_multiply_number(over_factor_2, (p_3 * over_factor_2_unit)))
+        _interleave(2)
     sum_scale = (0.0, 0.0)
     sum_scale_2 = (0.0, 0.0)
     sum_scale_2_sensitivity = (0.0, 0.0)
@@ -1451,6 +1541,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             for j_8 in range(n):
                 factor_3 = _pair_multiply_number(_pair_at(sum_a_unit, (row, j_8,)), scale)
                 _pair_put(max_sum_a_unit_row, (j_8,), factor_3)
+            _interleave(2)
             max_sum_a_unit_first = _largest(max_sum_a_unit_row[:, 0], n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit_first, max_sum_a_unit_row[:, 0], n)
             max_sum_a_unit = (max_sum_a_unit_first, max_sum_a_unit_row[:, 1][argmax_sum_a_unit])
@@ -1459,12 +1550,13 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_99,)), scale), max_sum_a_unit)
+                    exp_sum_a_unit_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_99,)), scale), _pair_negative(max_sum_a_unit)))
                     _pair_put(exp_sum_a_unit, (j_99,), exp_sum_a_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit = _pair_add(rest_sum_a_unit, _pair_block_sum(strips[0], length))
             seed_2 = _pair_at(seed, (i,))
             factor_4 = _pair_multiply(seed_2, _pair_at(sum_a_unit, (row, i,)))
@@ -1472,6 +1564,8 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             logsumexp_sum_a_unit_centred_2 = (0.0, 0.0)
             factor_5 = _pair_divide(seed_2, _pair_add_number(rest_sum_a_unit, 1.0))
             term = _pair_add_number(rest_sum_a_unit, 1.0)
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
@@ -1479,18 +1573,19 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                     exp_sum_a_unit_2 = _pair_at(exp_sum_a_unit, (j_20,))
                     sum_a_unit_2 = _pair_at(sum_a_unit, (row, j_20,))
                     factor_6 = _pair_multiply(_pair_multiply(factor_5, exp_sum_a_unit_2), sum_a_unit_2)
-                    _pair_put(strips, (0, place), factor_6)
+                    strips[0, 0, place], strips[0, 1, place] = factor_6
                     term_2 = _pair_add(sum_a_unit_2, _pair_negative((sum_a_unit[row, argmax_sum_a_unit, 0], sum_a_unit[row, argmax_sum_a_unit, 1])))
-                    factor_7 = _pair_divide(_pair_multiply(exp_sum_a_unit_2, term_2), term)
-                    _pair_put(strips, (1, place), factor_7)
+                    factor_7 = _pair_multiply(_pair_scaled(_pair_multiply(exp_sum_a_unit_2, term_2), per_term_unit), per_term)
+                    strips[1, 0, place], strips[1, 1, place] = factor_7
                     factor_8 = _pair_multiply(_pair_multiply(_pair_multiply(factor_5, exp_sum_a_unit_2), sum_a_unit_2), term_2)
-                    _pair_put(strips, (2, place), factor_8)
+                    strips[2, 0, place], strips[2, 1, place] = factor_8
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
-                    strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
+                    strips[1, 0, apart], strips[1, 1, apart] = 0.0, 0.0
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
-                    strips[2, apart, 0], strips[2, apart, 1] = 0.0, 0.0
+                    strips[2, 0, apart], strips[2, 1, apart] = 0.0, 0.0
                 sum_scale_2 = _pair_add(sum_scale_2, _pair_block_sum(strips[0], length))
                 logsumexp_sum_a_unit_centred_2 = _pair_add(logsumexp_sum_a_unit_centred_2, _pair_block_sum(strips[1], length))
                 sum_scale_2_sensitivity = _pair_add(sum_scale_2_sensitivity, _pair_block_sum(strips[2], length))
@@ -1500,7 +1595,8 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 for place in range(length):
                     j_85 = strip + place
                     factor_10 = _pair_multiply(_pair_multiply(factor_9, _pair_at(exp_sum_a_unit, (j_85,))), _pair_at(sum_a_unit, (row, j_85,)))
-                    _pair_put(strips, (0, place), factor_10)
+                    strips[0, 0, place], strips[0, 1, place] = factor_10
+                _interleave(2)
                 sum_scale_2_sensitivity_2 = _pair_add(sum_scale_2_sensitivity_2, _pair_block_sum(strips[0], length))
     parameter_gradient[0] += _pair_rounded(_pair_add(sum_scale_2, _pair_negative(sum_scale)))
     parameter_hessian[0] += _pair_rounded(_pair_add(sum_scale_2_sensitivity, _pair_negative(sum_scale_2_sensitivity_2)))
@@ -1514,7 +1610,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_a_unit_row = np.empty((n, 2))
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     seed = np.empty((n, 2))
     peak_anchor = np.empty((n, 2))
     scaled_anchor = np.empty((n, 2))
@@ -1551,55 +1647,65 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
         _pair_put(seed, (i,), seed_now)
-        peak_anchor_now = (-np.inf, 0.0)
-        peak_positive_now = (-np.inf, 0.0)
+        peak_anchor_now = -np.inf
+        peak_positive_now = -np.inf
         for f_4 in range(d):
             a = anchor[i, f_4]
-            magnitude_value = _pair_magnitude((a, 0.0))
-            peak_anchor_now = _pair_larger(peak_anchor_now, magnitude_value)
+            magnitude_value = abs(a)
+            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = positive[i, f_4]
-            magnitude_value_2 = _pair_magnitude((p, 0.0))
-            peak_positive_now = _pair_larger(peak_positive_now, magnitude_value_2)
-        _pair_put(peak_anchor, (i,), peak_anchor_now)
-        _pair_put(peak_positive, (i,), peak_positive_now)
+            magnitude_value_2 = abs(p)
+            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
+        _pair_put(peak_anchor, (i,), (peak_anchor_now, 0.0))
+        _pair_put(peak_positive, (i,), (peak_positive_now, 0.0))
         scaled_anchor_now = (0.0, 0.0)
         scaled_positive_now = (0.0, 0.0)
+        over_peak_anchor_now_unit = _inverse(peak_anchor_now)[0]
+        over_peak_anchor_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_anchor_now, 0.0), over_peak_anchor_now_unit))
+        over_peak_positive_now_unit = _inverse(peak_positive_now)[0]
+        over_peak_positive_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive_now, 0.0), over_peak_positive_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = anchor[i, f_97]
-                ratio_value = _pair_ratio((a_2, 0.0), peak_anchor_now)
+                ratio_value = _pair_multiply_number(over_peak_anchor_now, (a_2 * over_peak_anchor_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_2 = positive[i, f_97]
-                ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive_now)
+                ratio_value_2 = _pair_multiply_number(over_peak_positive_now, (p_2 * over_peak_positive_now_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_anchor_now = _pair_add(scaled_anchor_now, _pair_block_sum(strips[0], length))
             scaled_positive_now = _pair_add(scaled_positive_now, _pair_block_sum(strips[1], length))
         _pair_put(scaled_anchor, (i,), scaled_anchor_now)
         _pair_put(scaled_positive, (i,), scaled_positive_now)
         norm_anchor_tangent_now = (0.0, 0.0)
         norm_positive_tangent_now = (0.0, 0.0)
-        factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part(peak_anchor_now))
-        factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part(peak_positive_now))
+        factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part((peak_anchor_now, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part((peak_positive_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = anchor[i, f_3]
-                a_unit_now = _pair_ratio((a_3, 0.0), factor)
+                a_unit_now = _pair_multiply_number(over_factor, (a_3 * over_factor_unit))
                 _pair_put(a_unit, (i, f_3,), a_unit_now)
                 p_3 = positive[i, f_3]
-                p_unit_now = _pair_ratio((p_3, 0.0), factor_2)
+                p_unit_now = _pair_multiply_number(over_factor_2, (p_3 * over_factor_2_unit))
                 _pair_put(p_unit, (i, f_3,), p_unit_now)
                 v_a = direction_anchor[i, f_3]
                 factor_3 = _pair_multiply_number(a_unit_now, v_a)
-                _pair_put(strips, (0, place), factor_3)
+                strips[0, 0, place], strips[0, 1, place] = factor_3
                 v_p = direction_positive[i, f_3]
                 factor_4 = _pair_multiply_number(p_unit_now, v_p)
-                _pair_put(strips, (1, place), factor_4)
+                strips[1, 0, place], strips[1, 1, place] = factor_4
+            _interleave(2)
             norm_anchor_tangent_now = _pair_add(norm_anchor_tangent_now, _pair_block_sum(strips[0], length))
             norm_positive_tangent_now = _pair_add(norm_positive_tangent_now, _pair_block_sum(strips[1], length))
         _pair_put(norm_anchor_tangent, (i,), norm_anchor_tangent_now)
@@ -1615,6 +1721,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             p_unit_2 = _pair_at(p_unit, (i, f_3,))
             p_unit_tangent_now = _pair_multiply(ratio_value_4, _pair_add_number(_pair_negative(_pair_multiply(norm_positive_tangent_now, p_unit_2)), v_p_2))
             _pair_put(p_unit_tangent, (i, f_3,), p_unit_tangent_now)
+        _interleave(2)
     sum_p_unit[:, :, 0], sum_p_unit[:, :, 1] = (0.0, 0.0)
     sum_scale_tangent = (0.0, 0.0)
     sum_scale_2_tangent = (0.0, 0.0)
@@ -1628,6 +1735,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 sum_a_unit_3 = _pair_at(sum_a_unit, (row, j_8,))
                 factor_5 = _pair_multiply_number(sum_a_unit_3, scale)
                 _pair_put(max_sum_a_unit_row, (j_8,), factor_5)
+            _interleave(2)
             max_sum_a_unit_first = _largest(max_sum_a_unit_row[:, 0], n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_first, max_sum_a_unit_row[:, 0], n)
             max_sum_a_unit = (max_sum_a_unit_first, max_sum_a_unit_row[:, 1][argmax_sum_a_unit_now])
@@ -1637,13 +1745,14 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_99,)), scale), max_sum_a_unit)
+                    exp_sum_a_unit_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_99,)), scale), _pair_negative(max_sum_a_unit)))
                     _pair_put(exp_sum_a_unit, (row, j_99,), exp_sum_a_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit_now
                     _pair_put(sum_a_unit_2_left, (row, j_99,), (exp_sum_a_unit_now if i != j_99 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
             exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (row, i,))
@@ -1653,6 +1762,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             for f_6 in range(d):
                 a_unit_3 = _pair_at(a_unit, (i, f_6,))
                 _pair_put(sum_p_unit_right, (row, f_6,), _pair_multiply(factor_6, a_unit_3))
+            _interleave(2)
         _pair_matrices(sum_a_unit_2_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
@@ -1664,17 +1774,20 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             factor_7 = _pair_negative(_pair_divide(case, term))
             seed_3 = _pair_at(seed, (i,))
             factor_8 = _pair_multiply_number(seed_3, scale)
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = _pair_divide(_pair_at(sum_a_unit_2_product, (row, f_3,)), term)
+                    sum_a_unit_2_now = _pair_multiply(_pair_scaled(_pair_at(sum_a_unit_2_product, (row, f_3,)), per_term_unit), per_term)
                     _pair_put(sum_a_unit_2, (row, f_3,), sum_a_unit_2_now)
                     a_unit_4 = _pair_at(a_unit, (i, f_3,))
                     p_unit_3 = _pair_at(p_unit, (i, f_3,))
                     term_2 = _pair_add(sum_a_unit_2_now, _pair_multiply(factor_7, p_unit_3))
                     factor_9 = _pair_multiply(_pair_multiply(factor_8, a_unit_4), term_2)
-                    _pair_put(strips, (0, place), factor_9)
+                    strips[0, 0, place], strips[0, 1, place] = factor_9
+                _interleave(2)
                 sum_norm_anchor_now = _pair_add(sum_norm_anchor_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_anchor, (row,), sum_norm_anchor_now)
         _pair_matrices(sum_a_unit_2_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
@@ -1689,12 +1802,15 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             term_3 = _pair_add_number(rest_sum_a_unit_3, 1.0)
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             term_4 = _pair_add(_pair_multiply_number((sum_a_unit_tangent[argmax_sum_a_unit_3, 0], sum_a_unit_tangent[argmax_sum_a_unit_3, 1]), scale), _pair_multiply_number((sum_a_unit[row, argmax_sum_a_unit_3, 0], sum_a_unit[row, argmax_sum_a_unit_3, 1]), direction_parameters[0]))
+            per_term_3_unit = _inverse(term_3[0])[0]
+            per_term_3 = _pair_divide((1.0, 0.0), _pair_scaled(term_3, per_term_3_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_89 = strip + place
-                    factor_10 = _pair_divide(_pair_multiply(_pair_at(exp_sum_a_unit, (row, j_89,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_tangent, (j_89,)), scale), _pair_multiply_number(_pair_at(sum_a_unit, (row, j_89,)), direction_parameters[0])), _pair_negative(term_4))), term_3)
-                    _pair_put(strips, (0, place), factor_10)
+                    factor_10 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_sum_a_unit, (row, j_89,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_tangent, (j_89,)), scale), _pair_multiply_number(_pair_at(sum_a_unit, (row, j_89,)), direction_parameters[0])), _pair_negative(term_4))), per_term_3_unit), per_term_3)
+                    strips[0, 0, place], strips[0, 1, place] = factor_10
+                _interleave(2)
                 logsumexp_sum_a_unit_tangent = _pair_add(logsumexp_sum_a_unit_tangent, _pair_block_sum(strips[0], length))
             seed_4 = _pair_at(seed, (i,))
             factor_11 = _pair_multiply(seed_4, _pair_at(sum_a_unit_tangent, (i,)))
@@ -1713,6 +1829,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                     a_unit_5 = _pair_at(a_unit, (i, f_6,))
                     if i != j_8:
                         _pair_put(sum_p_unit_tangent, (j_8, f_6,), _pair_add(_pair_at(sum_p_unit_tangent, (j_8, f_6,)), _pair_multiply(seed_4, _pair_add(_pair_multiply(softmax_sum_a_unit_tangent_now, a_unit_5), _pair_multiply(factor_13, _pair_at(a_unit_tangent, (i, f_6,)))))))
+                _interleave(2)
             softmax_sum_a_unit_tangent_own_now = _pair_at(softmax_sum_a_unit_tangent, (i,))
             _pair_put(softmax_sum_a_unit_tangent_own, (i,), softmax_sum_a_unit_tangent_own_now)
         _pair_matrices(sum_a_unit_2_tangent_part1_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_2_tangent_part1[: stop - start], np.bool_(False))
@@ -1729,18 +1846,21 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             softmax_sum_a_unit_tangent_own_2 = _pair_at(softmax_sum_a_unit_tangent_own, (i,))
             factor_15 = _pair_multiply_number(softmax_sum_a_unit_tangent_own_2, scale)
             factor_16 = _pair_negative(_pair_divide(_pair_multiply_number(case_2, scale), term_5))
+            per_term_5_unit = _inverse(term_5[0])[0]
+            per_term_5 = _pair_divide((1.0, 0.0), _pair_scaled(term_5, per_term_5_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_tangent_part2 = _pair_divide(_pair_at(sum_a_unit_2_tangent_part2_product, (row, f_3,)), term_5)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
+                    sum_a_unit_2_tangent_part2 = _pair_multiply(_pair_scaled(_pair_at(sum_a_unit_2_tangent_part2_product, (row, f_3,)), per_term_5_unit), per_term_5)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
                     sum_a_unit_2_tangent_now = _pair_add(sum_a_unit_2_tangent_part2, _pair_at(sum_a_unit_2_tangent_part1, (row, f_3,)))
                     _pair_put(sum_a_unit_2_tangent, (f_3,), sum_a_unit_2_tangent_now)
                     p_unit_4 = _pair_at(p_unit, (i, f_3,))
                     term_6 = _pair_add(_pair_at(sum_a_unit_2, (row, f_3,)), _pair_multiply(factor_14, p_unit_4))
                     a_unit_6 = _pair_at(a_unit, (i, f_3,))
                     factor_17 = _pair_multiply(seed_5, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_at(a_unit_tangent, (i, f_3,)), scale), term_6), _pair_multiply(_pair_multiply_number(sum_a_unit_2_tangent_now, scale), a_unit_6)), _pair_multiply(_pair_multiply_number(a_unit_6, direction_parameters[0]), term_6)), _pair_multiply(_pair_multiply(factor_15, a_unit_6), p_unit_4)), _pair_multiply(_pair_multiply(factor_16, a_unit_6), _pair_at(p_unit_tangent, (i, f_3,)))))
-                    _pair_put(strips, (0, place), factor_17)
+                    strips[0, 0, place], strips[0, 1, place] = factor_17
+                _interleave(2)
                 sum_norm_anchor_tangent = _pair_add(sum_norm_anchor_tangent, _pair_block_sum(strips[0], length))
             peak_anchor_2 = _pair_at(peak_anchor, (i,))
             factor_18 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_2))
@@ -1760,6 +1880,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 term_7 = _pair_add(_pair_at(sum_a_unit_2, (row, d_9,)), _pair_multiply(factor_14, p_unit_5))
                 a_unit_7 = _pair_at(a_unit, (i, d_9,))
                 product_anchor[i, d_9] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_19, _pair_at(sum_a_unit_2_tangent, (d_9,))), _pair_multiply(factor_20, term_7)), _pair_multiply(factor_21, p_unit_5)), _pair_multiply(factor_22, a_unit_7)), _pair_multiply(factor_24, _pair_add(_pair_multiply(factor_23, term_7), _pair_negative(_pair_multiply(sum_norm_anchor_2, a_unit_7))))), _pair_multiply(factor_25, _pair_at(a_unit_tangent, (i, d_9,)))), _pair_multiply(factor_26, _pair_at(p_unit_tangent, (i, d_9,)))))
+            _interleave(2)
     for j_5 in range(n):
         sum_norm_positive = (0.0, 0.0)
         sum_norm_positive_tangent = (0.0, 0.0)
@@ -1778,9 +1899,10 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 a_unit_8 = _pair_at(a_unit, (j_5, f_39,))
                 term_8 = _pair_add(_pair_at(sum_p_unit, (j_5, f_39,)), _pair_multiply(factor_27, a_unit_8))
                 factor_28 = _pair_multiply(_pair_multiply_number(p_unit_6, scale), term_8)
-                _pair_put(strips, (0, place), factor_28)
+                strips[0, 0, place], strips[0, 1, place] = factor_28
                 term_9 = _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_at(p_unit_tangent, (j_5, f_39,)), scale), term_8), _pair_multiply(_pair_multiply_number(p_unit_6, scale), _pair_at(sum_p_unit_tangent, (j_5, f_39,)))), _pair_multiply(_pair_multiply_number(p_unit_6, direction_parameters[0]), term_8)), _pair_multiply(_pair_multiply(factor_29, a_unit_8), p_unit_6)), _pair_multiply(_pair_multiply(factor_30, _pair_at(a_unit_tangent, (j_5, f_39,))), p_unit_6))
-                _pair_put(strips, (1, place), term_9)
+                strips[1, 0, place], strips[1, 1, place] = term_9
+            _interleave(2)
             sum_norm_positive = _pair_add(sum_norm_positive, _pair_block_sum(strips[0], length))
             sum_norm_positive_tangent = _pair_add(sum_norm_positive_tangent, _pair_block_sum(strips[1], length))
         ratio_value_6 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_positive, (j_5,))), _pair_positive_part(_pair_at(peak_positive, (j_5,)))))
@@ -1796,6 +1918,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             term_10 = _pair_add(_pair_at(sum_p_unit, (j_5, d_10,)), _pair_multiply(factor_27, a_unit_9))
             p_unit_7 = _pair_at(p_unit, (j_5, d_10,))
             product_positive[j_5, d_10] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_31, _pair_at(sum_p_unit_tangent, (j_5, d_10,))), _pair_multiply(factor_32, term_10)), _pair_multiply(factor_33, a_unit_9)), _pair_multiply(factor_34, _pair_at(p_unit_tangent, (j_5, d_10,)))), _pair_multiply(factor_35, p_unit_7)), _pair_multiply(factor_36, _pair_add(_pair_multiply_number(term_10, scale), _pair_negative(_pair_multiply(sum_norm_positive, p_unit_7))))), _pair_multiply(factor_37, _pair_at(a_unit_tangent, (j_5, d_10,)))))
+        _interleave(2)
     parameter_product[0] += _pair_rounded(_pair_add(sum_scale_2_tangent, _pair_negative(sum_scale_tangent)))
 
 
@@ -1808,7 +1931,7 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n, 2))
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     sample_weight = np.empty((block, 2))
     sum_anchor = np.empty((block, n, 2))
     total = (0.0, 0.0)
@@ -1818,12 +1941,14 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
             row = i - start
             sample_weight_now = (sample_weights[i] if weighted else 1.0)
             _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
+        _interleave(2)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = _pair_multiply_number(_pair_at(sum_anchor, (row, j_2,)), scale)
                 _pair_put(max_sum_anchor_row, (j_2,), factor)
+            _interleave(2)
             max_sum_anchor_first = _largest(max_sum_anchor_row[:, 0], n)
             argmax_sum_anchor = _place_of(max_sum_anchor_first, max_sum_anchor_row[:, 0], n)
             max_sum_anchor = (max_sum_anchor_first, max_sum_anchor_row[:, 1][argmax_sum_anchor])
@@ -1832,11 +1957,12 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_58,)), scale), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
-                    _pair_put(strips, (0, place), exp_sum_anchor)
+                    exp_sum_anchor = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor, (row, j_58,)), scale), _pair_negative(max_sum_anchor)))  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor = _pair_add(rest_sum_anchor, _pair_block_sum(strips[0], length))
             loss = _pair_add(_pair_add(max_sum_anchor, _pair_negative(_pair_multiply_number(_pair_at(sum_anchor, (row, i,)), scale))), _pair_log1p(rest_sum_anchor))
             factor_2 = _pair_multiply(loss, _pair_at(sample_weight, (row,)))
@@ -1855,7 +1981,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n, 2))
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     sample_weight = np.empty((block, 2))
     seed = np.empty((n, 2))
     sum_anchor = np.empty((block, n, 2))
@@ -1877,12 +2003,14 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
             _pair_put(seed, (i,), seed_now)
+        _interleave(2)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = _pair_multiply_number(_pair_at(sum_anchor, (row, j_2,)), scale)
                 _pair_put(max_sum_anchor_row, (j_2,), factor)
+            _interleave(2)
             max_sum_anchor_first = _largest(max_sum_anchor_row[:, 0], n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_first, max_sum_anchor_row[:, 0], n)
             max_sum_anchor = (max_sum_anchor_first, max_sum_anchor_row[:, 1][argmax_sum_anchor_now])
@@ -1892,13 +2020,14 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_58,)), scale), max_sum_anchor)
+                    exp_sum_anchor_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor, (row, j_58,)), scale), _pair_negative(max_sum_anchor)))
                     _pair_put(exp_sum_anchor, (j_58,), exp_sum_anchor_now)
-                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor_now
                     _pair_put(sum_anchor_2_left, (row, j_58,), (exp_sum_anchor_now if i != j_58 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
             exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (i,))
@@ -1914,6 +2043,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             for d_4 in range(d):
                 a = anchor[i, d_4]
                 _pair_put(sum_positive_right, (row, d_4,), _pair_multiply_number(factor_3, a))
+            _interleave(2)
         _pair_matrices(sum_anchor_2_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
@@ -1924,10 +2054,13 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             factor_4 = _pair_negative(_pair_divide(case, term))
             seed_3 = _pair_at(seed, (i,))
             factor_5 = _pair_multiply_number(seed_3, scale)
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for d_3 in range(d):
-                sum_anchor_2 = _pair_divide(_pair_at(sum_anchor_2_product, (row, d_3,)), term)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
+                sum_anchor_2 = _pair_multiply(_pair_scaled(_pair_at(sum_anchor_2_product, (row, d_3,)), per_term_unit), per_term)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
                 p = positive[i, d_3]
                 gradient_anchor[i, d_3] = _pair_rounded(_pair_multiply(factor_5, _pair_add(sum_anchor_2, _pair_multiply_number(factor_4, p))))
+            _interleave(2)
         _pair_matrices(sum_anchor_2_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
     for i in range(n):
         seed_4 = _pair_at(seed, (i,))
@@ -1938,6 +2071,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
         for d_4 in range(d):
             a_2 = anchor[i, d_4]
             gradient_positive[i, d_4] = _pair_rounded(_pair_multiply_number(_pair_add(_pair_at(sum_positive, (i, d_4,)), _pair_multiply_number(factor_6, a_2)), scale))
+        _interleave(2)
     return _pair_rounded(total)
 
 
@@ -1949,7 +2083,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n, 2))
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     seed = np.empty((n, 2))
     sum_anchor = np.empty((n, n, 2))
     max_sum_anchor = np.empty((n, 2))
@@ -1975,12 +2109,14 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (i,), seed_now)
+        _interleave(2)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = _pair_multiply_number(_pair_at(sum_anchor, (i, j_2,)), scale)
                 _pair_put(max_sum_anchor_now_row, (j_2,), factor)
+            _interleave(2)
             max_sum_anchor_now_first = _largest(max_sum_anchor_now_row[:, 0], n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now_first, max_sum_anchor_now_row[:, 0], n)
             max_sum_anchor_now = (max_sum_anchor_now_first, max_sum_anchor_now_row[:, 1][argmax_sum_anchor_now])
@@ -1991,13 +2127,14 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (i, j_58,)), scale), max_sum_anchor_now)
+                    exp_sum_anchor_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor, (i, j_58,)), scale), _pair_negative(max_sum_anchor_now)))
                     _pair_put(exp_sum_anchor, (j_58,), exp_sum_anchor_now)
-                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor_now
                     _pair_put(sum_anchor_2_left, (row, j_58,), (exp_sum_anchor_now if i != j_58 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
             exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (i,))
@@ -2011,6 +2148,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                 _pair_put(sum_positive_right, (row, d_4,), _pair_multiply_number(factor_2, a))
                 square = _pair_of_product(a, a)
                 _pair_put(sum_positive_sensitivity_own_right, (row, d_4,), _pair_multiply(factor_3, square))
+            _interleave(2)
             logsumexp_sum_anchor_centred[i, :, 0], logsumexp_sum_anchor_centred[i, :, 1] = (0.0, 0.0)
             sum_anchor_2_sensitivity_own[i, :, 0], sum_anchor_2_sensitivity_own[i, :, 1] = (0.0, 0.0)
             factor_4 = _pair_divide((scale, 0.0), term)
@@ -2025,6 +2163,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                         _pair_put(logsumexp_sum_anchor_centred, (i, d_30,), _pair_add(_pair_at(logsumexp_sum_anchor_centred, (i, d_30,)), _pair_multiply(factor_5, term_2)))
                     if (i != j_33 and j_33 != argmax_sum_anchor_now):
                         _pair_put(sum_anchor_2_sensitivity_own, (i, d_30,), _pair_add(_pair_at(sum_anchor_2_sensitivity_own, (i, d_30,)), _pair_multiply(_pair_multiply_number(factor_5, p), term_2)))
+                _interleave(2)
                 _pair_put(sum_positive_sensitivity_own_left, (row, j_33,), (_pair_multiply(exp_sum_anchor_2, (rest_sum_anchor_now if j_33 == argmax_sum_anchor_now else _pair_add(_pair_add_number(rest_sum_anchor_now, 1.0), _pair_negative(exp_sum_anchor_2)))) if i != j_33 else (0.0, 0.0)))
         _pair_matrices(sum_anchor_2_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -2037,11 +2176,14 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             factor_6 = _pair_negative(_pair_divide(case, term_3))
             seed_3 = _pair_at(seed, (i,))
             factor_7 = _pair_multiply_number(seed_3, scale)
+            per_term_3_unit = _inverse(term_3[0])[0]
+            per_term_3 = _pair_divide((1.0, 0.0), _pair_scaled(term_3, per_term_3_unit))
             for d_3 in range(d):
-                sum_anchor_2_now = _pair_divide(_pair_at(sum_anchor_2_product, (row, d_3,)), term_3)
+                sum_anchor_2_now = _pair_multiply(_pair_scaled(_pair_at(sum_anchor_2_product, (row, d_3,)), per_term_3_unit), per_term_3)
                 _pair_put(sum_anchor_2, (i, d_3,), sum_anchor_2_now)
                 p_3 = positive[i, d_3]
                 gradient_anchor[i, d_3] = _pair_rounded(_pair_multiply(factor_7, _pair_add(sum_anchor_2_now, _pair_multiply_number(factor_6, p_3))))
+            _interleave(2)
         _pair_matrices(sum_anchor_2_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
         _pair_matrices(sum_positive_sensitivity_own_left[: stop - start], np.bool_(True), sum_positive_sensitivity_own_right[: stop - start], np.bool_(False), sum_positive_sensitivity_own, np.bool_(True))
     factor_10 = _pair_of_product(loss_scale, scale)
@@ -2054,7 +2196,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
         exp_sum_anchor_own_3 = _pair_at(exp_sum_anchor_own, (i,))
         case_2 = (rest_sum_anchor_3 if i == argmax_sum_anchor_3 else _pair_add(_pair_add_number(rest_sum_anchor_3, 1.0), _pair_negative(exp_sum_anchor_own_3)))
         factor_8 = _pair_negative(_pair_divide(_pair_multiply(seed_4, case_2), term_4))
-        factor_9 = _pair_negative(_pair_divide(_pair_exp_difference(_pair_multiply_number((sum_anchor[argmax_sum_anchor_3, argmax_sum_anchor_3, 0], sum_anchor[argmax_sum_anchor_3, argmax_sum_anchor_3, 1]), scale), (max_sum_anchor[argmax_sum_anchor_3, 0], max_sum_anchor[argmax_sum_anchor_3, 1])), _pair_add_number((rest_sum_anchor[argmax_sum_anchor_3, 0], rest_sum_anchor[argmax_sum_anchor_3, 1]), 1.0)))
+        factor_9 = _pair_negative(_pair_divide(_pair_exp(_pair_add(_pair_multiply_number((sum_anchor[argmax_sum_anchor_3, argmax_sum_anchor_3, 0], sum_anchor[argmax_sum_anchor_3, argmax_sum_anchor_3, 1]), scale), _pair_negative((max_sum_anchor[argmax_sum_anchor_3, 0], max_sum_anchor[argmax_sum_anchor_3, 1])))), _pair_add_number((rest_sum_anchor[argmax_sum_anchor_3, 0], rest_sum_anchor[argmax_sum_anchor_3, 1]), 1.0)))
         factor_11 = _pair_multiply_number(factor_10, (sample_weights[argmax_sum_anchor_3] if weighted else 1.0))
         factor_12 = _pair_divide(_pair_multiply(exp_sum_anchor_own_3, square_2), term_4)
         factor_13 = _pair_negative(_pair_divide(_pair_multiply_number(exp_sum_anchor_own_3, scale), term_4))
@@ -2069,6 +2211,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             hessian_anchor[i, d_4] = _pair_rounded((_pair_multiply(factor_11, _pair_add(_pair_add((sum_anchor_2_sensitivity_own[argmax_sum_anchor_3, d_4, 0], sum_anchor_2_sensitivity_own[argmax_sum_anchor_3, d_4, 1]), _pair_negative(_pair_multiply(logsumexp_sum_anchor_centred_2, (sum_anchor_2[argmax_sum_anchor_3, d_4, 0], sum_anchor_2[argmax_sum_anchor_3, d_4, 1])))), _pair_multiply_number(_pair_multiply(factor_9, logsumexp_sum_anchor_centred_2), p_4))) if i == argmax_sum_anchor_3 else _pair_multiply(seed_4, _pair_add(_pair_add(_pair_multiply_number(_pair_add(_pair_at(sum_anchor_2_sensitivity_own, (i, d_4,)), _pair_negative(_pair_multiply(logsumexp_sum_anchor_centred_3, _pair_at(sum_anchor_2, (i, d_4,))))), scale), _pair_multiply(_pair_multiply_number(factor_12, p_5), _pair_of_sum(p_5, -p_4))), _pair_multiply_number(_pair_multiply(factor_13, logsumexp_sum_anchor_centred_3), p_5)))))
             square_3 = _pair_of_product(a_2, a_2)
             hessian_positive[i, d_4] = _pair_rounded(_pair_multiply(square_2, _pair_add(_pair_at(sum_positive_sensitivity_own, (i, d_4,)), _pair_multiply(factor_14, square_3))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2079,7 +2222,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n, 2))
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     seed = np.empty((block, 2))
     sum_anchor = np.empty((block, n, 2))
     exp_sum_anchor = np.empty((n, 2))
@@ -2094,12 +2237,14 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (row,), seed_now)
+        _interleave(2)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = _pair_multiply_number(_pair_at(sum_anchor, (row, j_2,)), scale)
                 _pair_put(max_sum_anchor_row, (j_2,), factor)
+            _interleave(2)
             max_sum_anchor_first = _largest(max_sum_anchor_row[:, 0], n)
             argmax_sum_anchor = _place_of(max_sum_anchor_first, max_sum_anchor_row[:, 0], n)
             max_sum_anchor = (max_sum_anchor_first, max_sum_anchor_row[:, 1][argmax_sum_anchor])
@@ -2108,12 +2253,13 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_58,)), scale), max_sum_anchor)
+                    exp_sum_anchor_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor, (row, j_58,)), scale), _pair_negative(max_sum_anchor)))
                     _pair_put(exp_sum_anchor, (j_58,), exp_sum_anchor_now)
-                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor = _pair_add(rest_sum_anchor, _pair_block_sum(strips[0], length))
             seed_2 = _pair_at(seed, (row,))
             factor_2 = _pair_multiply(seed_2, _pair_at(sum_anchor, (row, i,)))
@@ -2121,6 +2267,8 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             logsumexp_sum_anchor_centred_2 = (0.0, 0.0)
             factor_3 = _pair_divide(seed_2, _pair_add_number(rest_sum_anchor, 1.0))
             term = _pair_add_number(rest_sum_anchor, 1.0)
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
@@ -2128,18 +2276,19 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                     exp_sum_anchor_2 = _pair_at(exp_sum_anchor, (j_14,))
                     sum_anchor_2 = _pair_at(sum_anchor, (row, j_14,))
                     factor_4 = _pair_multiply(_pair_multiply(factor_3, exp_sum_anchor_2), sum_anchor_2)
-                    _pair_put(strips, (0, place), factor_4)
+                    strips[0, 0, place], strips[0, 1, place] = factor_4
                     term_2 = _pair_add(sum_anchor_2, _pair_negative((sum_anchor[row, argmax_sum_anchor, 0], sum_anchor[row, argmax_sum_anchor, 1])))
-                    factor_5 = _pair_divide(_pair_multiply(exp_sum_anchor_2, term_2), term)
-                    _pair_put(strips, (1, place), factor_5)
+                    factor_5 = _pair_multiply(_pair_scaled(_pair_multiply(exp_sum_anchor_2, term_2), per_term_unit), per_term)
+                    strips[1, 0, place], strips[1, 1, place] = factor_5
                     factor_6 = _pair_multiply(_pair_multiply(_pair_multiply(factor_3, exp_sum_anchor_2), sum_anchor_2), term_2)
-                    _pair_put(strips, (2, place), factor_6)
+                    strips[2, 0, place], strips[2, 1, place] = factor_6
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
-                    strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
+                    strips[1, 0, apart], strips[1, 1, apart] = 0.0, 0.0
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
-                    strips[2, apart, 0], strips[2, apart, 1] = 0.0, 0.0
+                    strips[2, 0, apart], strips[2, 1, apart] = 0.0, 0.0
                 sum_scale_2 = _pair_add(sum_scale_2, _pair_block_sum(strips[0], length))
                 logsumexp_sum_anchor_centred_2 = _pair_add(logsumexp_sum_anchor_centred_2, _pair_block_sum(strips[1], length))
                 sum_scale_2_sensitivity = _pair_add(sum_scale_2_sensitivity, _pair_block_sum(strips[2], length))
@@ -2149,7 +2298,8 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                 for place in range(length):
                     j_50 = strip + place
                     factor_8 = _pair_multiply(_pair_multiply(factor_7, _pair_at(exp_sum_anchor, (j_50,))), _pair_at(sum_anchor, (row, j_50,)))
-                    _pair_put(strips, (0, place), factor_8)
+                    strips[0, 0, place], strips[0, 1, place] = factor_8
+                _interleave(2)
                 sum_scale_2_sensitivity_2 = _pair_add(sum_scale_2_sensitivity_2, _pair_block_sum(strips[0], length))
     parameter_gradient[0] += _pair_rounded(_pair_add(sum_scale_2, _pair_negative(sum_scale)))
     parameter_hessian[0] += _pair_rounded(_pair_add(sum_scale_2_sensitivity, _pair_negative(sum_scale_2_sensitivity_2)))
@@ -2163,7 +2313,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n, 2))
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     seed = np.empty((n, 2))
     sum_anchor = np.empty((block, n, 2))
     argmax_sum_anchor = np.empty((n,), np.int64)
@@ -2194,6 +2344,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (i,), seed_now)
+        _interleave(2)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
@@ -2201,6 +2352,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                 sum_anchor_3 = _pair_at(sum_anchor, (row, j_2,))
                 factor = _pair_multiply_number(sum_anchor_3, scale)
                 _pair_put(max_sum_anchor_row, (j_2,), factor)
+            _interleave(2)
             max_sum_anchor_first = _largest(max_sum_anchor_row[:, 0], n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_first, max_sum_anchor_row[:, 0], n)
             max_sum_anchor = (max_sum_anchor_first, max_sum_anchor_row[:, 1][argmax_sum_anchor_now])
@@ -2210,13 +2362,14 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_58,)), scale), max_sum_anchor)
+                    exp_sum_anchor_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor, (row, j_58,)), scale), _pair_negative(max_sum_anchor)))
                     _pair_put(exp_sum_anchor, (row, j_58,), exp_sum_anchor_now)
-                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor_now
                     _pair_put(sum_anchor_2_left, (row, j_58,), (exp_sum_anchor_now if i != j_58 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
             exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (row, i,))
@@ -2226,14 +2379,18 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             for d_4 in range(d):
                 a = anchor[i, d_4]
                 _pair_put(sum_positive_right, (row, d_4,), _pair_multiply_number(factor_2, a))
+            _interleave(2)
         _pair_matrices(sum_anchor_2_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2 = _pair_at(rest_sum_anchor, (i,))
             term = _pair_add_number(rest_sum_anchor_2, 1.0)
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for d_3 in range(d):
-                sum_anchor_2_now = _pair_divide(_pair_at(sum_anchor_2_product, (row, d_3,)), term)
+                sum_anchor_2_now = _pair_multiply(_pair_scaled(_pair_at(sum_anchor_2_product, (row, d_3,)), per_term_unit), per_term)
                 _pair_put(sum_anchor_2, (row, d_3,), sum_anchor_2_now)
+            _interleave(2)
         _pair_matrices(sum_anchor_2_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), direction_positive.reshape((n, d, 1)), np.bool_(True), sum_anchor_tangent_part1[: stop - start], np.bool_(False))
         _pair_matrices(direction_anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor_tangent_part2[: stop - start], np.bool_(False))
@@ -2246,12 +2403,15 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             term_2 = _pair_add_number(rest_sum_anchor_3, 1.0)
             argmax_sum_anchor_2 = argmax_sum_anchor[i]
             term_3 = _pair_add(_pair_multiply_number((sum_anchor_tangent[argmax_sum_anchor_2, 0], sum_anchor_tangent[argmax_sum_anchor_2, 1]), scale), _pair_multiply_number((sum_anchor[row, argmax_sum_anchor_2, 0], sum_anchor[row, argmax_sum_anchor_2, 1]), direction_parameters[0]))
+            per_term_2_unit = _inverse(term_2[0])[0]
+            per_term_2 = _pair_divide((1.0, 0.0), _pair_scaled(term_2, per_term_2_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_52 = strip + place
-                    factor_3 = _pair_divide(_pair_multiply(_pair_at(exp_sum_anchor, (row, j_52,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_tangent, (j_52,)), scale), _pair_multiply_number(_pair_at(sum_anchor, (row, j_52,)), direction_parameters[0])), _pair_negative(term_3))), term_2)
-                    _pair_put(strips, (0, place), factor_3)
+                    factor_3 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_sum_anchor, (row, j_52,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_tangent, (j_52,)), scale), _pair_multiply_number(_pair_at(sum_anchor, (row, j_52,)), direction_parameters[0])), _pair_negative(term_3))), per_term_2_unit), per_term_2)
+                    strips[0, 0, place], strips[0, 1, place] = factor_3
+                _interleave(2)
                 logsumexp_sum_anchor_tangent = _pair_add(logsumexp_sum_anchor_tangent, _pair_block_sum(strips[0], length))
             seed_3 = _pair_at(seed, (i,))
             factor_4 = _pair_multiply(seed_3, _pair_at(sum_anchor_tangent, (i,)))
@@ -2271,6 +2431,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                     v_a = direction_anchor[i, d_4]
                     if i != j_2:
                         _pair_put(sum_positive_tangent, (j_2, d_4,), _pair_add(_pair_at(sum_positive_tangent, (j_2, d_4,)), _pair_multiply(seed_3, _pair_add(_pair_multiply_number(softmax_sum_anchor_tangent_now, a_2), _pair_multiply_number(factor_6, v_a)))))
+                _interleave(2)
             softmax_sum_anchor_tangent_own_now = _pair_at(softmax_sum_anchor_tangent, (i,))
             _pair_put(softmax_sum_anchor_tangent_own, (i,), softmax_sum_anchor_tangent_own_now)
         _pair_matrices(sum_anchor_2_tangent_part1_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_2_tangent_part1[: stop - start], np.bool_(False))
@@ -2286,12 +2447,15 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             softmax_sum_anchor_tangent_own_2 = _pair_at(softmax_sum_anchor_tangent_own, (i,))
             factor_8 = _pair_multiply_number(softmax_sum_anchor_tangent_own_2, scale)
             factor_9 = _pair_negative(_pair_divide(_pair_multiply_number(case, scale), term_4))
+            per_term_4_unit = _inverse(term_4[0])[0]
+            per_term_4 = _pair_divide((1.0, 0.0), _pair_scaled(term_4, per_term_4_unit))
             for d_3 in range(d):
-                sum_anchor_2_tangent_part2 = _pair_divide(_pair_at(sum_anchor_2_tangent_part2_product, (row, d_3,)), term_4)  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_2_tangent_part2 = _pair_multiply(_pair_scaled(_pair_at(sum_anchor_2_tangent_part2_product, (row, d_3,)), per_term_4_unit), per_term_4)  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 sum_anchor_2_tangent = _pair_add(sum_anchor_2_tangent_part2, _pair_at(sum_anchor_2_tangent_part1, (row, d_3,)))  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 p = positive[i, d_3]
                 v_p = direction_positive[i, d_3]
                 product_anchor[i, d_3] = _pair_rounded(_pair_multiply(seed_4, _pair_add(_pair_add(_pair_add(_pair_multiply_number(sum_anchor_2_tangent, scale), _pair_multiply_number(_pair_add(_pair_at(sum_anchor_2, (row, d_3,)), _pair_multiply_number(factor_7, p)), direction_parameters[0])), _pair_multiply_number(factor_8, p)), _pair_multiply_number(factor_9, v_p))))
+            _interleave(2)
     for i in range(n):
         seed_5 = _pair_at(seed, (i,))
         rest_sum_anchor_5 = _pair_at(rest_sum_anchor, (i,))
@@ -2305,6 +2469,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             a_3 = anchor[i, d_4]
             v_a_2 = direction_anchor[i, d_4]
             product_positive[i, d_4] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_positive_tangent, (i, d_4,)), scale), _pair_multiply_number(_pair_add(_pair_at(sum_positive, (i, d_4,)), _pair_multiply_number(factor_10, a_3)), direction_parameters[0])), _pair_multiply_number(factor_11, a_3)), _pair_multiply_number(factor_12, v_a_2)))
+        _interleave(2)
     parameter_product[0] += _pair_rounded(_pair_add(sum_scale_2_tangent, _pair_negative(sum_scale_tangent)))
 
 
@@ -2318,7 +2483,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n, 2))
     max_sum_a_unit_2_row = np.empty((n, 2))
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     sample_weight = np.empty((n, 2))
     a_unit = np.empty((n, d, 2))
     p_unit = np.empty((n, d, 2))
@@ -2330,51 +2495,65 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     for i in range(n):
         sample_weight_now = (sample_weights[i] if weighted else 1.0)
         _pair_put(sample_weight, (i,), (sample_weight_now, 0.0))
-        peak_anchor = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
-        peak_negative = (-np.inf, 0.0)
+        peak_anchor = -np.inf
+        peak_positive = -np.inf
+        peak_negative = -np.inf
         for f_4 in range(d):
             a = anchor[i, f_4]
-            magnitude_value = _pair_magnitude((a, 0.0))
-            peak_anchor = _pair_larger(peak_anchor, magnitude_value)
+            magnitude_value = abs(a)
+            peak_anchor = _larger(peak_anchor, magnitude_value)
             p = positive[i, f_4]
-            magnitude_value_2 = _pair_magnitude((p, 0.0))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_2)
+            magnitude_value_2 = abs(p)
+            peak_positive = _larger(peak_positive, magnitude_value_2)
             h = negative[i, f_4]
-            magnitude_value_3 = _pair_magnitude((h, 0.0))
-            peak_negative = _pair_larger(peak_negative, magnitude_value_3)
+            magnitude_value_3 = abs(h)
+            peak_negative = _larger(peak_negative, magnitude_value_3)
         scaled_anchor = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
         scaled_negative = (0.0, 0.0)
+        over_peak_anchor_unit = _inverse(peak_anchor)[0]
+        over_peak_anchor = _pair_ratio((1.0, 0.0), _pair_scaled((peak_anchor, 0.0), over_peak_anchor_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = anchor[i, f_205]
-                ratio_value = _pair_ratio((a_2, 0.0), peak_anchor)
+                ratio_value = _pair_multiply_number(over_peak_anchor, (a_2 * over_peak_anchor_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_2 = positive[i, f_205]
-                ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive)
+                ratio_value_2 = _pair_multiply_number(over_peak_positive, (p_2 * over_peak_positive_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
                 h_2 = negative[i, f_205]
-                ratio_value_3 = _pair_ratio((h_2, 0.0), peak_negative)
+                ratio_value_3 = _pair_multiply_number(over_peak_negative, (h_2 * over_peak_negative_unit))
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (2, place), square_3)
+                strips[2, 0, place], strips[2, 1, place] = square_3
+            _interleave(2)
             scaled_anchor = _pair_add(scaled_anchor, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[2], length))
-        factor = _pair_multiply(_pair_root(scaled_anchor), _pair_positive_part(peak_anchor))
-        factor_2 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
-        factor_3 = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative))
+        factor = _pair_multiply(_pair_root(scaled_anchor), _pair_positive_part((peak_anchor, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0)))
+        factor_3 = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part((peak_negative, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
+        over_factor_3_unit = _inverse(factor_3[0])[0]
+        over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
         for f_3 in range(d):
             a_3 = anchor[i, f_3]
-            _pair_put(a_unit, (i, f_3,), _pair_ratio((a_3, 0.0), factor))
+            _pair_put(a_unit, (i, f_3,), _pair_multiply_number(over_factor, (a_3 * over_factor_unit)))
             p_3 = positive[i, f_3]
-            _pair_put(p_unit, (i, f_3,), _pair_ratio((p_3, 0.0), factor_2))
+            _pair_put(p_unit, (i, f_3,), _pair_multiply_number(over_factor_2, (p_3 * over_factor_2_unit)))
             h_3 = negative[i, f_3]
-            _pair_put(h_unit, (i, f_3,), _pair_ratio((h_3, 0.0), factor_3))
+            _pair_put(h_unit, (i, f_3,), _pair_multiply_number(over_factor_3, (h_3 * over_factor_3_unit)))
+        _interleave(2)
     total = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -2384,6 +2563,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
             for j_8 in range(n):
                 factor_4 = _pair_multiply_number(_pair_at(sum_a_unit, (row, j_8,)), scale)
                 _pair_put(max_sum_a_unit_now_row, (j_8,), factor_4)
+            _interleave(2)
             max_sum_a_unit_now_first = _largest(max_sum_a_unit_now_row[:, 0], n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 0], n)
             max_sum_a_unit_now = (max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 1][argmax_sum_a_unit])
@@ -2393,11 +2573,12 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_207,)), scale), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
-                    _pair_put(strips, (0, place), exp_sum_a_unit)
+                    exp_sum_a_unit = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_207,)), scale), _pair_negative(max_sum_a_unit_now)))  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_a_unit, (row,), rest_sum_a_unit_now)
         _pair_matrices(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
@@ -2406,6 +2587,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
             for j_24 in range(n):
                 factor_5 = _pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_24,)), scale)
                 _pair_put(max_sum_a_unit_2_row, (j_24,), factor_5)
+            _interleave(2)
             max_sum_a_unit_2_first = _largest(max_sum_a_unit_2_row[:, 0], n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_first, max_sum_a_unit_2_row[:, 0], n)
             max_sum_a_unit_2 = (max_sum_a_unit_2_first, max_sum_a_unit_2_row[:, 1][argmax_sum_a_unit_2])
@@ -2414,11 +2596,12 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2 = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
-                    _pair_put(strips, (0, place), exp_sum_a_unit_2)
+                    exp_sum_a_unit_2 = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), _pair_negative(max_sum_a_unit_2)))  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit_2
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit_2 = _pair_add(rest_sum_a_unit_2, _pair_block_sum(strips[0], length))
             max_sum_a_unit_3 = _pair_at(max_sum_a_unit, (row,))
             log1p_value = _pair_log1p(_pair_at(rest_sum_a_unit, (row,)))
@@ -2441,7 +2624,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n, 2))
     max_sum_a_unit_2_now_row = np.empty((n, 2))
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     sample_weight = np.empty((n, 2))
     seed = np.empty((n, 2))
     peak_anchor = np.empty((n, 2))
@@ -2476,59 +2659,73 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         _pair_put(sample_weight, (i,), (sample_weight_now, 0.0))
         seed_now = _pair_of_product(loss_scale, sample_weight_now)
         _pair_put(seed, (i,), seed_now)
-        peak_anchor_now = (-np.inf, 0.0)
-        peak_positive_now = (-np.inf, 0.0)
-        peak_negative_now = (-np.inf, 0.0)
+        peak_anchor_now = -np.inf
+        peak_positive_now = -np.inf
+        peak_negative_now = -np.inf
         for f_4 in range(d):
             a = anchor[i, f_4]
-            magnitude_value = _pair_magnitude((a, 0.0))
-            peak_anchor_now = _pair_larger(peak_anchor_now, magnitude_value)
+            magnitude_value = abs(a)
+            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = positive[i, f_4]
-            magnitude_value_2 = _pair_magnitude((p, 0.0))
-            peak_positive_now = _pair_larger(peak_positive_now, magnitude_value_2)
+            magnitude_value_2 = abs(p)
+            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
             h = negative[i, f_4]
-            magnitude_value_3 = _pair_magnitude((h, 0.0))
-            peak_negative_now = _pair_larger(peak_negative_now, magnitude_value_3)
-        _pair_put(peak_anchor, (i,), peak_anchor_now)
-        _pair_put(peak_positive, (i,), peak_positive_now)
-        _pair_put(peak_negative, (i,), peak_negative_now)
+            magnitude_value_3 = abs(h)
+            peak_negative_now = _larger(peak_negative_now, magnitude_value_3)
+        _pair_put(peak_anchor, (i,), (peak_anchor_now, 0.0))
+        _pair_put(peak_positive, (i,), (peak_positive_now, 0.0))
+        _pair_put(peak_negative, (i,), (peak_negative_now, 0.0))
         scaled_anchor_now = (0.0, 0.0)
         scaled_positive_now = (0.0, 0.0)
         scaled_negative_now = (0.0, 0.0)
+        over_peak_anchor_now_unit = _inverse(peak_anchor_now)[0]
+        over_peak_anchor_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_anchor_now, 0.0), over_peak_anchor_now_unit))
+        over_peak_positive_now_unit = _inverse(peak_positive_now)[0]
+        over_peak_positive_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive_now, 0.0), over_peak_positive_now_unit))
+        over_peak_negative_now_unit = _inverse(peak_negative_now)[0]
+        over_peak_negative_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative_now, 0.0), over_peak_negative_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = anchor[i, f_205]
-                ratio_value = _pair_ratio((a_2, 0.0), peak_anchor_now)
+                ratio_value = _pair_multiply_number(over_peak_anchor_now, (a_2 * over_peak_anchor_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_2 = positive[i, f_205]
-                ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive_now)
+                ratio_value_2 = _pair_multiply_number(over_peak_positive_now, (p_2 * over_peak_positive_now_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
                 h_2 = negative[i, f_205]
-                ratio_value_3 = _pair_ratio((h_2, 0.0), peak_negative_now)
+                ratio_value_3 = _pair_multiply_number(over_peak_negative_now, (h_2 * over_peak_negative_now_unit))
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (2, place), square_3)
+                strips[2, 0, place], strips[2, 1, place] = square_3
+            _interleave(2)
             scaled_anchor_now = _pair_add(scaled_anchor_now, _pair_block_sum(strips[0], length))
             scaled_positive_now = _pair_add(scaled_positive_now, _pair_block_sum(strips[1], length))
             scaled_negative_now = _pair_add(scaled_negative_now, _pair_block_sum(strips[2], length))
         _pair_put(scaled_anchor, (i,), scaled_anchor_now)
         _pair_put(scaled_positive, (i,), scaled_positive_now)
         _pair_put(scaled_negative, (i,), scaled_negative_now)
-        factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part(peak_anchor_now))
-        factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part(peak_positive_now))
-        factor_3 = _pair_multiply(_pair_root(scaled_negative_now), _pair_positive_part(peak_negative_now))
+        factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part((peak_anchor_now, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part((peak_positive_now, 0.0)))
+        factor_3 = _pair_multiply(_pair_root(scaled_negative_now), _pair_positive_part((peak_negative_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
+        over_factor_3_unit = _inverse(factor_3[0])[0]
+        over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
         for f_3 in range(d):
             a_3 = anchor[i, f_3]
-            a_unit_now = _pair_ratio((a_3, 0.0), factor)
+            a_unit_now = _pair_multiply_number(over_factor, (a_3 * over_factor_unit))
             _pair_put(a_unit, (i, f_3,), a_unit_now)
             p_3 = positive[i, f_3]
-            p_unit_now = _pair_ratio((p_3, 0.0), factor_2)
+            p_unit_now = _pair_multiply_number(over_factor_2, (p_3 * over_factor_2_unit))
             _pair_put(p_unit, (i, f_3,), p_unit_now)
             h_3 = negative[i, f_3]
-            _pair_put(h_unit, (i, f_3,), _pair_ratio((h_3, 0.0), factor_3))
+            _pair_put(h_unit, (i, f_3,), _pair_multiply_number(over_factor_3, (h_3 * over_factor_3_unit)))
+        _interleave(2)
     sum_h_unit[:, :, 0], sum_h_unit[:, :, 1] = (0.0, 0.0)
     sum_p_unit[:, :, 0], sum_p_unit[:, :, 1] = (0.0, 0.0)
     total = (0.0, 0.0)
@@ -2540,6 +2737,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             for j_8 in range(n):
                 factor_4 = _pair_multiply_number(_pair_at(sum_a_unit, (row, j_8,)), scale)
                 _pair_put(max_sum_a_unit_now_row, (j_8,), factor_4)
+            _interleave(2)
             max_sum_a_unit_now_first = _largest(max_sum_a_unit_now_row[:, 0], n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 0], n)
             max_sum_a_unit_now = (max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 1][argmax_sum_a_unit])
@@ -2549,13 +2747,14 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_207,)), scale), max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_207,)), scale), _pair_negative(max_sum_a_unit_now)))
                     _pair_put(exp_sum_a_unit, (j_207,), exp_sum_a_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit_now
                     _pair_put(sum_a_unit_4_left, (row, j_207,), (exp_sum_a_unit_now if i != j_207 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
             exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (i,))
@@ -2566,6 +2765,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             for j_24 in range(n):
                 factor_5 = _pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_24,)), scale)
                 _pair_put(max_sum_a_unit_2_now_row, (j_24,), factor_5)
+            _interleave(2)
             max_sum_a_unit_2_now_first = _largest(max_sum_a_unit_2_now_row[:, 0], n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now_first, max_sum_a_unit_2_now_row[:, 0], n)
             max_sum_a_unit_2_now = (max_sum_a_unit_2_now_first, max_sum_a_unit_2_now_row[:, 1][argmax_sum_a_unit_2])
@@ -2575,12 +2775,13 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), _pair_negative(max_sum_a_unit_2_now)))
                     _pair_put(exp_sum_a_unit_2, (row, j_210,), exp_sum_a_unit_2_now)
-                    _pair_put(strips, (0, place), exp_sum_a_unit_2_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit_2_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit_2_now = _pair_add(rest_sum_a_unit_2_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_a_unit_2, (i,), rest_sum_a_unit_2_now)
             seed_2 = _pair_at(seed, (i,))
@@ -2599,6 +2800,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 a_unit_2 = _pair_at(a_unit, (i, f_30,))
                 _pair_put(sum_h_unit_right, (row, f_30,), _pair_multiply(factor_7, a_unit_2))
                 _pair_put(sum_p_unit_right, (row, f_30,), _pair_multiply(factor_8, a_unit_2))
+            _interleave(2)
             loss = _pair_add(_pair_add(_pair_add(_pair_add(max_sum_a_unit_3, _pair_negative(_pair_multiply_number(_pair_at(sum_a_unit, (row, i,)), scale))), log1p_value), _pair_log1p(decay)), _pair_positive_part(_pair_add(_pair_add(_pair_add(max_sum_a_unit_2_now, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))))
             sample_weight_2 = _pair_at(sample_weight, (i,))
             factor_9 = _pair_multiply(loss, sample_weight_2)
@@ -2610,9 +2812,12 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             row = i - start
             rest_sum_a_unit_2_2 = _pair_at(rest_sum_a_unit_2, (i,))
             term_2 = _pair_add_number(rest_sum_a_unit_2_2, 1.0)
+            per_term_2_unit = _inverse(term_2[0])[0]
+            per_term_2 = _pair_divide((1.0, 0.0), _pair_scaled(term_2, per_term_2_unit))
             for f_3 in range(d):
-                sum_a_unit_3_now = _pair_divide(_pair_at(sum_a_unit_3_product, (row, f_3,)), term_2)
+                sum_a_unit_3_now = _pair_multiply(_pair_scaled(_pair_at(sum_a_unit_3_product, (row, f_3,)), per_term_2_unit), per_term_2)
                 _pair_put(sum_a_unit_3, (row, f_3,), sum_a_unit_3_now)
+            _interleave(2)
         _pair_matrices(exp_sum_a_unit_2[: stop - start], np.bool_(True), sum_h_unit_right[: stop - start], np.bool_(False), sum_h_unit, np.bool_(True))
         _pair_matrices(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -2633,14 +2838,17 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             sigmoid_minus_2 = (factor_10 if term_4[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = _pair_at(seed, (i,))
             factor_11 = _pair_multiply_number(seed_3, scale)
+            per_term_3_unit = _inverse(term_3[0])[0]
+            per_term_3 = _pair_divide((1.0, 0.0), _pair_scaled(term_3, per_term_3_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = _pair_divide(_pair_at(sum_a_unit_4_product, (row, f_3,)), term_3)
+                    sum_a_unit_4_now = _pair_multiply(_pair_scaled(_pair_at(sum_a_unit_4_product, (row, f_3,)), per_term_3_unit), per_term_3)
                     _pair_put(sum_a_unit_4, (f_3,), sum_a_unit_4_now)
                     factor_12 = _pair_multiply(_pair_multiply(factor_11, _pair_at(a_unit, (i, f_3,))), _pair_add(_pair_add(_pair_multiply(_pair_at(p_unit, (i, f_3,)), term_5), _pair_multiply(sum_a_unit_4_now, sigmoid_plus_2)), _pair_multiply(_pair_at(sum_a_unit_3, (row, f_3,)), sigmoid_minus_2)))
-                    _pair_put(strips, (0, place), factor_12)
+                    strips[0, 0, place], strips[0, 1, place] = factor_12
+                _interleave(2)
                 sum_norm_anchor = _pair_add(sum_norm_anchor, _pair_block_sum(strips[0], length))
             peak_anchor_2 = _pair_at(peak_anchor, (i,))
             factor_13 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_2))
@@ -2662,9 +2870,10 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             for place in range(length):
                 f_58 = strip + place
                 factor_14 = _pair_multiply(_pair_at(h_unit, (j_29, f_58,)), _pair_at(sum_h_unit, (j_29, f_58,)))
-                _pair_put(strips, (0, place), factor_14)
+                strips[0, 0, place], strips[0, 1, place] = factor_14
                 factor_16 = _pair_multiply(_pair_multiply_number(_pair_at(p_unit, (j_29, f_58,)), scale), _pair_add(_pair_at(sum_p_unit, (j_29, f_58,)), _pair_multiply(factor_15, _pair_at(a_unit, (j_29, f_58,)))))
-                _pair_put(strips, (1, place), factor_16)
+                strips[1, 0, place], strips[1, 1, place] = factor_16
+            _interleave(2)
             sum_norm_negative = _pair_add(sum_norm_negative, _pair_block_sum(strips[0], length))
             sum_norm_positive = _pair_add(sum_norm_positive, _pair_block_sum(strips[1], length))
         ratio_value_5 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_positive, (j_29,))), _pair_positive_part(_pair_at(peak_positive, (j_29,)))))
@@ -2672,6 +2881,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         for d_33 in range(d):
             gradient_positive[j_29, d_33] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply_number(_pair_add(_pair_at(sum_p_unit, (j_29, d_33,)), _pair_multiply(factor_15, _pair_at(a_unit, (j_29, d_33,)))), scale), _pair_negative(_pair_multiply(sum_norm_positive, _pair_at(p_unit, (j_29, d_33,))))), ratio_value_5))
             gradient_negative[j_29, d_33] = _pair_rounded(_pair_multiply(factor_17, _pair_add(_pair_at(sum_h_unit, (j_29, d_33,)), _pair_negative(_pair_multiply(sum_norm_negative, _pair_at(h_unit, (j_29, d_33,)))))))
+        _interleave(2)
     return _pair_rounded(total)
 
 
@@ -2684,7 +2894,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n, 2))
     max_sum_a_unit_2_now_row = np.empty((n, 2))
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     seed = np.empty((n, 2))
     peak_anchor = np.empty((n, 2))
     scaled_anchor = np.empty((n, 2))
@@ -2741,41 +2951,48 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
         _pair_put(seed, (i,), seed_now)
-        peak_anchor_now = (-np.inf, 0.0)
-        peak_positive_now = (-np.inf, 0.0)
-        peak_negative_now = (-np.inf, 0.0)
+        peak_anchor_now = -np.inf
+        peak_positive_now = -np.inf
+        peak_negative_now = -np.inf
         for f_4 in range(d):
             a = anchor[i, f_4]
-            magnitude_value = _pair_magnitude((a, 0.0))
-            peak_anchor_now = _pair_larger(peak_anchor_now, magnitude_value)
+            magnitude_value = abs(a)
+            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = positive[i, f_4]
-            magnitude_value_2 = _pair_magnitude((p, 0.0))
-            peak_positive_now = _pair_larger(peak_positive_now, magnitude_value_2)
+            magnitude_value_2 = abs(p)
+            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
             h = negative[i, f_4]
-            magnitude_value_3 = _pair_magnitude((h, 0.0))
-            peak_negative_now = _pair_larger(peak_negative_now, magnitude_value_3)
-        _pair_put(peak_anchor, (i,), peak_anchor_now)
-        _pair_put(peak_positive, (i,), peak_positive_now)
-        _pair_put(peak_negative, (i,), peak_negative_now)
+            magnitude_value_3 = abs(h)
+            peak_negative_now = _larger(peak_negative_now, magnitude_value_3)
+        _pair_put(peak_anchor, (i,), (peak_anchor_now, 0.0))
+        _pair_put(peak_positive, (i,), (peak_positive_now, 0.0))
+        _pair_put(peak_negative, (i,), (peak_negative_now, 0.0))
         scaled_anchor_now = (0.0, 0.0)
         scaled_positive_now = (0.0, 0.0)
         scaled_negative_now = (0.0, 0.0)
+        over_peak_anchor_now_unit = _inverse(peak_anchor_now)[0]
+        over_peak_anchor_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_anchor_now, 0.0), over_peak_anchor_now_unit))
+        over_peak_positive_now_unit = _inverse(peak_positive_now)[0]
+        over_peak_positive_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive_now, 0.0), over_peak_positive_now_unit))
+        over_peak_negative_now_unit = _inverse(peak_negative_now)[0]
+        over_peak_negative_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative_now, 0.0), over_peak_negative_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = anchor[i, f_205]
-                ratio_value = _pair_ratio((a_2, 0.0), peak_anchor_now)
+                ratio_value = _pair_multiply_number(over_peak_anchor_now, (a_2 * over_peak_anchor_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_2 = positive[i, f_205]
-                ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive_now)
+                ratio_value_2 = _pair_multiply_number(over_peak_positive_now, (p_2 * over_peak_positive_now_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
                 h_2 = negative[i, f_205]
-                ratio_value_3 = _pair_ratio((h_2, 0.0), peak_negative_now)
+                ratio_value_3 = _pair_multiply_number(over_peak_negative_now, (h_2 * over_peak_negative_now_unit))
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (2, place), square_3)
+                strips[2, 0, place], strips[2, 1, place] = square_3
+            _interleave(2)
             scaled_anchor_now = _pair_add(scaled_anchor_now, _pair_block_sum(strips[0], length))
             scaled_positive_now = _pair_add(scaled_positive_now, _pair_block_sum(strips[1], length))
             scaled_negative_now = _pair_add(scaled_negative_now, _pair_block_sum(strips[2], length))
@@ -2783,23 +3000,30 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         _pair_put(scaled_positive, (i,), scaled_positive_now)
         _pair_put(scaled_negative, (i,), scaled_negative_now)
         sum_norm_anchor_sensitivity_now = (0.0, 0.0)
-        factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part(peak_anchor_now))
-        factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part(peak_positive_now))
-        factor_3 = _pair_multiply(_pair_root(scaled_negative_now), _pair_positive_part(peak_negative_now))
+        factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part((peak_anchor_now, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part((peak_positive_now, 0.0)))
+        factor_3 = _pair_multiply(_pair_root(scaled_negative_now), _pair_positive_part((peak_negative_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
+        over_factor_3_unit = _inverse(factor_3[0])[0]
+        over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = anchor[i, f_3]
-                a_unit_now = _pair_ratio((a_3, 0.0), factor)
+                a_unit_now = _pair_multiply_number(over_factor, (a_3 * over_factor_unit))
                 _pair_put(a_unit, (i, f_3,), a_unit_now)
                 p_3 = positive[i, f_3]
-                p_unit_now = _pair_ratio((p_3, 0.0), factor_2)
+                p_unit_now = _pair_multiply_number(over_factor_2, (p_3 * over_factor_2_unit))
                 _pair_put(p_unit, (i, f_3,), p_unit_now)
                 h_3 = negative[i, f_3]
-                _pair_put(h_unit, (i, f_3,), _pair_ratio((h_3, 0.0), factor_3))
+                _pair_put(h_unit, (i, f_3,), _pair_multiply_number(over_factor_3, (h_3 * over_factor_3_unit)))
                 factor_4 = _pair_multiply(a_unit_now, p_unit_now)
-                _pair_put(strips, (0, place), factor_4)
+                strips[0, 0, place], strips[0, 1, place] = factor_4
+            _interleave(2)
             sum_norm_anchor_sensitivity_now = _pair_add(sum_norm_anchor_sensitivity_now, _pair_block_sum(strips[0], length))
         _pair_put(sum_norm_anchor_sensitivity, (i,), sum_norm_anchor_sensitivity_now)
     sum_h_unit[:, :, 0], sum_h_unit[:, :, 1] = (0.0, 0.0)
@@ -2821,6 +3045,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             for j_8 in range(n):
                 factor_5 = _pair_multiply_number(_pair_at(sum_a_unit, (i, j_8,)), scale)
                 _pair_put(max_sum_a_unit_now_row, (j_8,), factor_5)
+            _interleave(2)
             max_sum_a_unit_now_first = _largest(max_sum_a_unit_now_row[:, 0], n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 0], n)
             max_sum_a_unit_now = (max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 1][argmax_sum_a_unit_now])
@@ -2831,13 +3056,14 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (i, j_207,)), scale), max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit, (i, j_207,)), scale), _pair_negative(max_sum_a_unit_now)))
                     _pair_put(exp_sum_a_unit, (row, j_207,), exp_sum_a_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit_now
                     _pair_put(sum_a_unit_4_left, (row, j_207,), (exp_sum_a_unit_now if i != j_207 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
             exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (row, i,))
@@ -2860,25 +3086,29 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 factor_9 = _pair_multiply(factor_8, exp_sum_a_unit_3)
                 factor_12 = _pair_multiply(factor_11, exp_sum_a_unit_3)
                 factor_13 = _pair_multiply(_pair_multiply(factor_11, exp_sum_a_unit_3), sum_a_unit_6)
+                over_factor_10_unit = _inverse(factor_10[0])[0]
+                over_factor_10 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_10, over_factor_10_unit))
                 for d_94 in range(d):
                     p_unit_2 = _pair_at(p_unit, (j_96, d_94,))
                     a_unit_2 = _pair_at(a_unit, (i, d_94,))
                     factor_6 = _pair_negative(_pair_multiply(a_unit_2, sum_a_unit_6))
                     _pair_put(logsumexp_sum_a_unit_sensitivity, (i, d_94,), _pair_add(_pair_at(logsumexp_sum_a_unit_sensitivity, (i, d_94,)), _pair_multiply(factor_9, _pair_add(p_unit_2, factor_6))))
                     p_4 = positive[argmax_sum_a_unit_now, d_94]
-                    term_2 = _pair_add(_pair_add(_pair_add(p_unit_2, _pair_multiply(a_unit_2, sum_a_unit_7)), _pair_negative(_pair_ratio((p_4, 0.0), factor_10))), factor_6)
+                    term_2 = _pair_add(_pair_add(_pair_add(p_unit_2, _pair_multiply(a_unit_2, sum_a_unit_7)), _pair_negative(_pair_multiply_number(over_factor_10, (p_4 * over_factor_10_unit)))), factor_6)
                     if j_96 != argmax_sum_a_unit_now:
                         _pair_put(logsumexp_sum_a_unit_centred, (i, d_94,), _pair_add(_pair_at(logsumexp_sum_a_unit_centred, (i, d_94,)), _pair_multiply(factor_12, term_2)))
                     if (i != j_96 and j_96 != argmax_sum_a_unit_now):
                         _pair_put(sum_norm_anchor_sensitivity_6, (i, d_94,), _pair_add(_pair_at(sum_norm_anchor_sensitivity_6, (i, d_94,)), _pair_multiply(factor_13, term_2)))
                     if (i != j_96 and j_96 != argmax_sum_a_unit_now):
                         _pair_put(sum_a_unit_4_sensitivity_own, (i, d_94,), _pair_add(_pair_at(sum_a_unit_4_sensitivity_own, (i, d_94,)), _pair_multiply(_pair_multiply(factor_12, p_unit_2), term_2)))
+                _interleave(2)
         _pair_matrices(a_unit[start:stop], np.bool_(False), h_unit, np.bool_(True), sum_a_unit_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
                 factor_14 = _pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_24,)), scale)
                 _pair_put(max_sum_a_unit_2_now_row, (j_24,), factor_14)
+            _interleave(2)
             max_sum_a_unit_2_now_first = _largest(max_sum_a_unit_2_now_row[:, 0], n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now_first, max_sum_a_unit_2_now_row[:, 0], n)
             max_sum_a_unit_2_now = (max_sum_a_unit_2_now_first, max_sum_a_unit_2_now_row[:, 1][argmax_sum_a_unit_2])
@@ -2888,12 +3118,13 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), _pair_negative(max_sum_a_unit_2_now)))
                     _pair_put(exp_sum_a_unit_2, (row, j_210,), exp_sum_a_unit_2_now)
-                    _pair_put(strips, (0, place), exp_sum_a_unit_2_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit_2_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit_2_now = _pair_add(rest_sum_a_unit_2_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_a_unit_2, (i,), rest_sum_a_unit_2_now)
             seed_2 = _pair_at(seed, (i,))
@@ -2918,12 +3149,15 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             factor_19 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_3))
             ratio_value_5 = _pair_ratio((1.0, 0.0), factor_19)
             factor_20 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(exp_sum_a_unit_own_2, seed_2), sum_norm_anchor_sensitivity_7), square_4), sigmoid_plus), ratio_value_5), term_5)
+            over_factor_18_unit = _inverse(factor_18[0])[0]
+            over_factor_18 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_18, over_factor_18_unit))
             for f_30 in range(d):
                 a_unit_3 = _pair_at(a_unit, (i, f_30,))
                 _pair_put(sum_h_unit_right, (row, f_30,), _pair_multiply(factor_16, a_unit_3))
                 _pair_put(sum_p_unit_right, (row, f_30,), _pair_multiply(factor_17, a_unit_3))
                 p_5 = positive[argmax_sum_a_unit_3, f_30]
-                _pair_put(sum_norm_anchor_change, (i, f_30,), _pair_multiply(factor_20, _pair_add(_pair_add(_pair_add(_pair_at(p_unit, (i, f_30,)), _pair_multiply(a_unit_3, sum_a_unit_8)), _pair_negative(_pair_ratio((p_5, 0.0), factor_18))), _pair_negative(_pair_multiply(a_unit_3, sum_a_unit_9)))))
+                _pair_put(sum_norm_anchor_change, (i, f_30,), _pair_multiply(factor_20, _pair_add(_pair_add(_pair_add(_pair_at(p_unit, (i, f_30,)), _pair_multiply(a_unit_3, sum_a_unit_8)), _pair_negative(_pair_multiply_number(over_factor_18, (p_5 * over_factor_18_unit)))), _pair_negative(_pair_multiply(a_unit_3, sum_a_unit_9)))))
+            _interleave(2)
             logsumexp_sum_a_unit_2_sensitivity[i, :, 0], logsumexp_sum_a_unit_2_sensitivity[i, :, 1] = (0.0, 0.0)
             logsumexp_sum_a_unit_2_centred[i, :, 0], logsumexp_sum_a_unit_2_centred[i, :, 1] = (0.0, 0.0)
             sum_norm_anchor_sensitivity_4[i, :, 0], sum_norm_anchor_sensitivity_4[i, :, 1] = (0.0, 0.0)
@@ -2959,13 +3193,15 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 square_6 = _pair_multiply(exp_sum_a_unit_2_2, exp_sum_a_unit_2_2)
                 factor_38 = _pair_multiply(_pair_multiply(_pair_multiply(factor_37, sum_a_unit_2_2), square_6), ratio_value_7)
                 factor_41 = _pair_multiply(_pair_multiply(factor_40, _pair_add(_pair_multiply(factor_39, square_6), _pair_divide(_pair_multiply(exp_sum_a_unit_2_2, case_2), _pair_multiply(term_3, term_3)))), ratio_value_7)
+                over_factor_24_unit = _inverse(factor_24[0])[0]
+                over_factor_24 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_24, over_factor_24_unit))
                 for d_94 in range(d):
                     h_unit_2 = _pair_at(h_unit, (j_98, d_94,))
                     a_unit_4 = _pair_at(a_unit, (i, d_94,))
                     factor_21 = _pair_negative(_pair_multiply(a_unit_4, sum_a_unit_2_2))
                     _pair_put(logsumexp_sum_a_unit_2_sensitivity, (i, d_94,), _pair_add(_pair_at(logsumexp_sum_a_unit_2_sensitivity, (i, d_94,)), _pair_multiply(factor_23, _pair_add(h_unit_2, factor_21))))
                     h_4 = negative[argmax_sum_a_unit_2, d_94]
-                    term_6 = _pair_add(_pair_add(_pair_add(h_unit_2, _pair_multiply(a_unit_4, (sum_a_unit_2[row, argmax_sum_a_unit_2, 0], sum_a_unit_2[row, argmax_sum_a_unit_2, 1]))), _pair_negative(_pair_ratio((h_4, 0.0), factor_24))), factor_21)
+                    term_6 = _pair_add(_pair_add(_pair_add(h_unit_2, _pair_multiply(a_unit_4, (sum_a_unit_2[row, argmax_sum_a_unit_2, 0], sum_a_unit_2[row, argmax_sum_a_unit_2, 1]))), _pair_negative(_pair_multiply_number(over_factor_24, (h_4 * over_factor_24_unit)))), factor_21)
                     if j_98 != argmax_sum_a_unit_2:
                         _pair_put(logsumexp_sum_a_unit_2_centred, (i, d_94,), _pair_add(_pair_at(logsumexp_sum_a_unit_2_centred, (i, d_94,)), _pair_multiply(factor_26, term_6)))
                     if j_98 != argmax_sum_a_unit_2:
@@ -2983,21 +3219,25 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                     _pair_put(sum_norm_negative_sensitivity, (j_98, d_94,), _pair_add(_pair_at(sum_norm_negative_sensitivity, (j_98, d_94,)), _pair_multiply(factor_36, term_8)))
                     _pair_put(sum_norm_negative_sensitivity_3_own, (j_98, d_94,), _pair_add(_pair_at(sum_norm_negative_sensitivity_3_own, (j_98, d_94,)), _pair_multiply(factor_38, term_8)))
                     _pair_put(sum_h_unit_sensitivity_3_own_joint, (j_98, d_94,), _pair_add(_pair_at(sum_h_unit_sensitivity_3_own_joint, (j_98, d_94,)), _pair_multiply(_pair_multiply(factor_41, a_unit_4), term_8)))
+                _interleave(2)
         _pair_matrices(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit, np.bool_(False), sum_a_unit_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_sensitivity_3_now = (0.0, 0.0)
             rest_sum_a_unit_2_2 = _pair_at(rest_sum_a_unit_2, (i,))
             term_9 = _pair_add_number(rest_sum_a_unit_2_2, 1.0)
+            per_term_9_unit = _inverse(term_9[0])[0]
+            per_term_9 = _pair_divide((1.0, 0.0), _pair_scaled(term_9, per_term_9_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_3_now = _pair_divide(_pair_at(sum_a_unit_3_product, (row, f_3,)), term_9)
+                    sum_a_unit_3_now = _pair_multiply(_pair_scaled(_pair_at(sum_a_unit_3_product, (row, f_3,)), per_term_9_unit), per_term_9)
                     _pair_put(sum_a_unit_3, (i, f_3,), sum_a_unit_3_now)
                     a_unit_5 = _pair_at(a_unit, (i, f_3,))
                     factor_42 = _pair_multiply(a_unit_5, sum_a_unit_3_now)
-                    _pair_put(strips, (0, place), factor_42)
+                    strips[0, 0, place], strips[0, 1, place] = factor_42
+                _interleave(2)
                 sum_norm_anchor_sensitivity_3_now = _pair_add(sum_norm_anchor_sensitivity_3_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_anchor_sensitivity_3, (i,), sum_norm_anchor_sensitivity_3_now)
         _pair_matrices(exp_sum_a_unit_2[: stop - start], np.bool_(True), sum_h_unit_right[: stop - start], np.bool_(False), sum_h_unit, np.bool_(True))
@@ -3021,24 +3261,27 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             sigmoid_minus_2 = (factor_43 if term_11[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_11[0] == term_11[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = _pair_at(seed, (i,))
             factor_44 = _pair_multiply_number(seed_3, scale)
+            per_term_10_unit = _inverse(term_10[0])[0]
+            per_term_10 = _pair_divide((1.0, 0.0), _pair_scaled(term_10, per_term_10_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = _pair_divide(_pair_at(sum_a_unit_4_product, (row, f_3,)), term_10)
+                    sum_a_unit_4_now = _pair_multiply(_pair_scaled(_pair_at(sum_a_unit_4_product, (row, f_3,)), per_term_10_unit), per_term_10)
                     _pair_put(sum_a_unit_4, (i, f_3,), sum_a_unit_4_now)
                     a_unit_6 = _pair_at(a_unit, (i, f_3,))
                     p_unit_3 = _pair_at(p_unit, (i, f_3,))
                     sum_a_unit_3_2 = _pair_at(sum_a_unit_3, (i, f_3,))
                     term_13 = _pair_add(_pair_add(_pair_multiply(p_unit_3, term_12), _pair_multiply(sum_a_unit_3_2, sigmoid_minus_2)), _pair_multiply(sum_a_unit_4_now, sigmoid_plus_2))
                     factor_45 = _pair_multiply(_pair_multiply(factor_44, a_unit_6), term_13)
-                    _pair_put(strips, (0, place), factor_45)
+                    strips[0, 0, place], strips[0, 1, place] = factor_45
                     a_unit_slope_now = _pair_multiply(factor_44, term_13)
                     _pair_put(a_unit_slope, (f_3,), a_unit_slope_now)
                     factor_46 = _pair_multiply(a_unit_slope_now, a_unit_6)
-                    _pair_put(strips, (1, place), factor_46)
+                    strips[1, 0, place], strips[1, 1, place] = factor_46
                     factor_47 = _pair_multiply(a_unit_6, sum_a_unit_4_now)
-                    _pair_put(strips, (2, place), factor_47)
+                    strips[2, 0, place], strips[2, 1, place] = factor_47
+                _interleave(2)
                 sum_norm_anchor_now = _pair_add(sum_norm_anchor_now, _pair_block_sum(strips[0], length))
                 sum_norm_anchor_sensitivity_2_now = _pair_add(sum_norm_anchor_sensitivity_2_now, _pair_block_sum(strips[1], length))
                 sum_norm_anchor_sensitivity_5_now = _pair_add(sum_norm_anchor_sensitivity_5_now, _pair_block_sum(strips[2], length))
@@ -3066,6 +3309,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 a_unit_7 = _pair_at(a_unit, (i, d_94,))
                 _pair_put(sum_norm_anchor_change_2, (i, d_94,), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(a_unit_slope, (d_94,)), ratio_value_8), _pair_multiply(factor_49, _pair_at(sum_norm_anchor_sensitivity_4, (i, d_94,)))), _pair_multiply(factor_50, _pair_at(sum_norm_anchor_sensitivity_6, (i, d_94,)))), _pair_multiply(factor_53, _pair_add(_pair_add(_pair_multiply(factor_51, logsumexp_sum_a_unit_2_sensitivity_2), _pair_negative(_pair_multiply_number(_pair_at(logsumexp_sum_a_unit_2_centred, (i, d_94,)), scale))), _pair_multiply(factor_52, logsumexp_sum_a_unit_sensitivity_2)))), _pair_multiply(factor_56, term_14)), _pair_multiply(factor_57, term_14)), _pair_multiply(factor_58, a_unit_7)))
                 gradient_anchor[i, d_94] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply(factor_44, _pair_add(_pair_add(_pair_multiply(_pair_at(p_unit, (i, d_94,)), term_12), _pair_multiply(_pair_at(sum_a_unit_3, (i, d_94,)), sigmoid_minus_2)), _pair_multiply(_pair_at(sum_a_unit_4, (i, d_94,)), sigmoid_plus_2))), _pair_negative(_pair_multiply(sum_norm_anchor_now, a_unit_7))), ratio_value_8))
+            _interleave(2)
         _pair_matrices(sum_a_unit_4_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
     factor_67 = _pair_of_product(loss_scale, scale)
     factor_72 = _pair_multiply_number(square_4, loss_scale)
@@ -3101,7 +3345,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         case_6 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_18[0] >= 0.0 else (factor_66 if term_18[0] == term_18[0] else (np.nan, 0.0)))
         factor_69 = _pair_multiply(_pair_multiply_number(_pair_multiply(factor_67, case_6), case_5), ratio_value_10)
         factor_70 = _pair_multiply(_pair_root((scaled_positive[argmax_sum_a_unit_4, 0], scaled_positive[argmax_sum_a_unit_4, 1])), _pair_positive_part((peak_positive[argmax_sum_a_unit_4, 0], peak_positive[argmax_sum_a_unit_4, 1])))
-        exp_difference_value = _pair_exp_difference(_pair_multiply_number((sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4, 0], sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4, 1]), scale), max_sum_a_unit_5)
+        exp_difference_value = _pair_exp(_pair_add(_pair_multiply_number((sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4, 0], sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4, 1]), scale), _pair_negative(max_sum_a_unit_5)))
         factor_71 = _pair_divide(exp_difference_value, _pair_add_number(rest_sum_a_unit_6, 1.0))
         factor_73 = _pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_72, case_6), case_4), case_5), ratio_value_10)
         factor_74 = _pair_negative(_pair_divide(exp_difference_value, _pair_add_number(rest_sum_a_unit_6, 1.0)))
@@ -3134,28 +3378,32 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor_97 = _pair_negative(_pair_multiply(sum_norm_anchor_3, square_8))
         factor_98 = _pair_multiply_number(seed_4, scale)
         factor_99 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(exp_sum_a_unit_own_4, scale), seed_4), case_3), ratio_value_12), term_15))
+        over_factor_64_unit = _inverse(factor_64[0])[0]
+        over_factor_64 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_64, over_factor_64_unit))
+        over_factor_70_unit = _inverse(factor_70[0])[0]
+        over_factor_70 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_70, over_factor_70_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_58 = strip + place
                 factor_59 = _pair_multiply(_pair_at(h_unit, (j_29, f_58,)), _pair_at(sum_h_unit, (j_29, f_58,)))
-                _pair_put(strips, (0, place), factor_59)
+                strips[0, 0, place], strips[0, 1, place] = factor_59
                 p_unit_4 = _pair_at(p_unit, (j_29, f_58,))
                 sum_p_unit_2 = _pair_at(sum_p_unit, (j_29, f_58,))
                 a_unit_8 = _pair_at(a_unit, (j_29, f_58,))
                 factor_62 = _pair_multiply(_pair_multiply_number(p_unit_4, scale), _pair_add(sum_p_unit_2, _pair_multiply(factor_61, a_unit_8)))
-                _pair_put(strips, (1, place), factor_62)
+                strips[1, 0, place], strips[1, 1, place] = factor_62
                 factor_63 = _pair_multiply(p_unit_4, sum_p_unit_2)
-                _pair_put(strips, (2, place), factor_63)
+                strips[2, 0, place], strips[2, 1, place] = factor_63
                 a_4 = anchor[argmax_sum_a_unit_4, f_58]
-                ratio_value_9 = _pair_ratio((a_4, 0.0), factor_64)
+                ratio_value_9 = _pair_multiply_number(over_factor_64, (a_4 * over_factor_64_unit))
                 logsumexp_sum_a_unit_2_centred_2 = (logsumexp_sum_a_unit_2_centred[argmax_sum_a_unit_4, f_58, 0], logsumexp_sum_a_unit_2_centred[argmax_sum_a_unit_4, f_58, 1])
                 sum_a_unit_3_3 = (sum_a_unit_3[argmax_sum_a_unit_4, f_58, 0], sum_a_unit_3[argmax_sum_a_unit_4, f_58, 1])
                 logsumexp_sum_a_unit_centred_2 = (logsumexp_sum_a_unit_centred[argmax_sum_a_unit_4, f_58, 0], logsumexp_sum_a_unit_centred[argmax_sum_a_unit_4, f_58, 1])
                 sum_a_unit_4_2 = (sum_a_unit_4[argmax_sum_a_unit_4, f_58, 0], sum_a_unit_4[argmax_sum_a_unit_4, f_58, 1])
                 logsumexp_sum_a_unit_sensitivity_3 = (logsumexp_sum_a_unit_sensitivity[argmax_sum_a_unit_4, f_58, 0], logsumexp_sum_a_unit_sensitivity[argmax_sum_a_unit_4, f_58, 1])
                 p_6 = positive[argmax_sum_a_unit_4, f_58]
-                ratio_value_11 = _pair_ratio((p_6, 0.0), factor_70)
+                ratio_value_11 = _pair_multiply_number(over_factor_70, (p_6 * over_factor_70_unit))
                 logsumexp_sum_a_unit_2_sensitivity_3 = (logsumexp_sum_a_unit_2_sensitivity[argmax_sum_a_unit_4, f_58, 0], logsumexp_sum_a_unit_2_sensitivity[argmax_sum_a_unit_4, f_58, 1])
                 term_20 = _pair_add(_pair_add(_pair_multiply(ratio_value_11, term_19), _pair_multiply(sum_a_unit_3_3, case_4)), _pair_multiply(sum_a_unit_4_2, case_6))
                 term_21 = _pair_add(_pair_add(_pair_multiply(factor_83, logsumexp_sum_a_unit_sensitivity_3), _pair_negative(_pair_multiply_number(logsumexp_sum_a_unit_centred_2, scale))), _pair_multiply(factor_84, logsumexp_sum_a_unit_2_sensitivity_3))
@@ -3163,6 +3411,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 logsumexp_sum_a_unit_centred_3 = _pair_at(logsumexp_sum_a_unit_centred, (j_29, f_58,))
                 sum_a_unit_4_3 = _pair_at(sum_a_unit_4, (j_29, f_58,))
                 hessian_anchor[j_29, f_58] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_65, _pair_multiply(ratio_value_9, ratio_value_9)), _pair_multiply(factor_68, _pair_add((sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58, 0], sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58, 1]), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_2_centred_2, sum_a_unit_3_3))))), _pair_multiply(factor_69, _pair_add((sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58, 0], sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58, 1]), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_centred_2, sum_a_unit_4_2))))), _pair_multiply(_pair_multiply(factor_73, logsumexp_sum_a_unit_sensitivity_3), _pair_add(_pair_add(sum_a_unit_4_2, _pair_negative(sum_a_unit_3_3)), _pair_multiply(factor_71, ratio_value_11)))), _pair_multiply(_pair_multiply(factor_73, logsumexp_sum_a_unit_2_sensitivity_3), _pair_add(_pair_add(sum_a_unit_3_3, _pair_negative(sum_a_unit_4_2)), _pair_multiply(factor_74, ratio_value_11)))), factor_75), _pair_negative(_pair_multiply(_pair_multiply(square_7, _pair_add(_pair_multiply(factor_76, term_20), _pair_negative(_pair_multiply(sum_norm_anchor_2, ratio_value_9)))), ratio_value_9))), _pair_negative(_pair_multiply(_pair_multiply(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_77, term_20), _pair_multiply(factor_78, (sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58, 0], sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58, 1]))), _pair_multiply(factor_79, (sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58, 0], sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58, 1]))), _pair_multiply(factor_82, _pair_add(_pair_add(_pair_multiply(factor_80, logsumexp_sum_a_unit_2_sensitivity_3), _pair_negative(_pair_multiply_number(logsumexp_sum_a_unit_2_centred_2, scale))), _pair_multiply(factor_81, logsumexp_sum_a_unit_sensitivity_3)))), _pair_multiply(factor_85, term_21)), _pair_multiply(factor_86, term_21)), _pair_multiply(factor_87, ratio_value_9)), ratio_value_10), ratio_value_9))), _pair_multiply(_pair_multiply(factor_89, logsumexp_sum_a_unit_centred_2), ratio_value_11)) if j_29 == argmax_sum_a_unit_4 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_90, _pair_multiply(a_unit_8, a_unit_8)), _pair_multiply(factor_91, _pair_add(_pair_at(sum_a_unit_3_sensitivity_own, (j_29, f_58,)), _pair_negative(_pair_multiply(_pair_at(logsumexp_sum_a_unit_2_centred, (j_29, f_58,)), sum_a_unit_3_4))))), _pair_multiply(factor_92, _pair_add(_pair_at(sum_a_unit_4_sensitivity_own, (j_29, f_58,)), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_centred_3, sum_a_unit_4_3))))), _pair_multiply(_pair_multiply(factor_94, _pair_at(logsumexp_sum_a_unit_sensitivity, (j_29, f_58,))), _pair_add(_pair_add(sum_a_unit_4_3, _pair_negative(sum_a_unit_3_4)), _pair_multiply(factor_93, p_unit_4)))), _pair_multiply(_pair_multiply(factor_94, _pair_at(logsumexp_sum_a_unit_2_sensitivity, (j_29, f_58,))), _pair_add(_pair_add(sum_a_unit_3_4, _pair_negative(sum_a_unit_4_3)), _pair_multiply(factor_95, p_unit_4)))), _pair_multiply(_pair_multiply(factor_96, p_unit_4), _pair_add(_pair_add(_pair_add(p_unit_4, _pair_multiply(a_unit_8, (sum_a_unit[j_29, argmax_sum_a_unit_4, 0], sum_a_unit[j_29, argmax_sum_a_unit_4, 1]))), _pair_negative(ratio_value_11)), _pair_negative(_pair_multiply(a_unit_8, _pair_at(sum_a_unit, (j_29, j_29,))))))), factor_97), _pair_negative(_pair_multiply(_pair_multiply(a_unit_8, square_8), _pair_add(_pair_multiply(factor_98, _pair_add(_pair_add(_pair_multiply(p_unit_4, term_17), _pair_multiply(sum_a_unit_3_4, case_7)), _pair_multiply(sum_a_unit_4_3, case_3))), _pair_negative(_pair_multiply(sum_norm_anchor_3, a_unit_8)))))), _pair_negative(_pair_multiply(_pair_multiply(a_unit_8, _pair_at(sum_norm_anchor_change, (j_29, f_58,))), ratio_value_12))), _pair_negative(_pair_multiply(_pair_multiply(a_unit_8, _pair_at(sum_norm_anchor_change_2, (j_29, f_58,))), ratio_value_12))), _pair_multiply(_pair_multiply(factor_99, logsumexp_sum_a_unit_centred_3), p_unit_4))))
+            _interleave(2)
             sum_norm_negative = _pair_add(sum_norm_negative, _pair_block_sum(strips[0], length))
             sum_norm_positive = _pair_add(sum_norm_positive, _pair_block_sum(strips[1], length))
             sum_norm_positive_sensitivity_2 = _pair_add(sum_norm_positive_sensitivity_2, _pair_block_sum(strips[2], length))
@@ -3207,6 +3456,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             gradient_negative[j_29, d_123] = _pair_rounded(_pair_multiply(factor_105, term_25))
             hessian_positive[j_29, d_123] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_106, _pair_multiply(p_unit_5, p_unit_5)), _pair_multiply(factor_107, _pair_at(sum_p_unit_sensitivity_3_own_joint, (j_29, d_123,)))), _pair_multiply(_pair_multiply(factor_108, a_unit_9), term_23)), _pair_multiply(_pair_multiply(factor_109, a_unit_9), term_23)), factor_110), _pair_negative(_pair_multiply(_pair_multiply(sum_norm_positive_change, p_unit_5), ratio_value_13))), _pair_negative(_pair_multiply(_pair_multiply(p_unit_5, square_9), term_24))), _pair_multiply(_pair_multiply(factor_112, p_unit_5), _pair_add(_pair_at(sum_norm_positive_sensitivity_4_own, (j_29, d_123,)), _pair_multiply(factor_111, term_23)))))
             hessian_negative[j_29, d_123] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_113, _pair_at(sum_h_unit_sensitivity_3_own_joint, (j_29, d_123,))), _pair_multiply(factor_114, _pair_multiply(h_unit_3, h_unit_3))), factor_115), _pair_multiply(_pair_multiply(factor_116, h_unit_3), term_25)), _pair_multiply(_pair_multiply(factor_118, h_unit_3), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_norm_negative_sensitivity, (j_29, d_123,)), scale), _pair_multiply(sum_h_unit_2, ratio_value_14)), _pair_multiply(factor_117, h_unit_3)))), _pair_multiply(_pair_multiply(factor_119, h_unit_3), _pair_at(sum_norm_negative_sensitivity_3_own, (j_29, d_123,)))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -3218,7 +3468,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n, 2))
     max_sum_a_unit_2_row = np.empty((n, 2))
-    strips = np.empty((6, 512, 2))
+    strips = np.empty((6, 2, 512))
     seed = np.empty((n, 2))
     a_unit = np.empty((n, d, 2))
     p_unit = np.empty((n, d, 2))
@@ -3236,51 +3486,65 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
         _pair_put(seed, (i,), seed_now)
-        peak_anchor = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
-        peak_negative = (-np.inf, 0.0)
+        peak_anchor = -np.inf
+        peak_positive = -np.inf
+        peak_negative = -np.inf
         for f_4 in range(d):
             a = anchor[i, f_4]
-            magnitude_value = _pair_magnitude((a, 0.0))
-            peak_anchor = _pair_larger(peak_anchor, magnitude_value)
+            magnitude_value = abs(a)
+            peak_anchor = _larger(peak_anchor, magnitude_value)
             p = positive[i, f_4]
-            magnitude_value_2 = _pair_magnitude((p, 0.0))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_2)
+            magnitude_value_2 = abs(p)
+            peak_positive = _larger(peak_positive, magnitude_value_2)
             h = negative[i, f_4]
-            magnitude_value_3 = _pair_magnitude((h, 0.0))
-            peak_negative = _pair_larger(peak_negative, magnitude_value_3)
+            magnitude_value_3 = abs(h)
+            peak_negative = _larger(peak_negative, magnitude_value_3)
         scaled_anchor = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
         scaled_negative = (0.0, 0.0)
+        over_peak_anchor_unit = _inverse(peak_anchor)[0]
+        over_peak_anchor = _pair_ratio((1.0, 0.0), _pair_scaled((peak_anchor, 0.0), over_peak_anchor_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = anchor[i, f_205]
-                ratio_value = _pair_ratio((a_2, 0.0), peak_anchor)
+                ratio_value = _pair_multiply_number(over_peak_anchor, (a_2 * over_peak_anchor_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_2 = positive[i, f_205]
-                ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive)
+                ratio_value_2 = _pair_multiply_number(over_peak_positive, (p_2 * over_peak_positive_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
                 h_2 = negative[i, f_205]
-                ratio_value_3 = _pair_ratio((h_2, 0.0), peak_negative)
+                ratio_value_3 = _pair_multiply_number(over_peak_negative, (h_2 * over_peak_negative_unit))
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (2, place), square_3)
+                strips[2, 0, place], strips[2, 1, place] = square_3
+            _interleave(2)
             scaled_anchor = _pair_add(scaled_anchor, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[2], length))
-        factor = _pair_multiply(_pair_root(scaled_anchor), _pair_positive_part(peak_anchor))
-        factor_2 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
-        factor_3 = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative))
+        factor = _pair_multiply(_pair_root(scaled_anchor), _pair_positive_part((peak_anchor, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0)))
+        factor_3 = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part((peak_negative, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
+        over_factor_3_unit = _inverse(factor_3[0])[0]
+        over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
         for f_3 in range(d):
             a_3 = anchor[i, f_3]
-            _pair_put(a_unit, (i, f_3,), _pair_ratio((a_3, 0.0), factor))
+            _pair_put(a_unit, (i, f_3,), _pair_multiply_number(over_factor, (a_3 * over_factor_unit)))
             p_3 = positive[i, f_3]
-            _pair_put(p_unit, (i, f_3,), _pair_ratio((p_3, 0.0), factor_2))
+            _pair_put(p_unit, (i, f_3,), _pair_multiply_number(over_factor_2, (p_3 * over_factor_2_unit)))
             h_3 = negative[i, f_3]
-            _pair_put(h_unit, (i, f_3,), _pair_ratio((h_3, 0.0), factor_3))
+            _pair_put(h_unit, (i, f_3,), _pair_multiply_number(over_factor_3, (h_3 * over_factor_3_unit)))
+        _interleave(2)
     sum_scale = (0.0, 0.0)
     sum_scale_2 = (0.0, 0.0)
     sum_scale_3 = (0.0, 0.0)
@@ -3296,6 +3560,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             for j_8 in range(n):
                 factor_4 = _pair_multiply_number(_pair_at(sum_a_unit, (row, j_8,)), scale)
                 _pair_put(max_sum_a_unit_now_row, (j_8,), factor_4)
+            _interleave(2)
             max_sum_a_unit_now_first = _largest(max_sum_a_unit_now_row[:, 0], n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 0], n)
             max_sum_a_unit_now = (max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 1][argmax_sum_a_unit_now])
@@ -3306,12 +3571,13 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_207,)), scale), max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_207,)), scale), _pair_negative(max_sum_a_unit_now)))
                     _pair_put(exp_sum_a_unit, (row, j_207,), exp_sum_a_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_a_unit, (row,), rest_sum_a_unit_now)
             seed_2 = _pair_at(seed, (i,))
@@ -3320,19 +3586,22 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             logsumexp_sum_a_unit_sensitivity_2_now = (0.0, 0.0)
             logsumexp_sum_a_unit_centred_2_now = (0.0, 0.0)
             term = _pair_add_number(rest_sum_a_unit_now, 1.0)
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_169 = strip + place
                     exp_sum_a_unit_3 = _pair_at(exp_sum_a_unit, (row, j_169,))
                     sum_a_unit_3 = _pair_at(sum_a_unit, (row, j_169,))
-                    factor_6 = _pair_divide(_pair_multiply(exp_sum_a_unit_3, sum_a_unit_3), term)
-                    _pair_put(strips, (0, place), factor_6)
-                    factor_7 = _pair_divide(_pair_multiply(exp_sum_a_unit_3, _pair_add(sum_a_unit_3, _pair_negative((sum_a_unit[row, argmax_sum_a_unit_now, 0], sum_a_unit[row, argmax_sum_a_unit_now, 1])))), term)
-                    _pair_put(strips, (1, place), factor_7)
+                    factor_6 = _pair_multiply(_pair_scaled(_pair_multiply(exp_sum_a_unit_3, sum_a_unit_3), per_term_unit), per_term)
+                    strips[0, 0, place], strips[0, 1, place] = factor_6
+                    factor_7 = _pair_multiply(_pair_scaled(_pair_multiply(exp_sum_a_unit_3, _pair_add(sum_a_unit_3, _pair_negative((sum_a_unit[row, argmax_sum_a_unit_now, 0], sum_a_unit[row, argmax_sum_a_unit_now, 1])))), per_term_unit), per_term)
+                    strips[1, 0, place], strips[1, 1, place] = factor_7
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
-                    strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
+                    strips[1, 0, apart], strips[1, 1, apart] = 0.0, 0.0
                 logsumexp_sum_a_unit_sensitivity_2_now = _pair_add(logsumexp_sum_a_unit_sensitivity_2_now, _pair_block_sum(strips[0], length))
                 logsumexp_sum_a_unit_centred_2_now = _pair_add(logsumexp_sum_a_unit_centred_2_now, _pair_block_sum(strips[1], length))
             _pair_put(logsumexp_sum_a_unit_sensitivity_2, (row,), logsumexp_sum_a_unit_sensitivity_2_now)
@@ -3343,6 +3612,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             for j_24 in range(n):
                 factor_8 = _pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_24,)), scale)
                 _pair_put(max_sum_a_unit_2_row, (j_24,), factor_8)
+            _interleave(2)
             max_sum_a_unit_2_first = _largest(max_sum_a_unit_2_row[:, 0], n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_first, max_sum_a_unit_2_row[:, 0], n)
             max_sum_a_unit_2 = (max_sum_a_unit_2_first, max_sum_a_unit_2_row[:, 1][argmax_sum_a_unit_2])
@@ -3351,12 +3621,13 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), max_sum_a_unit_2)
+                    exp_sum_a_unit_2_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), _pair_negative(max_sum_a_unit_2)))
                     _pair_put(exp_sum_a_unit_2, (j_210,), exp_sum_a_unit_2_now)
-                    _pair_put(strips, (0, place), exp_sum_a_unit_2_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit_2_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit_2 = _pair_add(rest_sum_a_unit_2, _pair_block_sum(strips[0], length))
             logsumexp_sum_a_unit_2_sensitivity_2 = (0.0, 0.0)
             logsumexp_sum_a_unit_2_centred_2 = (0.0, 0.0)
@@ -3373,6 +3644,8 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             factor_12 = _pair_divide(_pair_multiply(seed_3, case_2), _pair_add_number(rest_sum_a_unit_3, 1.0))
             term_2 = _pair_add_number(rest_sum_a_unit_2, 1.0)
             argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
+            per_term_2_unit = _inverse(term_2[0])[0]
+            per_term_2 = _pair_divide((1.0, 0.0), _pair_scaled(term_2, per_term_2_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
@@ -3380,29 +3653,30 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                     exp_sum_a_unit_2_2 = _pair_at(exp_sum_a_unit_2, (j_45,))
                     sum_a_unit_2_2 = _pair_at(sum_a_unit_2, (row, j_45,))
                     factor_11 = _pair_multiply(_pair_multiply(factor_10, exp_sum_a_unit_2_2), sum_a_unit_2_2)
-                    _pair_put(strips, (0, place), factor_11)
+                    strips[0, 0, place], strips[0, 1, place] = factor_11
                     exp_sum_a_unit_4 = _pair_at(exp_sum_a_unit, (row, j_45,))
                     sum_a_unit_4 = _pair_at(sum_a_unit, (row, j_45,))
                     factor_13 = _pair_multiply(_pair_multiply(factor_12, exp_sum_a_unit_4), sum_a_unit_4)
-                    _pair_put(strips, (1, place), factor_13)
-                    factor_14 = _pair_divide(_pair_multiply(exp_sum_a_unit_2_2, sum_a_unit_2_2), term_2)
-                    _pair_put(strips, (2, place), factor_14)
+                    strips[1, 0, place], strips[1, 1, place] = factor_13
+                    factor_14 = _pair_multiply(_pair_scaled(_pair_multiply(exp_sum_a_unit_2_2, sum_a_unit_2_2), per_term_2_unit), per_term_2)
+                    strips[2, 0, place], strips[2, 1, place] = factor_14
                     term_3 = _pair_add(sum_a_unit_2_2, _pair_negative((sum_a_unit_2[row, argmax_sum_a_unit_2, 0], sum_a_unit_2[row, argmax_sum_a_unit_2, 1])))
-                    factor_15 = _pair_divide(_pair_multiply(exp_sum_a_unit_2_2, term_3), term_2)
-                    _pair_put(strips, (3, place), factor_15)
+                    factor_15 = _pair_multiply(_pair_scaled(_pair_multiply(exp_sum_a_unit_2_2, term_3), per_term_2_unit), per_term_2)
+                    strips[3, 0, place], strips[3, 1, place] = factor_15
                     factor_16 = _pair_multiply(_pair_multiply(_pair_multiply(factor_10, exp_sum_a_unit_2_2), sum_a_unit_2_2), term_3)
-                    _pair_put(strips, (4, place), factor_16)
+                    strips[4, 0, place], strips[4, 1, place] = factor_16
                     factor_17 = _pair_multiply(_pair_multiply(_pair_multiply(factor_12, exp_sum_a_unit_4), sum_a_unit_4), _pair_add(sum_a_unit_4, _pair_negative((sum_a_unit[row, argmax_sum_a_unit_3, 0], sum_a_unit[row, argmax_sum_a_unit_3, 1]))))
-                    _pair_put(strips, (5, place), factor_17)
+                    strips[5, 0, place], strips[5, 1, place] = factor_17
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
-                    strips[3, apart, 0], strips[3, apart, 1] = 0.0, 0.0
+                    strips[3, 0, apart], strips[3, 1, apart] = 0.0, 0.0
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
-                    strips[4, apart, 0], strips[4, apart, 1] = 0.0, 0.0
+                    strips[4, 0, apart], strips[4, 1, apart] = 0.0, 0.0
                 apart = np.uint64(argmax_sum_a_unit_3) - strip
                 if apart < length:
-                    strips[5, apart, 0], strips[5, apart, 1] = 0.0, 0.0
+                    strips[5, 0, apart], strips[5, 1, apart] = 0.0, 0.0
                 sum_scale_2 = _pair_add(sum_scale_2, _pair_block_sum(strips[0], length))
                 sum_scale_3 = _pair_add(sum_scale_3, _pair_block_sum(strips[1], length))
                 logsumexp_sum_a_unit_2_sensitivity_2 = _pair_add(logsumexp_sum_a_unit_2_sensitivity_2, _pair_block_sum(strips[2], length))
@@ -3417,9 +3691,10 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 for place in range(length):
                     j_176 = strip + place
                     factor_19 = _pair_multiply(_pair_multiply(factor_18, _pair_at(exp_sum_a_unit_2, (j_176,))), _pair_at(sum_a_unit_2, (row, j_176,)))
-                    _pair_put(strips, (0, place), factor_19)
+                    strips[0, 0, place], strips[0, 1, place] = factor_19
                     factor_21 = _pair_multiply(_pair_multiply(factor_20, _pair_at(exp_sum_a_unit, (row, j_176,))), _pair_at(sum_a_unit, (row, j_176,)))
-                    _pair_put(strips, (1, place), factor_21)
+                    strips[1, 0, place], strips[1, 1, place] = factor_21
+                _interleave(2)
                 sum_scale_2_sensitivity_2 = _pair_add(sum_scale_2_sensitivity_2, _pair_block_sum(strips[0], length))
                 sum_scale_3_sensitivity_2 = _pair_add(sum_scale_3_sensitivity_2, _pair_block_sum(strips[1], length))
     parameter_gradient[0] += _pair_rounded(_pair_add(_pair_add(sum_scale_2, sum_scale_3), _pair_negative(sum_scale)))
@@ -3435,7 +3710,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     block = max(1, min(512, n))
     max_sum_a_unit_now_row = np.empty((n, 2))
     max_sum_a_unit_2_now_row = np.empty((n, 2))
-    strips = np.empty((4, 512, 2))
+    strips = np.empty((4, 2, 512))
     seed = np.empty((n, 2))
     peak_anchor = np.empty((n, 2))
     scaled_anchor = np.empty((n, 2))
@@ -3500,41 +3775,48 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
         _pair_put(seed, (i,), seed_now)
-        peak_anchor_now = (-np.inf, 0.0)
-        peak_positive_now = (-np.inf, 0.0)
-        peak_negative_now = (-np.inf, 0.0)
+        peak_anchor_now = -np.inf
+        peak_positive_now = -np.inf
+        peak_negative_now = -np.inf
         for f_4 in range(d):
             a = anchor[i, f_4]
-            magnitude_value = _pair_magnitude((a, 0.0))
-            peak_anchor_now = _pair_larger(peak_anchor_now, magnitude_value)
+            magnitude_value = abs(a)
+            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = positive[i, f_4]
-            magnitude_value_2 = _pair_magnitude((p, 0.0))
-            peak_positive_now = _pair_larger(peak_positive_now, magnitude_value_2)
+            magnitude_value_2 = abs(p)
+            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
             h = negative[i, f_4]
-            magnitude_value_3 = _pair_magnitude((h, 0.0))
-            peak_negative_now = _pair_larger(peak_negative_now, magnitude_value_3)
-        _pair_put(peak_anchor, (i,), peak_anchor_now)
-        _pair_put(peak_positive, (i,), peak_positive_now)
-        _pair_put(peak_negative, (i,), peak_negative_now)
+            magnitude_value_3 = abs(h)
+            peak_negative_now = _larger(peak_negative_now, magnitude_value_3)
+        _pair_put(peak_anchor, (i,), (peak_anchor_now, 0.0))
+        _pair_put(peak_positive, (i,), (peak_positive_now, 0.0))
+        _pair_put(peak_negative, (i,), (peak_negative_now, 0.0))
         scaled_anchor_now = (0.0, 0.0)
         scaled_positive_now = (0.0, 0.0)
         scaled_negative_now = (0.0, 0.0)
+        over_peak_anchor_now_unit = _inverse(peak_anchor_now)[0]
+        over_peak_anchor_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_anchor_now, 0.0), over_peak_anchor_now_unit))
+        over_peak_positive_now_unit = _inverse(peak_positive_now)[0]
+        over_peak_positive_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive_now, 0.0), over_peak_positive_now_unit))
+        over_peak_negative_now_unit = _inverse(peak_negative_now)[0]
+        over_peak_negative_now = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative_now, 0.0), over_peak_negative_now_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = anchor[i, f_205]
-                ratio_value = _pair_ratio((a_2, 0.0), peak_anchor_now)
+                ratio_value = _pair_multiply_number(over_peak_anchor_now, (a_2 * over_peak_anchor_now_unit))
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_2 = positive[i, f_205]
-                ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive_now)
+                ratio_value_2 = _pair_multiply_number(over_peak_positive_now, (p_2 * over_peak_positive_now_unit))
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
                 h_2 = negative[i, f_205]
-                ratio_value_3 = _pair_ratio((h_2, 0.0), peak_negative_now)
+                ratio_value_3 = _pair_multiply_number(over_peak_negative_now, (h_2 * over_peak_negative_now_unit))
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (2, place), square_3)
+                strips[2, 0, place], strips[2, 1, place] = square_3
+            _interleave(2)
             scaled_anchor_now = _pair_add(scaled_anchor_now, _pair_block_sum(strips[0], length))
             scaled_positive_now = _pair_add(scaled_positive_now, _pair_block_sum(strips[1], length))
             scaled_negative_now = _pair_add(scaled_negative_now, _pair_block_sum(strips[2], length))
@@ -3544,31 +3826,38 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         norm_anchor_tangent_now = (0.0, 0.0)
         norm_positive_tangent_now = (0.0, 0.0)
         norm_negative_tangent_now = (0.0, 0.0)
-        factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part(peak_anchor_now))
-        factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part(peak_positive_now))
-        factor_3 = _pair_multiply(_pair_root(scaled_negative_now), _pair_positive_part(peak_negative_now))
+        factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part((peak_anchor_now, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part((peak_positive_now, 0.0)))
+        factor_3 = _pair_multiply(_pair_root(scaled_negative_now), _pair_positive_part((peak_negative_now, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
+        over_factor_3_unit = _inverse(factor_3[0])[0]
+        over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = anchor[i, f_3]
-                a_unit_now = _pair_ratio((a_3, 0.0), factor)
+                a_unit_now = _pair_multiply_number(over_factor, (a_3 * over_factor_unit))
                 _pair_put(a_unit, (i, f_3,), a_unit_now)
                 p_3 = positive[i, f_3]
-                p_unit_now = _pair_ratio((p_3, 0.0), factor_2)
+                p_unit_now = _pair_multiply_number(over_factor_2, (p_3 * over_factor_2_unit))
                 _pair_put(p_unit, (i, f_3,), p_unit_now)
                 h_3 = negative[i, f_3]
-                h_unit_now = _pair_ratio((h_3, 0.0), factor_3)
+                h_unit_now = _pair_multiply_number(over_factor_3, (h_3 * over_factor_3_unit))
                 _pair_put(h_unit, (i, f_3,), h_unit_now)
                 v_a = direction_anchor[i, f_3]
                 factor_4 = _pair_multiply_number(a_unit_now, v_a)
-                _pair_put(strips, (0, place), factor_4)
+                strips[0, 0, place], strips[0, 1, place] = factor_4
                 v_p = direction_positive[i, f_3]
                 factor_5 = _pair_multiply_number(p_unit_now, v_p)
-                _pair_put(strips, (1, place), factor_5)
+                strips[1, 0, place], strips[1, 1, place] = factor_5
                 v_h = direction_negative[i, f_3]
                 factor_6 = _pair_multiply_number(h_unit_now, v_h)
-                _pair_put(strips, (2, place), factor_6)
+                strips[2, 0, place], strips[2, 1, place] = factor_6
+            _interleave(2)
             norm_anchor_tangent_now = _pair_add(norm_anchor_tangent_now, _pair_block_sum(strips[0], length))
             norm_positive_tangent_now = _pair_add(norm_positive_tangent_now, _pair_block_sum(strips[1], length))
             norm_negative_tangent_now = _pair_add(norm_negative_tangent_now, _pair_block_sum(strips[2], length))
@@ -3590,6 +3879,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             v_h_2 = direction_negative[i, f_3]
             h_unit_2 = _pair_at(h_unit, (i, f_3,))
             _pair_put(h_unit_tangent, (i, f_3,), _pair_multiply(ratio_value_6, _pair_add_number(_pair_negative(_pair_multiply(norm_negative_tangent_now, h_unit_2)), v_h_2)))
+        _interleave(2)
     sum_h_unit[:, :, 0], sum_h_unit[:, :, 1] = (0.0, 0.0)
     sum_p_unit[:, :, 0], sum_p_unit[:, :, 1] = (0.0, 0.0)
     sum_scale_tangent = (0.0, 0.0)
@@ -3606,6 +3896,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 sum_a_unit_5 = _pair_at(sum_a_unit, (row, j_8,))
                 factor_7 = _pair_multiply_number(sum_a_unit_5, scale)
                 _pair_put(max_sum_a_unit_now_row, (j_8,), factor_7)
+            _interleave(2)
             max_sum_a_unit_now_first = _largest(max_sum_a_unit_now_row[:, 0], n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 0], n)
             max_sum_a_unit_now = (max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 1][argmax_sum_a_unit_now])
@@ -3618,13 +3909,14 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_207,)), scale), max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_207,)), scale), _pair_negative(max_sum_a_unit_now)))
                     _pair_put(exp_sum_a_unit, (row, j_207,), exp_sum_a_unit_now)
-                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit_now
                     _pair_put(sum_a_unit_4_left, (row, j_207,), (exp_sum_a_unit_now if i != j_207 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
             exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (row, i,))
@@ -3636,6 +3928,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 sum_a_unit_2_2 = _pair_at(sum_a_unit_2, (row, j_24,))
                 factor_8 = _pair_multiply_number(sum_a_unit_2_2, scale)
                 _pair_put(max_sum_a_unit_2_now_row, (j_24,), factor_8)
+            _interleave(2)
             max_sum_a_unit_2_now_first = _largest(max_sum_a_unit_2_now_row[:, 0], n)
             argmax_sum_a_unit_2_now = _place_of(max_sum_a_unit_2_now_first, max_sum_a_unit_2_now_row[:, 0], n)
             max_sum_a_unit_2_now = (max_sum_a_unit_2_now_first, max_sum_a_unit_2_now_row[:, 1][argmax_sum_a_unit_2_now])
@@ -3648,12 +3941,13 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), _pair_negative(max_sum_a_unit_2_now)))
                     _pair_put(exp_sum_a_unit_2, (row, j_210,), exp_sum_a_unit_2_now)
-                    _pair_put(strips, (0, place), exp_sum_a_unit_2_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_a_unit_2_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_a_unit_2_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_a_unit_2_now = _pair_add(rest_sum_a_unit_2_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_a_unit_2, (i,), rest_sum_a_unit_2_now)
             seed_2 = _pair_at(seed, (i,))
@@ -3670,14 +3964,18 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 a_unit_3 = _pair_at(a_unit, (i, f_30,))
                 _pair_put(sum_h_unit_right, (row, f_30,), _pair_multiply(factor_10, a_unit_3))
                 _pair_put(sum_p_unit_right, (row, f_30,), _pair_multiply(factor_11, a_unit_3))
+            _interleave(2)
         _pair_matrices(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit, np.bool_(False), sum_a_unit_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_a_unit_2_2 = _pair_at(rest_sum_a_unit_2, (i,))
             term_2 = _pair_add_number(rest_sum_a_unit_2_2, 1.0)
+            per_term_2_unit = _inverse(term_2[0])[0]
+            per_term_2 = _pair_divide((1.0, 0.0), _pair_scaled(term_2, per_term_2_unit))
             for f_3 in range(d):
-                sum_a_unit_3_now = _pair_divide(_pair_at(sum_a_unit_3_product, (row, f_3,)), term_2)
+                sum_a_unit_3_now = _pair_multiply(_pair_scaled(_pair_at(sum_a_unit_3_product, (row, f_3,)), per_term_2_unit), per_term_2)
                 _pair_put(sum_a_unit_3, (row, f_3,), sum_a_unit_3_now)
+            _interleave(2)
         _pair_matrices(exp_sum_a_unit_2[: stop - start], np.bool_(True), sum_h_unit_right[: stop - start], np.bool_(False), sum_h_unit, np.bool_(True))
         _pair_matrices(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -3697,18 +3995,21 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sigmoid_minus_2 = (factor_12 if term_4[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = _pair_at(seed, (i,))
             factor_13 = _pair_multiply_number(seed_3, scale)
+            per_term_3_unit = _inverse(term_3[0])[0]
+            per_term_3 = _pair_divide((1.0, 0.0), _pair_scaled(term_3, per_term_3_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = _pair_divide(_pair_at(sum_a_unit_4_product, (row, f_3,)), term_3)
+                    sum_a_unit_4_now = _pair_multiply(_pair_scaled(_pair_at(sum_a_unit_4_product, (row, f_3,)), per_term_3_unit), per_term_3)
                     _pair_put(sum_a_unit_4, (row, f_3,), sum_a_unit_4_now)
                     a_unit_4 = _pair_at(a_unit, (i, f_3,))
                     p_unit_3 = _pair_at(p_unit, (i, f_3,))
                     sum_a_unit_3_2 = _pair_at(sum_a_unit_3, (row, f_3,))
                     term_6 = _pair_add(_pair_add(_pair_multiply(p_unit_3, term_5), _pair_multiply(sum_a_unit_3_2, sigmoid_minus_2)), _pair_multiply(sum_a_unit_4_now, sigmoid_plus_2))
                     factor_14 = _pair_multiply(_pair_multiply(factor_13, a_unit_4), term_6)
-                    _pair_put(strips, (0, place), factor_14)
+                    strips[0, 0, place], strips[0, 1, place] = factor_14
+                _interleave(2)
                 sum_norm_anchor_now = _pair_add(sum_norm_anchor_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_norm_anchor, (row,), sum_norm_anchor_now)
         _pair_matrices(sum_a_unit_4_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
@@ -3731,19 +4032,23 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_7 = (sum_a_unit[row, argmax_sum_a_unit_3, 0], sum_a_unit[row, argmax_sum_a_unit_3, 1])
             factor_17 = _pair_multiply_number(sum_a_unit_7, direction_parameters[0])
             term_8 = _pair_add(factor_16, factor_17)
+            per_term_7_unit = _inverse(term_7[0])[0]
+            per_term_7 = _pair_divide((1.0, 0.0), _pair_scaled(term_7, per_term_7_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_186 = strip + place
-                    factor_18 = _pair_divide(_pair_multiply(_pair_at(exp_sum_a_unit, (row, j_186,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_tangent, (row, j_186,)), scale), _pair_multiply_number(_pair_at(sum_a_unit, (row, j_186,)), direction_parameters[0])), _pair_negative(term_8))), term_7)
-                    _pair_put(strips, (0, place), factor_18)
+                    factor_18 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_sum_a_unit, (row, j_186,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_tangent, (row, j_186,)), scale), _pair_multiply_number(_pair_at(sum_a_unit, (row, j_186,)), direction_parameters[0])), _pair_negative(term_8))), per_term_7_unit), per_term_7)
+                    strips[0, 0, place], strips[0, 1, place] = factor_18
+                _interleave(2)
                 logsumexp_sum_a_unit_tangent_now = _pair_add(logsumexp_sum_a_unit_tangent_now, _pair_block_sum(strips[0], length))
             _pair_put(logsumexp_sum_a_unit_tangent, (i,), logsumexp_sum_a_unit_tangent_now)
             for j_8 in range(n):
                 sum_a_unit_8 = _pair_at(sum_a_unit, (row, j_8,))
-                softmax_sum_a_unit_tangent_now = _pair_divide(_pair_multiply(_pair_at(exp_sum_a_unit, (row, j_8,)), _pair_add(_pair_negative(logsumexp_sum_a_unit_tangent_now), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_tangent, (row, j_8,)), scale), _pair_multiply_number(sum_a_unit_8, direction_parameters[0])), _pair_negative(term_8)))), term_7)
+                softmax_sum_a_unit_tangent_now = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_sum_a_unit, (row, j_8,)), _pair_add(_pair_negative(logsumexp_sum_a_unit_tangent_now), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_tangent, (row, j_8,)), scale), _pair_multiply_number(sum_a_unit_8, direction_parameters[0])), _pair_negative(term_8)))), per_term_7_unit), per_term_7)
                 _pair_put(softmax_sum_a_unit_tangent, (row, j_8,), softmax_sum_a_unit_tangent_now)
                 _pair_put(sum_a_unit_4_tangent_part1_left, (row, j_8,), (softmax_sum_a_unit_tangent_now if i != j_8 else (0.0, 0.0)))
+            _interleave(2)
             softmax_sum_a_unit_tangent_own_now = _pair_at(softmax_sum_a_unit_tangent, (row, i,))
             _pair_put(softmax_sum_a_unit_tangent_own, (i,), softmax_sum_a_unit_tangent_own_now)
         _pair_matrices(a_unit[start:stop], np.bool_(False), h_unit_tangent, np.bool_(True), sum_a_unit_2_tangent_part1[: stop - start], np.bool_(False))
@@ -3753,6 +4058,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             for j_24 in range(n):
                 sum_a_unit_2_tangent_now = _pair_add(_pair_at(sum_a_unit_2_tangent_part1, (row, j_24,)), _pair_at(sum_a_unit_2_tangent_part2, (row, j_24,)))
                 _pair_put(sum_a_unit_2_tangent, (row, j_24,), sum_a_unit_2_tangent_now)
+            _interleave(2)
             argmax_sum_a_unit_2_2 = argmax_sum_a_unit_2[row]
             sum_a_unit_2_tangent_2 = (sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_2, 0], sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_2, 1])
             _pair_put(sum_a_unit_2_tangent_entry_3, (i,), sum_a_unit_2_tangent_2)
@@ -3763,12 +4069,15 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_2_4 = (sum_a_unit_2[row, argmax_sum_a_unit_2_2, 0], sum_a_unit_2[row, argmax_sum_a_unit_2_2, 1])
             factor_20 = _pair_multiply_number(sum_a_unit_2_4, direction_parameters[0])
             term_10 = _pair_add(factor_19, factor_20)
+            per_term_9_unit = _inverse(term_9[0])[0]
+            per_term_9 = _pair_divide((1.0, 0.0), _pair_scaled(term_9, per_term_9_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_189 = strip + place
-                    factor_21 = _pair_divide(_pair_multiply(_pair_at(exp_sum_a_unit_2, (row, j_189,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_2_tangent, (row, j_189,)), scale), _pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_189,)), direction_parameters[0])), _pair_negative(term_10))), term_9)
-                    _pair_put(strips, (0, place), factor_21)
+                    factor_21 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_sum_a_unit_2, (row, j_189,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_2_tangent, (row, j_189,)), scale), _pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_189,)), direction_parameters[0])), _pair_negative(term_10))), per_term_9_unit), per_term_9)
+                    strips[0, 0, place], strips[0, 1, place] = factor_21
+                _interleave(2)
                 logsumexp_sum_a_unit_2_tangent_now = _pair_add(logsumexp_sum_a_unit_2_tangent_now, _pair_block_sum(strips[0], length))
             _pair_put(logsumexp_sum_a_unit_2_tangent, (i,), logsumexp_sum_a_unit_2_tangent_now)
             sum_a_unit_3_tangent[row, :, 0], sum_a_unit_3_tangent[row, :, 1] = (0.0, 0.0)
@@ -3814,23 +4123,29 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 factor_33 = _pair_multiply(factor_25, exp_sum_a_unit_2_2)
                 factor_34 = _pair_divide(exp_sum_a_unit_3, term_15)
                 factor_35 = _pair_multiply(factor_28, exp_sum_a_unit_3)
+                over_factor_31_unit = _inverse(factor_31[0])[0]
+                over_factor_31 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_31, over_factor_31_unit))
                 for f_3 in range(d):
                     h_4 = negative[argmax_sum_a_unit_2_2, f_3]
                     if j_24 != argmax_sum_a_unit_2_2:
-                        _pair_put(sum_a_unit_3_tangent, (row, f_3,), _pair_add(_pair_at(sum_a_unit_3_tangent, (row, f_3,)), _pair_multiply(softmax_sum_a_unit_2_tangent, _pair_add(_pair_at(h_unit, (j_24, f_3,)), _pair_negative(_pair_ratio((h_4, 0.0), factor_31))))))
+                        _pair_put(sum_a_unit_3_tangent, (row, f_3,), _pair_add(_pair_at(sum_a_unit_3_tangent, (row, f_3,)), _pair_multiply(softmax_sum_a_unit_2_tangent, _pair_add(_pair_at(h_unit, (j_24, f_3,)), _pair_negative(_pair_multiply_number(over_factor_31, (h_4 * over_factor_31_unit)))))))
                     a_unit_5 = _pair_at(a_unit, (i, f_3,))
                     a_unit_tangent_2 = _pair_at(a_unit_tangent, (i, f_3,))
                     _pair_put(sum_h_unit_tangent, (j_24, f_3,), _pair_add(_pair_at(sum_h_unit_tangent, (j_24, f_3,)), _pair_multiply(factor_26, _pair_add(_pair_add(_pair_multiply(softmax_sum_a_unit_2_tangent, a_unit_5), _pair_multiply(factor_32, a_unit_tangent_2)), _pair_multiply(factor_33, a_unit_5)))))
                     if i != j_24:
                         _pair_put(sum_p_unit_tangent, (j_24, f_3,), _pair_add(_pair_at(sum_p_unit_tangent, (j_24, f_3,)), _pair_multiply(factor_29, _pair_add(_pair_add(_pair_multiply(a_unit_5, softmax_sum_a_unit_tangent_2), _pair_multiply(factor_34, a_unit_tangent_2)), _pair_multiply(factor_35, a_unit_5)))))
+                _interleave(2)
         _pair_matrices(exp_sum_a_unit_2[: stop - start], np.bool_(False), h_unit_tangent, np.bool_(False), sum_a_unit_3_tangent_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_a_unit_2_5 = _pair_at(rest_sum_a_unit_2, (i,))
             term_18 = _pair_add_number(rest_sum_a_unit_2_5, 1.0)
+            per_term_18_unit = _inverse(term_18[0])[0]
+            per_term_18 = _pair_divide((1.0, 0.0), _pair_scaled(term_18, per_term_18_unit))
             for f_3 in range(d):
-                sum_a_unit_3_tangent_2_now = _pair_divide(_pair_at(sum_a_unit_3_tangent_2_product, (row, f_3,)), term_18)
+                sum_a_unit_3_tangent_2_now = _pair_multiply(_pair_scaled(_pair_at(sum_a_unit_3_tangent_2_product, (row, f_3,)), per_term_18_unit), per_term_18)
                 _pair_put(sum_a_unit_3_tangent_2, (row, f_3,), sum_a_unit_3_tangent_2_now)
+            _interleave(2)
         _pair_matrices(sum_a_unit_4_tangent_part1_left[: stop - start], np.bool_(False), p_unit, np.bool_(False), sum_a_unit_4_tangent_part1[: stop - start], np.bool_(False))
         _pair_matrices(sum_a_unit_4_left[: stop - start], np.bool_(False), p_unit_tangent, np.bool_(False), sum_a_unit_4_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -3872,11 +4187,13 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_47 = _pair_multiply_number(sum_a_unit_2_6, direction_parameters[0])
             term_24 = _pair_add(_pair_add(logsumexp_sum_a_unit_2_tangent_2, factor_46), factor_47)
             factor_48 = _pair_multiply(_pair_multiply(_pair_multiply_number(term_24, scale), sigmoid_plus_4), sigmoid_minus_4)
+            per_term_19_unit = _inverse(term_19[0])[0]
+            per_term_19 = _pair_divide((1.0, 0.0), _pair_scaled(term_19, per_term_19_unit))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_tangent_part2 = _pair_divide(_pair_at(sum_a_unit_4_tangent_part2_product, (row, f_3,)), term_19)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
+                    sum_a_unit_4_tangent_part2 = _pair_multiply(_pair_scaled(_pair_at(sum_a_unit_4_tangent_part2_product, (row, f_3,)), per_term_19_unit), per_term_19)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
                     sum_a_unit_4_tangent_now = _pair_add(sum_a_unit_4_tangent_part2, _pair_at(sum_a_unit_4_tangent_part1, (row, f_3,)))
                     _pair_put(sum_a_unit_4_tangent, (f_3,), sum_a_unit_4_tangent_now)
                     a_unit_tangent_3 = _pair_at(a_unit_tangent, (i, f_3,))
@@ -3886,7 +4203,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     term_22 = _pair_add(_pair_add(_pair_multiply(p_unit_4, term_21), _pair_multiply(sum_a_unit_3_3, sigmoid_minus_4)), _pair_multiply(sum_a_unit_4_2, sigmoid_plus_4))
                     a_unit_6 = _pair_at(a_unit, (i, f_3,))
                     factor_49 = _pair_multiply(seed_6, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(a_unit_tangent_3, scale), term_22), _pair_multiply(_pair_multiply_number(a_unit_6, direction_parameters[0]), term_22)), _pair_multiply(_pair_multiply(factor_37, a_unit_6), _pair_at(p_unit_tangent, (i, f_3,)))), _pair_multiply(_pair_multiply(factor_38, a_unit_6), _pair_add(_pair_at(sum_a_unit_3_tangent, (row, f_3,)), _pair_at(sum_a_unit_3_tangent_2, (row, f_3,))))), _pair_multiply(_pair_multiply(factor_39, sum_a_unit_4_tangent_now), a_unit_6)), _pair_multiply(_pair_multiply(factor_40, a_unit_6), p_unit_4)), _pair_multiply(_pair_multiply(factor_44, a_unit_6), _pair_add(_pair_add(sum_a_unit_4_2, _pair_negative(sum_a_unit_3_3)), _pair_multiply(factor_41, p_unit_4)))), _pair_multiply(_pair_multiply(factor_48, a_unit_6), _pair_add(_pair_add(sum_a_unit_3_3, _pair_negative(sum_a_unit_4_2)), _pair_multiply(factor_45, p_unit_4)))))
-                    _pair_put(strips, (0, place), factor_49)
+                    strips[0, 0, place], strips[0, 1, place] = factor_49
+                _interleave(2)
                 sum_norm_anchor_tangent = _pair_add(sum_norm_anchor_tangent, _pair_block_sum(strips[0], length))
             peak_anchor_2 = _pair_at(peak_anchor, (i,))
             factor_50 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_2))
@@ -3911,6 +4229,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 term_25 = _pair_add(_pair_add(_pair_multiply(p_unit_5, term_21), _pair_multiply(sum_a_unit_3_4, sigmoid_minus_4)), _pair_multiply(sum_a_unit_4_3, sigmoid_plus_4))
                 a_unit_7 = _pair_at(a_unit, (i, d_32,))
                 product_anchor[i, d_32] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_51, term_25), _pair_multiply(factor_52, _pair_at(p_unit_tangent, (i, d_32,)))), _pair_multiply(factor_53, _pair_add(_pair_at(sum_a_unit_3_tangent, (row, d_32,)), _pair_at(sum_a_unit_3_tangent_2, (row, d_32,))))), _pair_multiply(factor_54, _pair_at(sum_a_unit_4_tangent, (d_32,)))), _pair_multiply(factor_55, p_unit_5)), _pair_multiply(factor_56, _pair_add(_pair_add(sum_a_unit_4_3, _pair_negative(sum_a_unit_3_4)), _pair_multiply(factor_41, p_unit_5)))), _pair_multiply(factor_57, _pair_add(_pair_add(sum_a_unit_3_4, _pair_negative(sum_a_unit_4_3)), _pair_multiply(factor_45, p_unit_5)))), _pair_multiply(factor_58, a_unit_7)), _pair_multiply(factor_60, _pair_add(_pair_multiply(factor_59, term_25), _pair_negative(_pair_multiply(sum_norm_anchor_2, a_unit_7))))), _pair_multiply(factor_61, _pair_at(a_unit_tangent, (i, d_32,)))))
+            _interleave(2)
     for j_29 in range(n):
         sum_norm_negative = (0.0, 0.0)
         sum_norm_positive = (0.0, 0.0)
@@ -3938,16 +4257,17 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 h_unit_3 = _pair_at(h_unit, (j_29, f_58,))
                 sum_h_unit_2 = _pair_at(sum_h_unit, (j_29, f_58,))
                 factor_62 = _pair_multiply(h_unit_3, sum_h_unit_2)
-                _pair_put(strips, (0, place), factor_62)
+                strips[0, 0, place], strips[0, 1, place] = factor_62
                 p_unit_6 = _pair_at(p_unit, (j_29, f_58,))
                 a_unit_8 = _pair_at(a_unit, (j_29, f_58,))
                 term_28 = _pair_add(_pair_at(sum_p_unit, (j_29, f_58,)), _pair_multiply(factor_64, a_unit_8))
                 factor_65 = _pair_multiply(_pair_multiply_number(p_unit_6, scale), term_28)
-                _pair_put(strips, (1, place), factor_65)
+                strips[1, 0, place], strips[1, 1, place] = factor_65
                 term_29 = _pair_add(_pair_multiply(h_unit_3, _pair_at(sum_h_unit_tangent, (j_29, f_58,))), _pair_multiply(_pair_at(h_unit_tangent, (j_29, f_58,)), sum_h_unit_2))
-                _pair_put(strips, (2, place), term_29)
+                strips[2, 0, place], strips[2, 1, place] = term_29
                 term_31 = _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_at(p_unit_tangent, (j_29, f_58,)), scale), term_28), _pair_multiply(_pair_multiply_number(p_unit_6, scale), _pair_at(sum_p_unit_tangent, (j_29, f_58,)))), _pair_multiply(_pair_multiply_number(p_unit_6, direction_parameters[0]), term_28)), _pair_multiply(_pair_multiply(factor_66, _pair_at(a_unit_tangent, (j_29, f_58,))), p_unit_6)), _pair_multiply(_pair_multiply(factor_67, a_unit_8), p_unit_6)), _pair_multiply(_pair_multiply(factor_68, a_unit_8), p_unit_6))
-                _pair_put(strips, (3, place), term_31)
+                strips[3, 0, place], strips[3, 1, place] = term_31
+            _interleave(2)
             sum_norm_negative = _pair_add(sum_norm_negative, _pair_block_sum(strips[0], length))
             sum_norm_positive = _pair_add(sum_norm_positive, _pair_block_sum(strips[1], length))
             sum_norm_negative_tangent = _pair_add(sum_norm_negative_tangent, _pair_block_sum(strips[2], length))
@@ -3975,6 +4295,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             h_unit_4 = _pair_at(h_unit, (j_29, d_33,))
             term_33 = _pair_add(_pair_at(sum_h_unit, (j_29, d_33,)), _pair_negative(_pair_multiply(sum_norm_negative, h_unit_4)))
             product_negative[j_29, d_33] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_77, _pair_at(sum_h_unit_tangent, (j_29, d_33,))), _pair_multiply(factor_78, term_33)), _pair_multiply(factor_79, _pair_at(h_unit_tangent, (j_29, d_33,)))), _pair_multiply(factor_80, h_unit_4)), _pair_multiply(factor_81, term_33)))
+        _interleave(2)
     parameter_product[0] += _pair_rounded(_pair_add(_pair_add(sum_scale_2_tangent, sum_scale_3_tangent), _pair_negative(sum_scale_tangent)))
 
 
@@ -3988,7 +4309,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n, 2))
     max_sum_anchor_2_row = np.empty((n, 2))
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     sample_weight = np.empty((block, 2))
     sum_anchor = np.empty((block, n, 2))
     max_sum_anchor = np.empty((block, 2))
@@ -4001,12 +4322,14 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
             row = i - start
             sample_weight_now = (sample_weights[i] if weighted else 1.0)
             _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
+        _interleave(2)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = _pair_multiply_number(_pair_at(sum_anchor, (row, j_2,)), scale)
                 _pair_put(max_sum_anchor_now_row, (j_2,), factor)
+            _interleave(2)
             max_sum_anchor_now_first = _largest(max_sum_anchor_now_row[:, 0], n)
             argmax_sum_anchor = _place_of(max_sum_anchor_now_first, max_sum_anchor_now_row[:, 0], n)
             max_sum_anchor_now = (max_sum_anchor_now_first, max_sum_anchor_now_row[:, 1][argmax_sum_anchor])
@@ -4016,11 +4339,12 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_114,)), scale), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
-                    _pair_put(strips, (0, place), exp_sum_anchor)
+                    exp_sum_anchor = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor, (row, j_114,)), scale), _pair_negative(max_sum_anchor_now)))  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_anchor, (row,), rest_sum_anchor_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), negative.reshape((n, d, 1)), np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
@@ -4029,6 +4353,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
             for j_6 in range(n):
                 factor_2 = _pair_multiply_number(_pair_at(sum_anchor_2, (row, j_6,)), scale)
                 _pair_put(max_sum_anchor_2_row, (j_6,), factor_2)
+            _interleave(2)
             max_sum_anchor_2_first = _largest(max_sum_anchor_2_row[:, 0], n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_first, max_sum_anchor_2_row[:, 0], n)
             max_sum_anchor_2 = (max_sum_anchor_2_first, max_sum_anchor_2_row[:, 1][argmax_sum_anchor_2])
@@ -4037,11 +4362,12 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2 = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
-                    _pair_put(strips, (0, place), exp_sum_anchor_2)
+                    exp_sum_anchor_2 = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), _pair_negative(max_sum_anchor_2)))  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor_2
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor_2 = _pair_add(rest_sum_anchor_2, _pair_block_sum(strips[0], length))
             max_sum_anchor_3 = _pair_at(max_sum_anchor, (row,))
             log1p_value = _pair_log1p(_pair_at(rest_sum_anchor, (row,)))
@@ -4064,7 +4390,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n, 2))
     max_sum_anchor_2_now_row = np.empty((n, 2))
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     sample_weight = np.empty((block, 2))
     seed = np.empty((n, 2))
     sum_anchor = np.empty((block, n, 2))
@@ -4095,12 +4421,14 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
             _pair_put(seed, (i,), seed_now)
+        _interleave(2)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = _pair_multiply_number(_pair_at(sum_anchor, (row, j_2,)), scale)
                 _pair_put(max_sum_anchor_now_row, (j_2,), factor)
+            _interleave(2)
             max_sum_anchor_now_first = _largest(max_sum_anchor_now_row[:, 0], n)
             argmax_sum_anchor = _place_of(max_sum_anchor_now_first, max_sum_anchor_now_row[:, 0], n)
             max_sum_anchor_now = (max_sum_anchor_now_first, max_sum_anchor_now_row[:, 1][argmax_sum_anchor])
@@ -4110,13 +4438,14 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_114,)), scale), max_sum_anchor_now)
+                    exp_sum_anchor_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor, (row, j_114,)), scale), _pair_negative(max_sum_anchor_now)))
                     _pair_put(exp_sum_anchor, (j_114,), exp_sum_anchor_now)
-                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor_now
                     _pair_put(sum_anchor_4_left, (row, j_114,), (exp_sum_anchor_now if i != j_114 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
             exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (i,))
@@ -4127,6 +4456,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             for j_6 in range(n):
                 factor_2 = _pair_multiply_number(_pair_at(sum_anchor_2, (row, j_6,)), scale)
                 _pair_put(max_sum_anchor_2_now_row, (j_6,), factor_2)
+            _interleave(2)
             max_sum_anchor_2_now_first = _largest(max_sum_anchor_2_now_row[:, 0], n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now_first, max_sum_anchor_2_now_row[:, 0], n)
             max_sum_anchor_2_now = (max_sum_anchor_2_now_first, max_sum_anchor_2_now_row[:, 1][argmax_sum_anchor_2])
@@ -4136,12 +4466,13 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), max_sum_anchor_2_now)
+                    exp_sum_anchor_2_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), _pair_negative(max_sum_anchor_2_now)))
                     _pair_put(exp_sum_anchor_2, (row, j_116,), exp_sum_anchor_2_now)
-                    _pair_put(strips, (0, place), exp_sum_anchor_2_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor_2_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor_2_now = _pair_add(rest_sum_anchor_2_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_anchor_2, (i,), rest_sum_anchor_2_now)
             seed_2 = _pair_at(seed, (i,))
@@ -4160,6 +4491,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                 a = anchor[i, d_10]
                 _pair_put(sum_negative_right, (row, d_10,), _pair_multiply_number(factor_4, a))
                 _pair_put(sum_positive_right, (row, d_10,), _pair_multiply_number(factor_5, a))
+            _interleave(2)
             loss = _pair_add(_pair_add(_pair_add(_pair_add(max_sum_anchor_3, _pair_negative(_pair_multiply_number(_pair_at(sum_anchor, (row, i,)), scale))), log1p_value), _pair_log1p(decay)), _pair_positive_part(_pair_add(_pair_add(_pair_add(max_sum_anchor_2_now, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))))
             sample_weight_2 = _pair_at(sample_weight, (row,))
             factor_6 = _pair_multiply(loss, sample_weight_2)
@@ -4171,9 +4503,12 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             row = i - start
             rest_sum_anchor_2_2 = _pair_at(rest_sum_anchor_2, (i,))
             term_2 = _pair_add_number(rest_sum_anchor_2_2, 1.0)
+            per_term_2_unit = _inverse(term_2[0])[0]
+            per_term_2 = _pair_divide((1.0, 0.0), _pair_scaled(term_2, per_term_2_unit))
             for d_8 in range(d):
-                sum_anchor_3_now = _pair_divide(_pair_at(sum_anchor_3_product, (row, d_8,)), term_2)
+                sum_anchor_3_now = _pair_multiply(_pair_scaled(_pair_at(sum_anchor_3_product, (row, d_8,)), per_term_2_unit), per_term_2)
                 _pair_put(sum_anchor_3, (row, d_8,), sum_anchor_3_now)
+            _interleave(2)
         _pair_matrices(exp_sum_anchor_2[: stop - start], np.bool_(True), sum_negative_right[: stop - start], np.bool_(False), sum_negative, np.bool_(True))
         _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -4193,10 +4528,13 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             sigmoid_minus_2 = (factor_7 if term_4[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_3 = _pair_at(seed, (i,))
             factor_8 = _pair_multiply_number(seed_3, scale)
+            per_term_3_unit = _inverse(term_3[0])[0]
+            per_term_3 = _pair_divide((1.0, 0.0), _pair_scaled(term_3, per_term_3_unit))
             for d_8 in range(d):
-                sum_anchor_4 = _pair_divide(_pair_at(sum_anchor_4_product, (row, d_8,)), term_3)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
+                sum_anchor_4 = _pair_multiply(_pair_scaled(_pair_at(sum_anchor_4_product, (row, d_8,)), per_term_3_unit), per_term_3)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
                 p = positive[i, d_8]
                 gradient_anchor[i, d_8] = _pair_rounded(_pair_multiply(factor_8, _pair_add(_pair_add(_pair_multiply(sum_anchor_4, sigmoid_plus_2), _pair_multiply_number(term_5, p)), _pair_multiply(_pair_at(sum_anchor_3, (row, d_8,)), sigmoid_minus_2))))
+            _interleave(2)
         _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
     for i in range(n):
         seed_4 = _pair_at(seed, (i,))
@@ -4216,6 +4554,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             a_2 = anchor[i, d_9]
             gradient_positive[i, d_9] = _pair_rounded(_pair_multiply_number(_pair_add(_pair_at(sum_positive, (i, d_9,)), _pair_multiply_number(factor_10, a_2)), scale))
             gradient_negative[i, d_9] = _pair_rounded(_pair_multiply_number(_pair_at(sum_negative, (i, d_9,)), scale))
+        _interleave(2)
     return _pair_rounded(total)
 
 
@@ -4228,7 +4567,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n, 2))
     max_sum_anchor_2_now_row = np.empty((n, 2))
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     seed = np.empty((n, 2))
     sum_anchor = np.empty((n, n, 2))
     max_sum_anchor = np.empty((n, 2))
@@ -4271,12 +4610,14 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (i,), seed_now)
+        _interleave(2)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[start:stop], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = _pair_multiply_number(_pair_at(sum_anchor, (i, j_2,)), scale)
                 _pair_put(max_sum_anchor_now_row, (j_2,), factor)
+            _interleave(2)
             max_sum_anchor_now_first = _largest(max_sum_anchor_now_row[:, 0], n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now_first, max_sum_anchor_now_row[:, 0], n)
             max_sum_anchor_now = (max_sum_anchor_now_first, max_sum_anchor_now_row[:, 1][argmax_sum_anchor_now])
@@ -4287,13 +4628,14 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (i, j_114,)), scale), max_sum_anchor_now)
+                    exp_sum_anchor_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor, (i, j_114,)), scale), _pair_negative(max_sum_anchor_now)))
                     _pair_put(exp_sum_anchor, (row, j_114,), exp_sum_anchor_now)
-                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor_now
                     _pair_put(sum_anchor_4_left, (row, j_114,), (exp_sum_anchor_now if i != j_114 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
             exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (row, i,))
@@ -4313,12 +4655,14 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                         _pair_put(logsumexp_sum_anchor_centred, (i, d_51,), _pair_add(_pair_at(logsumexp_sum_anchor_centred, (i, d_51,)), _pair_multiply(factor_3, term)))
                     if (i != j_59 and j_59 != argmax_sum_anchor_now):
                         _pair_put(sum_anchor_4_sensitivity_own, (i, d_51,), _pair_add(_pair_at(sum_anchor_4_sensitivity_own, (i, d_51,)), _pair_multiply(_pair_multiply_number(factor_3, p), term)))
+                _interleave(2)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), negative.reshape((n, d, 1)), np.bool_(True), sum_anchor_2[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
                 factor_4 = _pair_multiply_number(_pair_at(sum_anchor_2, (row, j_6,)), scale)
                 _pair_put(max_sum_anchor_2_now_row, (j_6,), factor_4)
+            _interleave(2)
             max_sum_anchor_2_now_first = _largest(max_sum_anchor_2_now_row[:, 0], n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now_first, max_sum_anchor_2_now_row[:, 0], n)
             max_sum_anchor_2_now = (max_sum_anchor_2_now_first, max_sum_anchor_2_now_row[:, 1][argmax_sum_anchor_2])
@@ -4328,12 +4672,13 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), max_sum_anchor_2_now)
+                    exp_sum_anchor_2_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), _pair_negative(max_sum_anchor_2_now)))
                     _pair_put(exp_sum_anchor_2, (row, j_116,), exp_sum_anchor_2_now)
-                    _pair_put(strips, (0, place), exp_sum_anchor_2_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor_2_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor_2_now = _pair_add(rest_sum_anchor_2_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_anchor_2, (i,), rest_sum_anchor_2_now)
             seed_2 = _pair_at(seed, (i,))
@@ -4357,6 +4702,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 square = _pair_of_product(a, a)
                 _pair_put(sum_positive_sensitivity_3_own_joint_right, (row, d_10,), _pair_multiply(factor_8, square))
                 _pair_put(sum_negative_sensitivity_3_own_joint_right, (row, d_10,), _pair_multiply(factor_9, square))
+            _interleave(2)
             logsumexp_sum_anchor_2_centred[i, :, 0], logsumexp_sum_anchor_2_centred[i, :, 1] = (0.0, 0.0)
             sum_anchor_3_sensitivity_own[i, :, 0], sum_anchor_3_sensitivity_own[i, :, 1] = (0.0, 0.0)
             factor_10 = _pair_divide((scale, 0.0), term_3)
@@ -4374,6 +4720,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                         _pair_put(logsumexp_sum_anchor_2_centred, (i, d_51,), _pair_add(_pair_at(logsumexp_sum_anchor_2_centred, (i, d_51,)), _pair_multiply(factor_11, term_6)))
                     if j_55 != argmax_sum_anchor_2:
                         _pair_put(sum_anchor_3_sensitivity_own, (i, d_51,), _pair_add(_pair_at(sum_anchor_3_sensitivity_own, (i, d_51,)), _pair_multiply(_pair_multiply_number(factor_11, h), term_6)))
+                _interleave(2)
                 exp_sum_anchor_4 = _pair_at(exp_sum_anchor, (row, j_55,))
                 _pair_put(sum_positive_sensitivity_3_own_joint_left, (row, j_55,), (_pair_add(_pair_multiply(factor_12, _pair_multiply(exp_sum_anchor_4, exp_sum_anchor_4)), _pair_divide(_pair_multiply(exp_sum_anchor_4, (rest_sum_anchor_3 if j_55 == argmax_sum_anchor_3 else _pair_add(_pair_add_number(rest_sum_anchor_3, 1.0), _pair_negative(exp_sum_anchor_4)))), _pair_multiply(term_5, term_5))) if i != j_55 else (0.0, 0.0)))
                 _pair_put(sum_negative_sensitivity_3_own_joint_left, (row, j_55,), _pair_add(_pair_multiply(factor_13, _pair_multiply(exp_sum_anchor_2_2, exp_sum_anchor_2_2)), _pair_divide(_pair_multiply(exp_sum_anchor_2_2, (rest_sum_anchor_2_now if j_55 == argmax_sum_anchor_2 else _pair_add(_pair_add_number(rest_sum_anchor_2_now, 1.0), _pair_negative(exp_sum_anchor_2_2)))), _pair_multiply(term_3, term_3))))
@@ -4382,9 +4729,12 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             row = i - start
             rest_sum_anchor_2_2 = _pair_at(rest_sum_anchor_2, (i,))
             term_7 = _pair_add_number(rest_sum_anchor_2_2, 1.0)
+            per_term_7_unit = _inverse(term_7[0])[0]
+            per_term_7 = _pair_divide((1.0, 0.0), _pair_scaled(term_7, per_term_7_unit))
             for d_8 in range(d):
-                sum_anchor_3_now = _pair_divide(_pair_at(sum_anchor_3_product, (row, d_8,)), term_7)
+                sum_anchor_3_now = _pair_multiply(_pair_scaled(_pair_at(sum_anchor_3_product, (row, d_8,)), per_term_7_unit), per_term_7)
                 _pair_put(sum_anchor_3, (i, d_8,), sum_anchor_3_now)
+            _interleave(2)
         _pair_matrices(exp_sum_anchor_2[: stop - start], np.bool_(True), sum_negative_right[: stop - start], np.bool_(False), sum_negative, np.bool_(True))
         _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -4403,19 +4753,24 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             sigmoid_minus_2 = (factor_14 if term_9[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_9[0] == term_9[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_3 = _pair_at(seed, (i,))
             factor_15 = _pair_multiply_number(seed_3, scale)
+            per_term_8_unit = _inverse(term_8[0])[0]
+            per_term_8 = _pair_divide((1.0, 0.0), _pair_scaled(term_8, per_term_8_unit))
             for d_8 in range(d):
-                sum_anchor_4_now = _pair_divide(_pair_at(sum_anchor_4_product, (row, d_8,)), term_8)
+                sum_anchor_4_now = _pair_multiply(_pair_scaled(_pair_at(sum_anchor_4_product, (row, d_8,)), per_term_8_unit), per_term_8)
                 _pair_put(sum_anchor_4, (i, d_8,), sum_anchor_4_now)
                 p_3 = positive[i, d_8]
                 gradient_anchor[i, d_8] = _pair_rounded(_pair_multiply(factor_15, _pair_add(_pair_add(_pair_multiply_number(term_10, p_3), _pair_multiply(_pair_at(sum_anchor_3, (i, d_8,)), sigmoid_minus_2)), _pair_multiply(sum_anchor_4_now, sigmoid_plus_2))))
+            _interleave(2)
         _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
         _pair_matrices(exp_sum_anchor[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), logsumexp_sum_anchor_sensitivity_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_5 = _pair_at(rest_sum_anchor, (i,))
             term_11 = _pair_add_number(rest_sum_anchor_5, 1.0)
+            per_term_11_unit = _inverse(term_11[0])[0]
+            per_term_11 = _pair_divide((1.0, 0.0), _pair_scaled(term_11, per_term_11_unit))
             for d_51 in range(d):
-                _pair_put(logsumexp_sum_anchor_sensitivity, (i, d_51,), _pair_divide(_pair_at(logsumexp_sum_anchor_sensitivity_product, (row, d_51,)), term_11))
+                _pair_put(logsumexp_sum_anchor_sensitivity, (i, d_51,), _pair_multiply(_pair_scaled(_pair_at(logsumexp_sum_anchor_sensitivity_product, (row, d_51,)), per_term_11_unit), per_term_11))
         _pair_matrices(sum_positive_sensitivity_3_own_joint_left[: stop - start], np.bool_(True), sum_positive_sensitivity_3_own_joint_right[: stop - start], np.bool_(False), sum_positive_sensitivity_3_own_joint, np.bool_(True))
         _pair_matrices(sum_negative_sensitivity_3_own_joint_left[: stop - start], np.bool_(True), sum_negative_sensitivity_3_own_joint_right[: stop - start], np.bool_(False), sum_negative_sensitivity_3_own_joint, np.bool_(True))
     square_2 = _pair_of_product(scale, scale)
@@ -4443,7 +4798,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         factor_19 = _pair_multiply_number(sigmoid_minus_3, scale)
         sigmoid_plus_4 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_15[0] >= 0.0 else (factor_18 if term_15[0] == term_15[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         factor_20 = _pair_multiply_number(sigmoid_plus_4, scale)
-        exp_difference_value = _pair_exp_difference(_pair_multiply_number((sum_anchor[argmax_sum_anchor_4, argmax_sum_anchor_4, 0], sum_anchor[argmax_sum_anchor_4, argmax_sum_anchor_4, 1]), scale), max_sum_anchor_6)
+        exp_difference_value = _pair_exp(_pair_add(_pair_multiply_number((sum_anchor[argmax_sum_anchor_4, argmax_sum_anchor_4, 0], sum_anchor[argmax_sum_anchor_4, argmax_sum_anchor_4, 1]), scale), _pair_negative(max_sum_anchor_6)))
         factor_21 = _pair_divide(exp_difference_value, _pair_add_number(rest_sum_anchor_7, 1.0))
         factor_22 = _pair_multiply(_pair_multiply(square_2, sigmoid_plus_4), sigmoid_minus_3)
         factor_23 = _pair_negative(_pair_divide(exp_difference_value, _pair_add_number(rest_sum_anchor_7, 1.0)))
@@ -4475,6 +4830,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             square_3 = _pair_of_product(a_2, a_2)
             hessian_positive[i, d_9] = _pair_rounded(_pair_multiply(square_2, _pair_add(_pair_add(_pair_at(sum_positive_sensitivity_3_own_joint, (i, d_9,)), _pair_multiply(factor_33, square_3)), _pair_multiply(factor_34, square_3))))
             hessian_negative[i, d_9] = _pair_rounded(_pair_multiply(_pair_at(sum_negative_sensitivity_3_own_joint, (i, d_9,)), square_2))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -4486,7 +4842,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n, 2))
     max_sum_anchor_2_row = np.empty((n, 2))
-    strips = np.empty((6, 512, 2))
+    strips = np.empty((6, 2, 512))
     seed = np.empty((block, 2))
     sum_anchor = np.empty((block, n, 2))
     max_sum_anchor = np.empty((block, 2))
@@ -4511,12 +4867,14 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (row,), seed_now)
+        _interleave(2)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
                 factor = _pair_multiply_number(_pair_at(sum_anchor, (row, j_2,)), scale)
                 _pair_put(max_sum_anchor_now_row, (j_2,), factor)
+            _interleave(2)
             max_sum_anchor_now_first = _largest(max_sum_anchor_now_row[:, 0], n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now_first, max_sum_anchor_now_row[:, 0], n)
             max_sum_anchor_now = (max_sum_anchor_now_first, max_sum_anchor_now_row[:, 1][argmax_sum_anchor_now])
@@ -4527,12 +4885,13 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_114,)), scale), max_sum_anchor_now)
+                    exp_sum_anchor_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor, (row, j_114,)), scale), _pair_negative(max_sum_anchor_now)))
                     _pair_put(exp_sum_anchor, (row, j_114,), exp_sum_anchor_now)
-                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_anchor, (row,), rest_sum_anchor_now)
             seed_2 = _pair_at(seed, (row,))
@@ -4541,19 +4900,22 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             logsumexp_sum_anchor_sensitivity_2_now = (0.0, 0.0)
             logsumexp_sum_anchor_centred_2_now = (0.0, 0.0)
             term = _pair_add_number(rest_sum_anchor_now, 1.0)
+            per_term_unit = _inverse(term[0])[0]
+            per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_84 = strip + place
                     exp_sum_anchor_3 = _pair_at(exp_sum_anchor, (row, j_84,))
                     sum_anchor_3 = _pair_at(sum_anchor, (row, j_84,))
-                    factor_3 = _pair_divide(_pair_multiply(exp_sum_anchor_3, sum_anchor_3), term)
-                    _pair_put(strips, (0, place), factor_3)
-                    factor_4 = _pair_divide(_pair_multiply(exp_sum_anchor_3, _pair_add(sum_anchor_3, _pair_negative((sum_anchor[row, argmax_sum_anchor_now, 0], sum_anchor[row, argmax_sum_anchor_now, 1])))), term)
-                    _pair_put(strips, (1, place), factor_4)
+                    factor_3 = _pair_multiply(_pair_scaled(_pair_multiply(exp_sum_anchor_3, sum_anchor_3), per_term_unit), per_term)
+                    strips[0, 0, place], strips[0, 1, place] = factor_3
+                    factor_4 = _pair_multiply(_pair_scaled(_pair_multiply(exp_sum_anchor_3, _pair_add(sum_anchor_3, _pair_negative((sum_anchor[row, argmax_sum_anchor_now, 0], sum_anchor[row, argmax_sum_anchor_now, 1])))), per_term_unit), per_term)
+                    strips[1, 0, place], strips[1, 1, place] = factor_4
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
-                    strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
+                    strips[1, 0, apart], strips[1, 1, apart] = 0.0, 0.0
                 logsumexp_sum_anchor_sensitivity_2_now = _pair_add(logsumexp_sum_anchor_sensitivity_2_now, _pair_block_sum(strips[0], length))
                 logsumexp_sum_anchor_centred_2_now = _pair_add(logsumexp_sum_anchor_centred_2_now, _pair_block_sum(strips[1], length))
             _pair_put(logsumexp_sum_anchor_sensitivity_2, (row,), logsumexp_sum_anchor_sensitivity_2_now)
@@ -4564,6 +4926,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             for j_6 in range(n):
                 factor_5 = _pair_multiply_number(_pair_at(sum_anchor_2, (row, j_6,)), scale)
                 _pair_put(max_sum_anchor_2_row, (j_6,), factor_5)
+            _interleave(2)
             max_sum_anchor_2_first = _largest(max_sum_anchor_2_row[:, 0], n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_first, max_sum_anchor_2_row[:, 0], n)
             max_sum_anchor_2 = (max_sum_anchor_2_first, max_sum_anchor_2_row[:, 1][argmax_sum_anchor_2])
@@ -4572,12 +4935,13 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), max_sum_anchor_2)
+                    exp_sum_anchor_2_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), _pair_negative(max_sum_anchor_2)))
                     _pair_put(exp_sum_anchor_2, (j_116,), exp_sum_anchor_2_now)
-                    _pair_put(strips, (0, place), exp_sum_anchor_2_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor_2_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor_2 = _pair_add(rest_sum_anchor_2, _pair_block_sum(strips[0], length))
             logsumexp_sum_anchor_2_sensitivity = (0.0, 0.0)
             logsumexp_sum_anchor_2_centred_2 = (0.0, 0.0)
@@ -4594,6 +4958,8 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             factor_9 = _pair_divide(_pair_multiply(seed_3, case_2), _pair_add_number(rest_sum_anchor_3, 1.0))
             term_2 = _pair_add_number(rest_sum_anchor_2, 1.0)
             argmax_sum_anchor_3 = argmax_sum_anchor[row]
+            per_term_2_unit = _inverse(term_2[0])[0]
+            per_term_2 = _pair_divide((1.0, 0.0), _pair_scaled(term_2, per_term_2_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
@@ -4601,29 +4967,30 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                     exp_sum_anchor_2_2 = _pair_at(exp_sum_anchor_2, (j_21,))
                     sum_anchor_2_2 = _pair_at(sum_anchor_2, (row, j_21,))
                     factor_8 = _pair_multiply(_pair_multiply(factor_7, exp_sum_anchor_2_2), sum_anchor_2_2)
-                    _pair_put(strips, (0, place), factor_8)
+                    strips[0, 0, place], strips[0, 1, place] = factor_8
                     exp_sum_anchor_4 = _pair_at(exp_sum_anchor, (row, j_21,))
                     sum_anchor_4 = _pair_at(sum_anchor, (row, j_21,))
                     factor_10 = _pair_multiply(_pair_multiply(factor_9, exp_sum_anchor_4), sum_anchor_4)
-                    _pair_put(strips, (1, place), factor_10)
-                    factor_11 = _pair_divide(_pair_multiply(exp_sum_anchor_2_2, sum_anchor_2_2), term_2)
-                    _pair_put(strips, (2, place), factor_11)
+                    strips[1, 0, place], strips[1, 1, place] = factor_10
+                    factor_11 = _pair_multiply(_pair_scaled(_pair_multiply(exp_sum_anchor_2_2, sum_anchor_2_2), per_term_2_unit), per_term_2)
+                    strips[2, 0, place], strips[2, 1, place] = factor_11
                     term_3 = _pair_add(sum_anchor_2_2, _pair_negative((sum_anchor_2[row, argmax_sum_anchor_2, 0], sum_anchor_2[row, argmax_sum_anchor_2, 1])))
-                    factor_12 = _pair_divide(_pair_multiply(exp_sum_anchor_2_2, term_3), term_2)
-                    _pair_put(strips, (3, place), factor_12)
+                    factor_12 = _pair_multiply(_pair_scaled(_pair_multiply(exp_sum_anchor_2_2, term_3), per_term_2_unit), per_term_2)
+                    strips[3, 0, place], strips[3, 1, place] = factor_12
                     factor_13 = _pair_multiply(_pair_multiply(_pair_multiply(factor_7, exp_sum_anchor_2_2), sum_anchor_2_2), term_3)
-                    _pair_put(strips, (4, place), factor_13)
+                    strips[4, 0, place], strips[4, 1, place] = factor_13
                     factor_14 = _pair_multiply(_pair_multiply(_pair_multiply(factor_9, exp_sum_anchor_4), sum_anchor_4), _pair_add(sum_anchor_4, _pair_negative((sum_anchor[row, argmax_sum_anchor_3, 0], sum_anchor[row, argmax_sum_anchor_3, 1]))))
-                    _pair_put(strips, (5, place), factor_14)
+                    strips[5, 0, place], strips[5, 1, place] = factor_14
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
-                    strips[3, apart, 0], strips[3, apart, 1] = 0.0, 0.0
+                    strips[3, 0, apart], strips[3, 1, apart] = 0.0, 0.0
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
-                    strips[4, apart, 0], strips[4, apart, 1] = 0.0, 0.0
+                    strips[4, 0, apart], strips[4, 1, apart] = 0.0, 0.0
                 apart = np.uint64(argmax_sum_anchor_3) - strip
                 if apart < length:
-                    strips[5, apart, 0], strips[5, apart, 1] = 0.0, 0.0
+                    strips[5, 0, apart], strips[5, 1, apart] = 0.0, 0.0
                 sum_scale_2 = _pair_add(sum_scale_2, _pair_block_sum(strips[0], length))
                 sum_scale_3 = _pair_add(sum_scale_3, _pair_block_sum(strips[1], length))
                 logsumexp_sum_anchor_2_sensitivity = _pair_add(logsumexp_sum_anchor_2_sensitivity, _pair_block_sum(strips[2], length))
@@ -4638,9 +5005,10 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 for place in range(length):
                     j_91 = strip + place
                     factor_16 = _pair_multiply(_pair_multiply(factor_15, _pair_at(exp_sum_anchor_2, (j_91,))), _pair_at(sum_anchor_2, (row, j_91,)))
-                    _pair_put(strips, (0, place), factor_16)
+                    strips[0, 0, place], strips[0, 1, place] = factor_16
                     factor_18 = _pair_multiply(_pair_multiply(factor_17, _pair_at(exp_sum_anchor, (row, j_91,))), _pair_at(sum_anchor, (row, j_91,)))
-                    _pair_put(strips, (1, place), factor_18)
+                    strips[1, 0, place], strips[1, 1, place] = factor_18
+                _interleave(2)
                 sum_scale_2_sensitivity_2 = _pair_add(sum_scale_2_sensitivity_2, _pair_block_sum(strips[0], length))
                 sum_scale_3_sensitivity_2 = _pair_add(sum_scale_3_sensitivity_2, _pair_block_sum(strips[1], length))
     parameter_gradient[0] += _pair_rounded(_pair_add(_pair_add(sum_scale_2, sum_scale_3), _pair_negative(sum_scale)))
@@ -4656,7 +5024,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n, 2))
     max_sum_anchor_2_now_row = np.empty((n, 2))
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     seed = np.empty((n, 2))
     sum_anchor = np.empty((block, n, 2))
     max_sum_anchor = np.empty((n, 2))
@@ -4713,6 +5081,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (i,), seed_now)
+        _interleave(2)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
@@ -4720,6 +5089,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 sum_anchor_5 = _pair_at(sum_anchor, (row, j_2,))
                 factor = _pair_multiply_number(sum_anchor_5, scale)
                 _pair_put(max_sum_anchor_now_row, (j_2,), factor)
+            _interleave(2)
             max_sum_anchor_now_first = _largest(max_sum_anchor_now_row[:, 0], n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now_first, max_sum_anchor_now_row[:, 0], n)
             max_sum_anchor_now = (max_sum_anchor_now_first, max_sum_anchor_now_row[:, 1][argmax_sum_anchor_now])
@@ -4732,13 +5102,14 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_114,)), scale), max_sum_anchor_now)
+                    exp_sum_anchor_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor, (row, j_114,)), scale), _pair_negative(max_sum_anchor_now)))
                     _pair_put(exp_sum_anchor, (row, j_114,), exp_sum_anchor_now)
-                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor_now
                     _pair_put(sum_anchor_4_left, (row, j_114,), (exp_sum_anchor_now if i != j_114 else (0.0, 0.0)))
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
             exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (row, i,))
@@ -4750,6 +5121,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 sum_anchor_2_2 = _pair_at(sum_anchor_2, (row, j_6,))
                 factor_2 = _pair_multiply_number(sum_anchor_2_2, scale)
                 _pair_put(max_sum_anchor_2_now_row, (j_6,), factor_2)
+            _interleave(2)
             max_sum_anchor_2_now_first = _largest(max_sum_anchor_2_now_row[:, 0], n)
             argmax_sum_anchor_2_now = _place_of(max_sum_anchor_2_now_first, max_sum_anchor_2_now_row[:, 0], n)
             max_sum_anchor_2_now = (max_sum_anchor_2_now_first, max_sum_anchor_2_now_row[:, 1][argmax_sum_anchor_2_now])
@@ -4762,12 +5134,13 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), max_sum_anchor_2_now)
+                    exp_sum_anchor_2_now = _pair_exp(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), _pair_negative(max_sum_anchor_2_now)))
                     _pair_put(exp_sum_anchor_2, (row, j_116,), exp_sum_anchor_2_now)
-                    _pair_put(strips, (0, place), exp_sum_anchor_2_now)
+                    strips[0, 0, place], strips[0, 1, place] = exp_sum_anchor_2_now
+                _interleave(2)
                 apart = np.uint64(argmax_sum_anchor_2_now) - strip
                 if apart < length:
-                    strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                    strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
                 rest_sum_anchor_2_now = _pair_add(rest_sum_anchor_2_now, _pair_block_sum(strips[0], length))
             _pair_put(rest_sum_anchor_2, (i,), rest_sum_anchor_2_now)
             seed_2 = _pair_at(seed, (i,))
@@ -4784,23 +5157,30 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 a = anchor[i, d_10]
                 _pair_put(sum_negative_right, (row, d_10,), _pair_multiply_number(factor_4, a))
                 _pair_put(sum_positive_right, (row, d_10,), _pair_multiply_number(factor_5, a))
+            _interleave(2)
         _pair_matrices(exp_sum_anchor_2[: stop - start], np.bool_(False), negative.reshape((n, d, 1)), np.bool_(False), sum_anchor_3_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_2 = _pair_at(rest_sum_anchor_2, (i,))
             term_2 = _pair_add_number(rest_sum_anchor_2_2, 1.0)
+            per_term_2_unit = _inverse(term_2[0])[0]
+            per_term_2 = _pair_divide((1.0, 0.0), _pair_scaled(term_2, per_term_2_unit))
             for d_8 in range(d):
-                sum_anchor_3_now = _pair_divide(_pair_at(sum_anchor_3_product, (row, d_8,)), term_2)
+                sum_anchor_3_now = _pair_multiply(_pair_scaled(_pair_at(sum_anchor_3_product, (row, d_8,)), per_term_2_unit), per_term_2)
                 _pair_put(sum_anchor_3, (row, d_8,), sum_anchor_3_now)
+            _interleave(2)
         _pair_matrices(exp_sum_anchor_2[: stop - start], np.bool_(True), sum_negative_right[: stop - start], np.bool_(False), sum_negative, np.bool_(True))
         _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_4_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_4 = _pair_at(rest_sum_anchor, (i,))
             term_3 = _pair_add_number(rest_sum_anchor_4, 1.0)
+            per_term_3_unit = _inverse(term_3[0])[0]
+            per_term_3 = _pair_divide((1.0, 0.0), _pair_scaled(term_3, per_term_3_unit))
             for d_8 in range(d):
-                sum_anchor_4_now = _pair_divide(_pair_at(sum_anchor_4_product, (row, d_8,)), term_3)
+                sum_anchor_4_now = _pair_multiply(_pair_scaled(_pair_at(sum_anchor_4_product, (row, d_8,)), per_term_3_unit), per_term_3)
                 _pair_put(sum_anchor_4, (row, d_8,), sum_anchor_4_now)
+            _interleave(2)
         _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(True), sum_positive_right[: stop - start], np.bool_(False), sum_positive, np.bool_(True))
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), direction_positive.reshape((n, d, 1)), np.bool_(True), sum_anchor_tangent_part1[: stop - start], np.bool_(False))
         _pair_matrices(direction_anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), positive.reshape((n, d, 1)), np.bool_(True), sum_anchor_tangent_part2[: stop - start], np.bool_(False))
@@ -4821,19 +5201,23 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_7 = (sum_anchor[row, argmax_sum_anchor_3, 0], sum_anchor[row, argmax_sum_anchor_3, 1])
             factor_8 = _pair_multiply_number(sum_anchor_7, direction_parameters[0])
             term_5 = _pair_add(factor_7, factor_8)
+            per_term_4_unit = _inverse(term_4[0])[0]
+            per_term_4 = _pair_divide((1.0, 0.0), _pair_scaled(term_4, per_term_4_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    factor_9 = _pair_divide(_pair_multiply(_pair_at(exp_sum_anchor, (row, j_99,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_tangent, (row, j_99,)), scale), _pair_multiply_number(_pair_at(sum_anchor, (row, j_99,)), direction_parameters[0])), _pair_negative(term_5))), term_4)
-                    _pair_put(strips, (0, place), factor_9)
+                    factor_9 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_sum_anchor, (row, j_99,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_tangent, (row, j_99,)), scale), _pair_multiply_number(_pair_at(sum_anchor, (row, j_99,)), direction_parameters[0])), _pair_negative(term_5))), per_term_4_unit), per_term_4)
+                    strips[0, 0, place], strips[0, 1, place] = factor_9
+                _interleave(2)
                 logsumexp_sum_anchor_tangent_now = _pair_add(logsumexp_sum_anchor_tangent_now, _pair_block_sum(strips[0], length))
             _pair_put(logsumexp_sum_anchor_tangent, (i,), logsumexp_sum_anchor_tangent_now)
             for j_2 in range(n):
                 sum_anchor_8 = _pair_at(sum_anchor, (row, j_2,))
-                softmax_sum_anchor_tangent_now = _pair_divide(_pair_multiply(_pair_at(exp_sum_anchor, (row, j_2,)), _pair_add(_pair_negative(logsumexp_sum_anchor_tangent_now), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_tangent, (row, j_2,)), scale), _pair_multiply_number(sum_anchor_8, direction_parameters[0])), _pair_negative(term_5)))), term_4)
+                softmax_sum_anchor_tangent_now = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_sum_anchor, (row, j_2,)), _pair_add(_pair_negative(logsumexp_sum_anchor_tangent_now), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_tangent, (row, j_2,)), scale), _pair_multiply_number(sum_anchor_8, direction_parameters[0])), _pair_negative(term_5)))), per_term_4_unit), per_term_4)
                 _pair_put(softmax_sum_anchor_tangent, (row, j_2,), softmax_sum_anchor_tangent_now)
                 _pair_put(sum_anchor_4_tangent_part1_left, (row, j_2,), (softmax_sum_anchor_tangent_now if i != j_2 else (0.0, 0.0)))
+            _interleave(2)
             softmax_sum_anchor_tangent_own_now = _pair_at(softmax_sum_anchor_tangent, (row, i,))
             _pair_put(softmax_sum_anchor_tangent_own, (i,), softmax_sum_anchor_tangent_own_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), np.bool_(False), direction_negative.reshape((n, d, 1)), np.bool_(True), sum_anchor_2_tangent_part1[: stop - start], np.bool_(False))
@@ -4843,6 +5227,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             for j_6 in range(n):
                 sum_anchor_2_tangent_now = _pair_add(_pair_at(sum_anchor_2_tangent_part1, (row, j_6,)), _pair_at(sum_anchor_2_tangent_part2, (row, j_6,)))
                 _pair_put(sum_anchor_2_tangent, (row, j_6,), sum_anchor_2_tangent_now)
+            _interleave(2)
             argmax_sum_anchor_2_2 = argmax_sum_anchor_2[row]
             sum_anchor_2_tangent_2 = (sum_anchor_2_tangent[row, argmax_sum_anchor_2_2, 0], sum_anchor_2_tangent[row, argmax_sum_anchor_2_2, 1])
             _pair_put(sum_anchor_2_tangent_entry_3, (i,), sum_anchor_2_tangent_2)
@@ -4853,12 +5238,15 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_2_4 = (sum_anchor_2[row, argmax_sum_anchor_2_2, 0], sum_anchor_2[row, argmax_sum_anchor_2_2, 1])
             factor_11 = _pair_multiply_number(sum_anchor_2_4, direction_parameters[0])
             term_7 = _pair_add(factor_10, factor_11)
+            per_term_6_unit = _inverse(term_6[0])[0]
+            per_term_6 = _pair_divide((1.0, 0.0), _pair_scaled(term_6, per_term_6_unit))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_101 = strip + place
-                    factor_12 = _pair_divide(_pair_multiply(_pair_at(exp_sum_anchor_2, (row, j_101,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_2_tangent, (row, j_101,)), scale), _pair_multiply_number(_pair_at(sum_anchor_2, (row, j_101,)), direction_parameters[0])), _pair_negative(term_7))), term_6)
-                    _pair_put(strips, (0, place), factor_12)
+                    factor_12 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_sum_anchor_2, (row, j_101,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_2_tangent, (row, j_101,)), scale), _pair_multiply_number(_pair_at(sum_anchor_2, (row, j_101,)), direction_parameters[0])), _pair_negative(term_7))), per_term_6_unit), per_term_6)
+                    strips[0, 0, place], strips[0, 1, place] = factor_12
+                _interleave(2)
                 logsumexp_sum_anchor_2_tangent_now = _pair_add(logsumexp_sum_anchor_2_tangent_now, _pair_block_sum(strips[0], length))
             _pair_put(logsumexp_sum_anchor_2_tangent, (i,), logsumexp_sum_anchor_2_tangent_now)
             sum_anchor_3_tangent[row, :, 0], sum_anchor_3_tangent[row, :, 1] = (0.0, 0.0)
@@ -4913,14 +5301,18 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                     _pair_put(sum_negative_tangent, (j_6, d_8,), _pair_add(_pair_at(sum_negative_tangent, (j_6, d_8,)), _pair_multiply(factor_17, _pair_add(_pair_add(_pair_multiply_number(softmax_sum_anchor_2_tangent, a_2), _pair_multiply_number(factor_22, v_a)), _pair_multiply_number(factor_23, a_2)))))
                     if i != j_6:
                         _pair_put(sum_positive_tangent, (j_6, d_8,), _pair_add(_pair_at(sum_positive_tangent, (j_6, d_8,)), _pair_multiply(factor_20, _pair_add(_pair_add(_pair_multiply_number(softmax_sum_anchor_tangent_2, a_2), _pair_multiply_number(factor_24, v_a)), _pair_multiply_number(factor_25, a_2)))))
+                _interleave(2)
         _pair_matrices(exp_sum_anchor_2[: stop - start], np.bool_(False), direction_negative.reshape((n, d, 1)), np.bool_(False), sum_anchor_3_tangent_2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_4 = _pair_at(rest_sum_anchor_2, (i,))
             term_15 = _pair_add_number(rest_sum_anchor_2_4, 1.0)
+            per_term_15_unit = _inverse(term_15[0])[0]
+            per_term_15 = _pair_divide((1.0, 0.0), _pair_scaled(term_15, per_term_15_unit))
             for d_8 in range(d):
-                sum_anchor_3_tangent_2_now = _pair_divide(_pair_at(sum_anchor_3_tangent_2_product, (row, d_8,)), term_15)
+                sum_anchor_3_tangent_2_now = _pair_multiply(_pair_scaled(_pair_at(sum_anchor_3_tangent_2_product, (row, d_8,)), per_term_15_unit), per_term_15)
                 _pair_put(sum_anchor_3_tangent_2, (row, d_8,), sum_anchor_3_tangent_2_now)
+            _interleave(2)
         _pair_matrices(sum_anchor_4_tangent_part1_left[: stop - start], np.bool_(False), positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_4_tangent_part1[: stop - start], np.bool_(False))
         _pair_matrices(sum_anchor_4_left[: stop - start], np.bool_(False), direction_positive.reshape((n, d, 1)), np.bool_(False), sum_anchor_4_tangent_part2_product[: stop - start], np.bool_(False))
         for i in range(start, stop):
@@ -4961,14 +5353,17 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             factor_37 = _pair_multiply_number(sum_anchor_2_6, direction_parameters[0])
             term_20 = _pair_add(_pair_add(logsumexp_sum_anchor_2_tangent_2, factor_36), factor_37)
             factor_38 = _pair_multiply(_pair_multiply(_pair_multiply_number(term_20, scale), sigmoid_plus_3), sigmoid_minus_3)
+            per_term_16_unit = _inverse(term_16[0])[0]
+            per_term_16 = _pair_divide((1.0, 0.0), _pair_scaled(term_16, per_term_16_unit))
             for d_8 in range(d):
-                sum_anchor_4_tangent_part2 = _pair_divide(_pair_at(sum_anchor_4_tangent_part2_product, (row, d_8,)), term_16)  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_4_tangent_part2 = _pair_multiply(_pair_scaled(_pair_at(sum_anchor_4_tangent_part2_product, (row, d_8,)), per_term_16_unit), per_term_16)  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 sum_anchor_4_tangent = _pair_add(sum_anchor_4_tangent_part2, _pair_at(sum_anchor_4_tangent_part1, (row, d_8,)))  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 p = positive[i, d_8]
                 sum_anchor_3_2 = _pair_at(sum_anchor_3, (row, d_8,))
                 sum_anchor_4_2 = _pair_at(sum_anchor_4, (row, d_8,))
                 v_p = direction_positive[i, d_8]
                 product_anchor[i, d_8] = _pair_rounded(_pair_multiply(seed_5, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_add(_pair_add(_pair_multiply_number(term_18, p), _pair_multiply(sum_anchor_3_2, sigmoid_minus_3)), _pair_multiply(sum_anchor_4_2, sigmoid_plus_3)), direction_parameters[0]), _pair_multiply(factor_27, sum_anchor_4_tangent)), _pair_multiply_number(factor_28, v_p)), _pair_multiply(factor_29, _pair_add(_pair_at(sum_anchor_3_tangent, (row, d_8,)), _pair_at(sum_anchor_3_tangent_2, (row, d_8,))))), _pair_multiply_number(factor_30, p)), _pair_multiply(factor_34, _pair_add(_pair_add(sum_anchor_4_2, _pair_negative(sum_anchor_3_2)), _pair_multiply_number(factor_31, p)))), _pair_multiply(factor_38, _pair_add(_pair_add(sum_anchor_3_2, _pair_negative(sum_anchor_4_2)), _pair_multiply_number(factor_35, p))))))
+            _interleave(2)
     for i in range(n):
         seed_6 = _pair_at(seed, (i,))
         exp_sum_anchor_own_3 = _pair_at(exp_sum_anchor_own, (i,))
@@ -4994,4 +5389,5 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             v_a_2 = direction_anchor[i, d_9]
             product_positive[i, d_9] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_positive_tangent, (i, d_9,)), scale), _pair_multiply_number(_pair_add(_pair_at(sum_positive, (i, d_9,)), _pair_multiply_number(factor_40, a_3)), direction_parameters[0])), _pair_multiply_number(factor_41, v_a_2)), _pair_multiply_number(factor_42, a_3)), _pair_multiply_number(factor_43, a_3)))
             product_negative[i, d_9] = _pair_rounded(_pair_add(_pair_multiply_number(_pair_at(sum_negative_tangent, (i, d_9,)), scale), _pair_multiply_number(_pair_at(sum_negative, (i, d_9,)), direction_parameters[0])))
+        _interleave(2)
     parameter_product[0] += _pair_rounded(_pair_add(_pair_add(sum_scale_2_tangent, sum_scale_3_tangent), _pair_negative(sum_scale_tangent)))

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, type_callable
 
 SPEC = {'abi': 3,
@@ -296,6 +297,12 @@ def _pair_negative(x):
 
 
 @_traced
+def _pair_scaled(x, power: float):
+    """Return x times a power of 2."""
+    return x[0] * power, x[1] * power
+
+
+@_traced
 def _pair_multiply(x, y):
     """Return x y."""
     p = x[0] * y[0]
@@ -365,6 +372,16 @@ def _pair_expm1(x):
 
 
 @_traced
+def _pair_of_rest(h, k):
+    """Return h - k log 2, for a whole number k."""
+    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
+    part = k * 5.497923018708371e-14
+    lost = _fused(k, 5.497923018708371e-14, -part)
+    r, e = _pair_of_sum(far, -part)
+    return r, e - (lost + k * 1.94704509238075e-31)
+
+
+@_traced
 def _pair_exp(x):
     """Return exp(x)."""
     h, low = x[0], _finite(x[1])
@@ -372,15 +389,32 @@ def _pair_exp(x):
     h = _select(h < -746.0, -746.0, h)
     shifted = h * 1.4426950408889634 + 6755399441055744.0
     k = shifted - 6755399441055744.0
-    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
-    part = k * 5.497923018708371e-14
-    lost = _fused(k, 5.497923018708371e-14, -part)
-    r, e = _pair_of_sum(far, -part)
-    m = _pair_expm1((r, e + (low - lost - k * 1.94704509238075e-31)))
+    r, e = _pair_of_rest(h, k)
+    m = _pair_expm1((r, e + low))
     s = 1.0 + m[0]
     rest = (m[0] - (s - 1.0)) + m[1]
     up, on = _powers(shifted)
     return s * up * on, rest * up * on
+
+
+@_traced
+def _pair_log1p_from(x, y):
+    """Return log(1 + x) by one step of Newton's from a float, with 1 + x and exp(y) over the same power of 2.
+
+    Where the power is 1, both less 1 are compared: of a small x nothing is lost. Nothing branches.
+    """
+    h = _select((y > 710.0) | (y < -40.0), 0.0, y)  # infinite, and its own logarithm
+    shifted = h * 1.4426950408889634 + 6755399441055744.0
+    k = shifted - 6755399441055744.0
+    near = _equal(k, 0.0)
+    m = _pair_expm1(_pair_of_rest(h, k))
+    whole = _pair_add_number(m, 1.0)
+    up, on = _powers(13510798882111488.0 - shifted)  # of -k
+    scaled = _pair_scaled(_pair_scaled(_pair_add_number(x, 1.0), up), on)
+    off = _pair_add(_select(near, x, scaled), _pair_negative(_select(near, m, whole)))
+    r = _pair_divide(off, whole)
+    found = _select((y > -1e-40) & (y < 1e-40), x, _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0])))
+    return _select(_equal(y - y, 0.0), found, (y, 0.0))
 
 
 @_traced
@@ -426,6 +460,29 @@ def _fma(typing_context, a, b, c):
         return builder.call(function, arguments)
 
     return a(a, a, a), build
+
+
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -482,7 +539,7 @@ def _log1p(x):
     return np.float64(-math.inf) if u == 0.0 else y
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_log(x):
     """Return log(x), by one step of Newton's from a float."""
     y = _log(x[0])
@@ -490,25 +547,28 @@ def _pair_log(x):
     return _pair_close(y, m[0] + (m[1] - 0.5 * m[0] * m[0]))
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_log1p(x):
     """Return log(1 + x), to the last bits of a pair even where x is small."""
-    y = _log1p(x[0])
-    if not abs(y) <= 0.5:
-        return _pair_log(_pair_add_number(x, 1.0))
-    m = _pair_expm1((y, 0.0))
-    r = _pair_divide(_pair_add(x, _pair_negative(m)), _pair_add_number(m, 1.0))
-    return _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0]))
+    return _pair_log1p_from(x, _log1p(x[0]))
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
-    """Return the sum of the first numbers of a block and of their rests."""
-    total, lost = 0.0, 0.0
-    for k in range(count):
-        total, e = _pair_of_sum(total, block[k, 0])
-        lost += _finite(e) + block[k, 1]
-    return _pair_close(total, lost)
+    """Return the sum of the first numbers of a block and of their rests, which are below them; it writes over both.
+
+    The second half is added to the first until one number is left: many sums side by side, where one after the other
+    each would wait for the one before.
+    """
+    size = np.uint64(count)
+    while size > np.uint64(1):
+        half = (size + np.uint64(1)) // np.uint64(2)
+        for k in range(size - half):
+            total, lost = _pair_of_sum(block[0, k], block[0, k + half])
+            block[0, k] = total
+            block[1, k] = block[1, k] + block[1, k + half] + _finite(lost)
+        size = half
+    return _pair_close(block[0, 0], block[1, 0]) if count > 0 else (0.0, 0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -518,7 +578,7 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
     k = noise_score.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     total = (0.0, 0.0)
     log_value = _pair_log((np.float64(k), 0.0))
     factor = _pair_negative(log_value)
@@ -532,7 +592,8 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
                 v = noise_score[i, q_1]
                 b = noise_log_noise[i, q_1]
                 term = _pair_add(_pair_negative(_pair_log1p(_pair_exp(_pair_negative(_pair_magnitude(_pair_add(_pair_of_sum(-v, b), log_value)))))), _pair_negative(_pair_positive_part(_pair_add(_pair_of_sum(v, -b), factor))))
-                _pair_put(strips, (0, place), term)
+                strips[0, 0, place], strips[0, 1, place] = term
+            _interleave(2)
             sum_noise_log_noise = _pair_add(sum_noise_log_noise, _pair_block_sum(strips[0], length))
         u = data_score[i]
         a = data_log_noise[i]
@@ -551,7 +612,7 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
     k = noise_score.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     total = (0.0, 0.0)
     log_value = _pair_log((np.float64(k), 0.0))
     factor = _pair_negative(log_value)
@@ -573,8 +634,9 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
                 b = noise_log_noise[i, q_1]
                 decay_of_sum_value_2 = _pair_exp(_pair_negative(_pair_magnitude(_pair_add(_pair_of_sum(-v, b), log_value))))
                 term_2 = _pair_add(_pair_negative(_pair_log1p(decay_of_sum_value_2)), _pair_negative(_pair_positive_part(_pair_add(_pair_of_sum(v, -b), factor))))
-                _pair_put(strips, (0, place), term_2)
+                strips[0, 0, place], strips[0, 1, place] = term_2
                 gradient_noise_score[i, q_1] = _pair_rounded(_pair_multiply(seed, (_pair_divide(decay_of_sum_value_2, _pair_add_number(decay_of_sum_value_2, 1.0)) if _pair_add(_pair_of_sum(b, -v), log_value)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_of_sum_value_2, 1.0)) if _pair_add(_pair_of_sum(b, -v), log_value)[0] == _pair_add(_pair_of_sum(b, -v), log_value)[0] else (np.nan, 0.0)))))
+            _interleave(2)
             sum_noise_log_noise = _pair_add(sum_noise_log_noise, _pair_block_sum(strips[0], length))
         loss = _pair_add(_pair_add(_pair_negative(sum_noise_log_noise), _pair_log1p(decay_of_sum_value)), _pair_positive_part(term))
         factor_2 = _pair_multiply_number(loss, sample_weight)
@@ -611,6 +673,7 @@ def gradient_and_hessian(data_score, noise_score, data_log_noise, noise_log_nois
             gradient_noise_score[i, k_2] = _pair_rounded(_pair_multiply(seed, sigmoid_minus_2))
             sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_of_sum_value_2, 1.0)) if _pair_add(_pair_of_sum(b, -v), log_value)[0] >= 0.0 else (factor_2 if _pair_add(_pair_of_sum(b, -v), log_value)[0] == _pair_add(_pair_of_sum(b, -v), log_value)[0] else (np.nan, 0.0)))  # sigmoid(noise_log_noise - noise_score + log(k))
             hessian_noise_score[i, k_2] = _pair_rounded(_pair_multiply(_pair_multiply(seed, sigmoid_plus_2), sigmoid_minus_2))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -640,3 +703,4 @@ def hessian_product(data_score, noise_score, data_log_noise, noise_log_noise, sa
             sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_of_sum_value_2, 1.0)) if _pair_add(_pair_of_sum(b, -v), log_value)[0] >= 0.0 else (factor_2 if _pair_add(_pair_of_sum(b, -v), log_value)[0] == _pair_add(_pair_of_sum(b, -v), log_value)[0] else (np.nan, 0.0)))  # sigmoid(noise_log_noise - noise_score + log(k))
             sigmoid_minus_2 = (factor_2 if _pair_add(_pair_of_sum(b, -v), log_value)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_of_sum_value_2, 1.0)) if _pair_add(_pair_of_sum(b, -v), log_value)[0] == _pair_add(_pair_of_sum(b, -v), log_value)[0] else (np.nan, 0.0)))  # sigmoid(-noise_log_noise + noise_score - log(k))
             product_noise_score[i, k_2] = _pair_rounded(_pair_multiply(_pair_multiply(_pair_multiply_number(seed, v_v), sigmoid_plus_2), sigmoid_minus_2))
+        _interleave(2)

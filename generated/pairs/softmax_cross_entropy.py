@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, type_callable
 
 SPEC = {'abi': 3,
@@ -379,6 +380,12 @@ def _pair_negative(x):
 
 
 @_traced
+def _pair_scaled(x, power: float):
+    """Return x times a power of 2."""
+    return x[0] * power, x[1] * power
+
+
+@_traced
 def _pair_multiply(x, y):
     """Return x y."""
     p = x[0] * y[0]
@@ -448,6 +455,16 @@ def _pair_expm1(x):
 
 
 @_traced
+def _pair_of_rest(h, k):
+    """Return h - k log 2, for a whole number k."""
+    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
+    part = k * 5.497923018708371e-14
+    lost = _fused(k, 5.497923018708371e-14, -part)
+    r, e = _pair_of_sum(far, -part)
+    return r, e - (lost + k * 1.94704509238075e-31)
+
+
+@_traced
 def _pair_exp(x):
     """Return exp(x)."""
     h, low = x[0], _finite(x[1])
@@ -455,11 +472,8 @@ def _pair_exp(x):
     h = _select(h < -746.0, -746.0, h)
     shifted = h * 1.4426950408889634 + 6755399441055744.0
     k = shifted - 6755399441055744.0
-    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
-    part = k * 5.497923018708371e-14
-    lost = _fused(k, 5.497923018708371e-14, -part)
-    r, e = _pair_of_sum(far, -part)
-    m = _pair_expm1((r, e + (low - lost - k * 1.94704509238075e-31)))
+    r, e = _pair_of_rest(h, k)
+    m = _pair_expm1((r, e + low))
     s = 1.0 + m[0]
     rest = (m[0] - (s - 1.0)) + m[1]
     up, on = _powers(shifted)
@@ -467,9 +481,23 @@ def _pair_exp(x):
 
 
 @_traced
-def _pair_exp_difference(x, y):
-    """Return exp(x - y)."""
-    return _pair_exp(_pair_add(x, _pair_negative(y)))
+def _pair_log1p_from(x, y):
+    """Return log(1 + x) by one step of Newton's from a float, with 1 + x and exp(y) over the same power of 2.
+
+    Where the power is 1, both less 1 are compared: of a small x nothing is lost. Nothing branches.
+    """
+    h = _select((y > 710.0) | (y < -40.0), 0.0, y)  # infinite, and its own logarithm
+    shifted = h * 1.4426950408889634 + 6755399441055744.0
+    k = shifted - 6755399441055744.0
+    near = _equal(k, 0.0)
+    m = _pair_expm1(_pair_of_rest(h, k))
+    whole = _pair_add_number(m, 1.0)
+    up, on = _powers(13510798882111488.0 - shifted)  # of -k
+    scaled = _pair_scaled(_pair_scaled(_pair_add_number(x, 1.0), up), on)
+    off = _pair_add(_select(near, x, scaled), _pair_negative(_select(near, m, whole)))
+    r = _pair_divide(off, whole)
+    found = _select((y > -1e-40) & (y < 1e-40), x, _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0])))
+    return _select(_equal(y - y, 0.0), found, (y, 0.0))
 
 
 @intrinsic
@@ -518,30 +546,40 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
-def _log(x):
-    """Return log(x)."""
-    small = x < 2.2250738585072014e-308
-    scaled = x * 1.8014398509481984e+16 if small else x
-    bits = _bits_of(scaled)
-    exponent = (bits + 2638147582215219) >> 52
-    k = _of_bits(exponent + 4841369599423283200) - (4503599627371573.0 if small else 4503599627371519.0)
-    f = _of_bits(bits - ((exponent - 1023) << 52)) - 1.0
-    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
-    z = s * s
-    p = 0.14795395039235842
-    p = _fma(p, z, 0.1531410652541)
-    p = _fma(p, z, 0.18183562118464197)
-    p = _fma(p, z, 0.2222219861602134)
-    p = _fma(p, z, 0.28571428741966726)
-    p = _fma(p, z, 0.3999999999941659)
-    p = _fma(p, z, 0.6666666666666734)
-    half = 0.5 * f
-    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), k * 5.497923018708371e-14))
-    y = _fma(k, 0.6931471805598903, f - near)
-    y = x if x > 1.7976931348623157e+308 else y
-    y = y if x > 0.0 else np.float64(math.nan)
-    return np.float64(-math.inf) if x == 0.0 else y
+@intrinsic
+def _larger_beside(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is: no choice, which would be stored under a mask, slowly."""
+
+    def build(context, builder, signature, arguments):
+        bits = cgutils.ir.IntType(32 if a == types.float32 else 64)
+        larger = builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
+        unordered = builder.sext(builder.fcmp_unordered("uno", *arguments), bits)
+        return builder.bitcast(builder.or_(builder.bitcast(larger, bits), unordered), larger.type)
+
+    return a(a, a), build
+
+
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -590,33 +628,36 @@ def _place_of(x: float, row, count: int) -> int:
     return 0
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _pair_log(x):
-    """Return log(x), by one step of Newton's from a float."""
-    y = _log(x[0])
-    m = _pair_add_number(_pair_multiply(x, _pair_exp((-y, 0.0))), -1.0)
-    return _pair_close(y, m[0] + (m[1] - 0.5 * m[0] * m[0]))
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_log1p(x):
     """Return log(1 + x), to the last bits of a pair even where x is small."""
-    y = _log1p(x[0])
-    if not abs(y) <= 0.5:
-        return _pair_log(_pair_add_number(x, 1.0))
-    m = _pair_expm1((y, 0.0))
-    r = _pair_divide(_pair_add(x, _pair_negative(m)), _pair_add_number(m, 1.0))
-    return _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0]))
+    return _pair_log1p_from(x, _log1p(x[0]))
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
-    """Return the sum of the first numbers of a block and of their rests."""
-    total, lost = 0.0, 0.0
-    for k in range(count):
-        total, e = _pair_of_sum(total, block[k, 0])
-        lost += _finite(e) + block[k, 1]
-    return _pair_close(total, lost)
+    """Return the sum of the first numbers of a block and of their rests, which are below them; it writes over both.
+
+    The second half is added to the first until one number is left: many sums side by side, where one after the other
+    each would wait for the one before.
+    """
+    size = np.uint64(count)
+    while size > np.uint64(1):
+        half = (size + np.uint64(1)) // np.uint64(2)
+        for k in range(size - half):
+            total, lost = _pair_of_sum(block[0, k], block[0, k + half])
+            block[0, k] = total
+            block[1, k] = block[1, k] + block[1, k + half] + _finite(lost)
+        size = half
+    return _pair_close(block[0, 0], block[1, 0]) if count > 0 else (0.0, 0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -626,7 +667,7 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         y = label[i]
@@ -643,11 +684,12 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
             for place in range(length):
                 k_5 = strip + place
                 z_2 = logits[i, k_5]
-                exp_logits = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))  # exp_difference(logits, max_logits)
-                _pair_put(strips, (0, place), exp_logits)
+                exp_logits = _pair_exp(_pair_of_sum(z_2, -max_logits))  # exp_difference(logits, max_logits)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         w_y = class_weight[y]
         z_y = logits[i, y]
@@ -666,7 +708,7 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     exp_logits = np.empty((c, 2))
     total = (0.0, 0.0)
     for i in range(n):
@@ -686,12 +728,13 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
             for place in range(length):
                 k_5 = strip + place
                 z_2 = logits[i, k_5]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits))
                 _pair_put(exp_logits, (k_5,), exp_logits_now)
-                _pair_put(strips, (0, place), exp_logits_now)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits_now
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         w_y = class_weight[y]
         z_y = logits[i, y]
@@ -700,7 +743,7 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
         total = _pair_add(total, factor)
         if wanted:
             value_out[i] = _pair_rounded(factor)
-        factor_2 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply_number(seed, w_y), (rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(_pair_exp_difference((z_y, 0.0), (max_logits, 0.0)))))), _pair_add_number(rest_logits, 1.0)))
+        factor_2 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply_number(seed, w_y), (rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(_pair_exp(_pair_of_sum(z_y, -max_logits)))))), _pair_add_number(rest_logits, 1.0)))
         factor_3 = _pair_divide(_pair_multiply_number(seed, w_y), _pair_add_number(rest_logits, 1.0))
         for c_2 in range(c):
             gradient_logits[i, c_2] = _pair_rounded(_pair_multiply(factor_3, _pair_at(exp_logits, (c_2,))))
@@ -715,7 +758,7 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     exp_logits = np.empty((c, 2))
     for i in range(n):
         y = label[i]
@@ -733,17 +776,18 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
             for place in range(length):
                 k_5 = strip + place
                 z_2 = logits[i, k_5]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits))
                 _pair_put(exp_logits, (k_5,), exp_logits_now)
-                _pair_put(strips, (0, place), exp_logits_now)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits_now
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         w_y = class_weight[y]
         term = _pair_add_number(rest_logits, 1.0)
         z_y = logits[i, y]
-        exp_difference_value = _pair_exp_difference((z_y, 0.0), (max_logits, 0.0))
+        exp_difference_value = _pair_exp(_pair_of_sum(z_y, -max_logits))
         case = (rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_difference_value)))
         factor = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply_number(seed, w_y), case), term))
         factor_2 = _pair_divide(_pair_multiply_number(seed, w_y), term)
@@ -753,6 +797,7 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
             exp_logits_2 = _pair_at(exp_logits, (c_2,))
             gradient_logits[i, c_2] = _pair_rounded(_pair_multiply(factor_2, exp_logits_2))
             hessian_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_4, exp_logits_2), (rest_logits if c_2 == argmax_logits else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_logits_2)))))
+        _interleave(2)
         if y >= 0:
             gradient_logits[i, y] = _pair_rounded(factor)
         if y >= 0:
@@ -765,7 +810,7 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     exp_logits = np.empty((c, 2))
     for i in range(n):
         y = label[i]
@@ -782,35 +827,40 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
             for place in range(length):
                 k_5 = strip + place
                 z_2 = logits[i, k_5]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits))
                 _pair_put(exp_logits, (k_5,), exp_logits_now)
-                _pair_put(strips, (0, place), exp_logits_now)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits_now
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         logsumexp_logits_tangent_centred = (0.0, 0.0)
         term = _pair_add_number(rest_logits, 1.0)
         v_z_2 = direction_logits[i, argmax_logits]
+        per_term_unit = _inverse(term[0])[0]
+        per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_4 = strip + place
                 v_z = direction_logits[i, k_4]
-                factor = _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_4,)), _pair_of_sum(v_z, -v_z_2)), term)
-                _pair_put(strips, (0, place), factor)
+                factor = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_logits, (k_4,)), _pair_of_sum(v_z, -v_z_2)), per_term_unit), per_term)
+                strips[0, 0, place], strips[0, 1, place] = factor
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             logsumexp_logits_tangent_centred = _pair_add(logsumexp_logits_tangent_centred, _pair_block_sum(strips[0], length))
         w_y = class_weight[y]
         v_z_y = direction_logits[i, y]
         z_y = logits[i, y]
-        factor_2 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(seed, w_y), (_pair_negative(logsumexp_logits_tangent_centred) if argmax_logits == y else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_y, -v_z_2)))), _pair_exp_difference((z_y, 0.0), (max_logits, 0.0))), term)
+        factor_2 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(seed, w_y), (_pair_negative(logsumexp_logits_tangent_centred) if argmax_logits == y else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_y, -v_z_2)))), _pair_exp(_pair_of_sum(z_y, -max_logits))), term)
         factor_3 = _pair_divide(_pair_multiply_number(seed, w_y), term)
         for c_2 in range(c):
             v_z_3 = direction_logits[i, c_2]
             product_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_3, _pair_at(exp_logits, (c_2,))), (_pair_negative(logsumexp_logits_tangent_centred) if c_2 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2)))))
+        _interleave(2)
         if y >= 0:
             product_logits[i, y] = _pair_rounded(factor_2)
 
@@ -828,7 +878,7 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     exp_logits = np.empty((c, 2))
     for i in range(n):
         y = label[i]
@@ -845,35 +895,40 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
             for place in range(length):
                 k_5 = strip + place
                 z_2 = logits[i, k_5]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits))
                 _pair_put(exp_logits, (k_5,), exp_logits_now)
-                _pair_put(strips, (0, place), exp_logits_now)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits_now
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         logsumexp_logits_tangent_centred = (0.0, 0.0)
         term = _pair_add_number(rest_logits, 1.0)
         v_z_2 = direction_logits[i, argmax_logits]
+        per_term_unit = _inverse(term[0])[0]
+        per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_4 = strip + place
                 v_z = direction_logits[i, k_4]
-                factor = _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_4,)), _pair_of_sum(v_z, -v_z_2)), term)
-                _pair_put(strips, (0, place), factor)
+                factor = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_logits, (k_4,)), _pair_of_sum(v_z, -v_z_2)), per_term_unit), per_term)
+                strips[0, 0, place], strips[0, 1, place] = factor
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             logsumexp_logits_tangent_centred = _pair_add(logsumexp_logits_tangent_centred, _pair_block_sum(strips[0], length))
         w_y = class_weight[y]
         v_z_y = direction_logits[i, y]
         z_y = logits[i, y]
-        factor_2 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(seed, w_y), (_pair_negative(logsumexp_logits_tangent_centred) if argmax_logits == y else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_y, -v_z_2)))), _pair_exp_difference((z_y, 0.0), (max_logits, 0.0))), term)
+        factor_2 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(seed, w_y), (_pair_negative(logsumexp_logits_tangent_centred) if argmax_logits == y else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_y, -v_z_2)))), _pair_exp(_pair_of_sum(z_y, -max_logits))), term)
         factor_3 = _pair_divide(_pair_multiply_number(seed, w_y), term)
         for c_2 in range(c):
             v_z_3 = direction_logits[i, c_2]
             product_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_3, _pair_at(exp_logits, (c_2,))), (_pair_negative(logsumexp_logits_tangent_centred) if c_2 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2)))))
+        _interleave(2)
         if y >= 0:
             product_logits[i, y] = _pair_rounded(factor_2)
     parameter_product[0] += 0.0
@@ -895,13 +950,314 @@ def count(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, value_out):
+    """The weighted total, and the value of each sample, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    wanted = value_out.size > 0
+    lanes = np.empty((10, 64))
+    sample_weight_lanes = lanes[0]
+    max_logits_lanes = lanes[1]
+    rest_logits_lanes = lanes[2]
+    rest_logits_lanes_rest = lanes[3]
+    w_y_lanes = lanes[4]
+    z_y_lanes = lanes[5]
+    loss_lanes = lanes[6]
+    loss_lanes_rest = lanes[7]
+    factor_lanes = lanes[8]
+    factor_lanes_rest = lanes[9]
+    places = np.empty((3, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    counted = places[1]
+    y_lanes = places[2]
+    logits_lanes = np.empty((c, 64,))
+    total = (0.0, 0.0)
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
+            y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = logits[i, k_1]
+        for row in range(length):
+            i = start + row
+            sample_weight = (sample_weights[i] if weighted else 1.0)
+            sample_weight_lanes[row] = sample_weight
+            max_logits_lanes[row] = -np.inf
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row], rest_logits_lanes_rest[row] = 0.0, 0.0
+        for k_5 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_5, row]
+                exp_logits = _pair_exp(_pair_of_sum(z_2, -max_logits_lanes[row]))  # exp_difference(logits, max_logits)
+                rest_logits_lanes[row], rest_logits_lanes_rest[row] = _pair_add((rest_logits_lanes[row], rest_logits_lanes_rest[row]), (exp_logits if np.int32(k_5) != argmax_logits_lanes[row] else (0.0, 0.0)))
+            _interleave(2)
+        for row in range(length):
+            i = start + row
+            w_y = class_weight[y_lanes[row]]
+            w_y_lanes[row] = w_y
+            z_y = logits[i, y_lanes[row]]
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            loss = _pair_multiply_number(_pair_add(_pair_of_sum(max_logits_lanes[row], -z_y_lanes[row]), _pair_log1p((rest_logits_lanes[row], rest_logits_lanes_rest[row]))), w_y_lanes[row])
+            loss_lanes[row], loss_lanes_rest[row] = loss
+            factor = _pair_multiply_number(loss, sample_weight_lanes[row])
+            factor_lanes[row], factor_lanes_rest[row] = factor
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            total = _pair_add(total, ((0.0, 0.0) if counted[row] == 0 else (factor_lanes[row], factor_lanes_rest[row])))
+            if wanted:
+                value_out[i] = _pair_rounded((factor_lanes[row], factor_lanes_rest[row]))
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            if counted[row] == 0:
+                if wanted:
+                    value_out[i] = 0.0
+    return _pair_rounded(total)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, value_out, gradient_logits):
+    """Value and gradient in one pass, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    wanted = value_out.size > 0
+    lanes = np.empty((16, 64))
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    seed_lanes_rest = lanes[2]
+    max_logits_lanes = lanes[3]
+    rest_logits_lanes = lanes[4]
+    rest_logits_lanes_rest = lanes[5]
+    w_y_lanes = lanes[6]
+    z_y_lanes = lanes[7]
+    loss_lanes = lanes[8]
+    loss_lanes_rest = lanes[9]
+    factor_lanes = lanes[10]
+    factor_lanes_rest = lanes[11]
+    factor_2_lanes = lanes[12]
+    factor_2_lanes_rest = lanes[13]
+    factor_3_lanes = lanes[14]
+    factor_3_lanes_rest = lanes[15]
+    places = np.empty((3, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    counted = places[1]
+    y_lanes = places[2]
+    logits_lanes = np.empty((c, 64,))
+    exp_logits = np.empty((c, 64,))
+    exp_logits_rest = np.empty((c, 64,))
+    total = (0.0, 0.0)
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
+            y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = logits[i, k_1]
+        for row in range(length):
+            i = start + row
+            sample_weight = (sample_weights[i] if weighted else 1.0)
+            sample_weight_lanes[row] = sample_weight
+            seed = _pair_of_product(sample_weight, loss_scale)
+            seed_lanes[row], seed_lanes_rest[row] = seed
+            max_logits_lanes[row] = -np.inf
+            argmax_logits_lanes[row] = 0
+        _interleave(2)
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row], rest_logits_lanes_rest[row] = 0.0, 0.0
+        for k_5 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_5, row]
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits_lanes[row]))
+                exp_logits[k_5, row], exp_logits_rest[k_5, row] = exp_logits_now
+                rest_logits_lanes[row], rest_logits_lanes_rest[row] = _pair_add((rest_logits_lanes[row], rest_logits_lanes_rest[row]), (exp_logits_now if np.int32(k_5) != argmax_logits_lanes[row] else (0.0, 0.0)))
+            _interleave(2)
+        for row in range(length):
+            i = start + row
+            w_y = class_weight[y_lanes[row]]
+            w_y_lanes[row] = w_y
+            z_y = logits[i, y_lanes[row]]
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            loss = _pair_multiply_number(_pair_add(_pair_of_sum(max_logits_lanes[row], -z_y_lanes[row]), _pair_log1p((rest_logits_lanes[row], rest_logits_lanes_rest[row]))), w_y_lanes[row])
+            loss_lanes[row], loss_lanes_rest[row] = loss
+            factor = _pair_multiply_number(loss, sample_weight_lanes[row])
+            factor_lanes[row], factor_lanes_rest[row] = factor
+            factor_2 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply_number((seed_lanes[row], seed_lanes_rest[row]), w_y_lanes[row]), ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if argmax_logits_lanes[row] == y_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(_pair_exp(_pair_of_sum(z_y_lanes[row], -max_logits_lanes[row])))))), _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0)))
+            factor_2_lanes[row], factor_2_lanes_rest[row] = factor_2
+            factor_3 = _pair_divide(_pair_multiply_number((seed_lanes[row], seed_lanes_rest[row]), w_y_lanes[row]), _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0))
+            factor_3_lanes[row], factor_3_lanes_rest[row] = factor_3
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            total = _pair_add(total, ((0.0, 0.0) if counted[row] == 0 else (factor_lanes[row], factor_lanes_rest[row])))
+            if wanted:
+                value_out[i] = _pair_rounded((factor_lanes[row], factor_lanes_rest[row]))
+        _interleave(2)
+        for c_2 in range(c):
+            for row in range(length):
+                i = start + row
+                gradient_logits[i, c_2] = _pair_rounded(_pair_multiply((factor_3_lanes[row], factor_3_lanes_rest[row]), (exp_logits[c_2, row], exp_logits_rest[c_2, row])))
+            _interleave(2)
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = _pair_rounded((factor_2_lanes[row], factor_2_lanes_rest[row]))
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            if counted[row] == 0:
+                if wanted:
+                    value_out[i] = 0.0
+            if counted[row] == 0:
+                gradient_logits[i, :] = 0.0
+    return _pair_rounded(total)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, gradient_logits, hessian_logits):
+    """Gradient and Hessian diagonal in one pass, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    lanes = np.empty((22, 64))
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    seed_lanes_rest = lanes[2]
+    max_logits_lanes = lanes[3]
+    rest_logits_lanes = lanes[4]
+    rest_logits_lanes_rest = lanes[5]
+    w_y_lanes = lanes[6]
+    term_lanes = lanes[7]
+    term_lanes_rest = lanes[8]
+    z_y_lanes = lanes[9]
+    exp_difference_value_lanes = lanes[10]
+    exp_difference_value_lanes_rest = lanes[11]
+    case_lanes = lanes[12]
+    case_lanes_rest = lanes[13]
+    factor_lanes = lanes[14]
+    factor_lanes_rest = lanes[15]
+    factor_2_lanes = lanes[16]
+    factor_2_lanes_rest = lanes[17]
+    factor_3_lanes = lanes[18]
+    factor_3_lanes_rest = lanes[19]
+    factor_4_lanes = lanes[20]
+    factor_4_lanes_rest = lanes[21]
+    places = np.empty((3, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    counted = places[1]
+    y_lanes = places[2]
+    logits_lanes = np.empty((c, 64,))
+    exp_logits = np.empty((c, 64,))
+    exp_logits_rest = np.empty((c, 64,))
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
+            y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = logits[i, k_1]
+        for row in range(length):
+            i = start + row
+            sample_weight = (sample_weights[i] if weighted else 1.0)
+            sample_weight_lanes[row] = sample_weight
+            seed = _pair_of_product(sample_weight, loss_scale)
+            seed_lanes[row], seed_lanes_rest[row] = seed
+            max_logits_lanes[row] = -np.inf
+            argmax_logits_lanes[row] = 0
+        _interleave(2)
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row], rest_logits_lanes_rest[row] = 0.0, 0.0
+        for k_5 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_5, row]
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits_lanes[row]))
+                exp_logits[k_5, row], exp_logits_rest[k_5, row] = exp_logits_now
+                rest_logits_lanes[row], rest_logits_lanes_rest[row] = _pair_add((rest_logits_lanes[row], rest_logits_lanes_rest[row]), (exp_logits_now if np.int32(k_5) != argmax_logits_lanes[row] else (0.0, 0.0)))
+            _interleave(2)
+        for row in range(length):
+            term = _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0)
+            term_lanes[row], term_lanes_rest[row] = term
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            w_y = class_weight[y_lanes[row]]
+            w_y_lanes[row] = w_y
+            z_y = logits[i, y_lanes[row]]
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            exp_difference_value = _pair_exp(_pair_of_sum(z_y_lanes[row], -max_logits_lanes[row]))
+            exp_difference_value_lanes[row], exp_difference_value_lanes_rest[row] = exp_difference_value
+            case = ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if argmax_logits_lanes[row] == y_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_difference_value)))
+            case_lanes[row], case_lanes_rest[row] = case
+            factor = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply_number((seed_lanes[row], seed_lanes_rest[row]), w_y_lanes[row]), case), (term_lanes[row], term_lanes_rest[row])))
+            factor_lanes[row], factor_lanes_rest[row] = factor
+            factor_2 = _pair_divide(_pair_multiply_number((seed_lanes[row], seed_lanes_rest[row]), w_y_lanes[row]), (term_lanes[row], term_lanes_rest[row]))
+            factor_2_lanes[row], factor_2_lanes_rest[row] = factor_2
+            factor_3 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number((seed_lanes[row], seed_lanes_rest[row]), w_y_lanes[row]), case), exp_difference_value), _pair_multiply((term_lanes[row], term_lanes_rest[row]), (term_lanes[row], term_lanes_rest[row])))
+            factor_3_lanes[row], factor_3_lanes_rest[row] = factor_3
+            factor_4 = _pair_divide(_pair_multiply_number((seed_lanes[row], seed_lanes_rest[row]), w_y_lanes[row]), _pair_multiply((term_lanes[row], term_lanes_rest[row]), (term_lanes[row], term_lanes_rest[row])))
+            factor_4_lanes[row], factor_4_lanes_rest[row] = factor_4
+        _interleave(2)
+        for c_2 in range(c):
+            for row in range(length):
+                i = start + row
+                exp_logits_2 = (exp_logits[c_2, row], exp_logits_rest[c_2, row])
+                gradient_logits[i, c_2] = _pair_rounded(_pair_multiply((factor_2_lanes[row], factor_2_lanes_rest[row]), exp_logits_2))
+                hessian_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply((factor_4_lanes[row], factor_4_lanes_rest[row]), exp_logits_2), ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if np.int32(c_2) == argmax_logits_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_logits_2)))))
+            _interleave(2)
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = _pair_rounded((factor_lanes[row], factor_lanes_rest[row]))
+            hessian_logits[i, y_lanes[row]] = _pair_rounded((factor_3_lanes[row], factor_3_lanes_rest[row]))
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            if counted[row] == 0:
+                gradient_logits[i, :] = 0.0
+            if counted[row] == 0:
+                hessian_logits[i, :] = 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def value_label_smoothing_general(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     total = (0.0, 0.0)
     factor_2 = _pair_divide((label_smoothing, 0.0), (np.float64(c), 0.0))
     term = _pair_of_sum(1.0, -label_smoothing)
@@ -920,11 +1276,12 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
             for place in range(length):
                 k_19 = strip + place
                 z_2 = logits[i, k_19]
-                exp_logits = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))  # exp_difference(logits, max_logits)
-                _pair_put(strips, (0, place), exp_logits)
+                exp_logits = _pair_exp(_pair_of_sum(z_2, -max_logits))  # exp_difference(logits, max_logits)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         sum_logits = (0.0, 0.0)
         log1p_value = _pair_log1p(rest_logits)
@@ -935,7 +1292,8 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
                 w = class_weight[k_2]
                 z_3 = logits[i, k_2]
                 factor = _pair_multiply_number(_pair_add(_pair_of_sum(max_logits, -z_3), log1p_value), w)
-                _pair_put(strips, (0, place), factor)
+                strips[0, 0, place], strips[0, 1, place] = factor
+            _interleave(2)
             sum_logits = _pair_add(sum_logits, _pair_block_sum(strips[0], length))
         w_y = class_weight[y]
         z_y = logits[i, y]
@@ -954,7 +1312,7 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     exp_logits = np.empty((c, 2))
     sum_logsumexp_logits = (0.0, 0.0)
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
@@ -962,7 +1320,8 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            _pair_put(strips, (0, place), (w, 0.0))
+            strips[0, 0, place], strips[0, 1, place] = (w, 0.0)
+        _interleave(2)
         sum_logsumexp_logits = _pair_add(sum_logsumexp_logits, _pair_block_sum(strips[0], length))
     total = (0.0, 0.0)
     factor_2 = _pair_divide(_pair_multiply_number(sum_logsumexp_logits, label_smoothing), (np.float64(c), 0.0))
@@ -986,18 +1345,19 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
             for place in range(length):
                 k_19 = strip + place
                 z_2 = logits[i, k_19]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits))
                 _pair_put(exp_logits, (k_19,), exp_logits_now)
-                _pair_put(strips, (0, place), exp_logits_now)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits_now
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         sum_logits = (0.0, 0.0)
         log1p_value = _pair_log1p(rest_logits)
         w_y = class_weight[y]
         z_y = logits[i, y]
-        exp_difference_value = _pair_exp_difference((z_y, 0.0), (max_logits, 0.0))
+        exp_difference_value = _pair_exp(_pair_of_sum(z_y, -max_logits))
         factor_4 = _pair_multiply_number(factor_3, w_y)
         term_2 = _pair_add(_pair_multiply_number(term, w_y), factor_2)
         factor_5 = _pair_multiply(seed, (_pair_add(_pair_add(_pair_add_number(_pair_of_product(label_smoothing, w_y), -w_y), _pair_divide(_pair_multiply(_pair_add(_pair_add_number(factor_2, w_y), _pair_negative(_pair_of_product(label_smoothing, w_y))), exp_difference_value), _pair_add_number(rest_logits, 1.0))), factor_4) if _pair_add_number(_pair_divide(exp_difference_value, _pair_add_number(rest_logits, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(factor_2, factor_4), _pair_negative(_pair_divide(_pair_multiply(term_2, (rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_difference_value)))), _pair_add_number(rest_logits, 1.0)))) if _pair_divide(exp_difference_value, _pair_add_number(rest_logits, 1.0))[0] == _pair_divide(exp_difference_value, _pair_add_number(rest_logits, 1.0))[0] else (np.nan, 0.0))))
@@ -1009,8 +1369,9 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
                 w_2 = class_weight[k_2]
                 z_3 = logits[i, k_2]
                 factor = _pair_multiply_number(_pair_add(_pair_of_sum(max_logits, -z_3), log1p_value), w_2)
-                _pair_put(strips, (0, place), factor)
+                strips[0, 0, place], strips[0, 1, place] = factor
                 gradient_logits[i, k_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_multiply(factor_6, _pair_at(exp_logits, (k_2,))), _pair_multiply_number(factor_3, w_2))))
+            _interleave(2)
             sum_logits = _pair_add(sum_logits, _pair_block_sum(strips[0], length))
         if y >= 0:
             gradient_logits[i, y] = _pair_rounded(factor_5)
@@ -1028,7 +1389,7 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     exp_logits = np.empty((c, 2))
     sum_logsumexp_logits = (0.0, 0.0)
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
@@ -1036,7 +1397,8 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            _pair_put(strips, (0, place), (w, 0.0))
+            strips[0, 0, place], strips[0, 1, place] = (w, 0.0)
+        _interleave(2)
         sum_logsumexp_logits = _pair_add(sum_logsumexp_logits, _pair_block_sum(strips[0], length))
     factor = _pair_divide(_pair_multiply_number(sum_logsumexp_logits, label_smoothing), (np.float64(c), 0.0))
     factor_2 = _pair_negative(_pair_divide((label_smoothing, 0.0), (np.float64(c), 0.0)))
@@ -1057,17 +1419,18 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
             for place in range(length):
                 k_19 = strip + place
                 z_2 = logits[i, k_19]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits))
                 _pair_put(exp_logits, (k_19,), exp_logits_now)
-                _pair_put(strips, (0, place), exp_logits_now)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits_now
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         w_y = class_weight[y]
         term = _pair_add_number(rest_logits, 1.0)
         z_y = logits[i, y]
-        exp_difference_value = _pair_exp_difference((z_y, 0.0), (max_logits, 0.0))
+        exp_difference_value = _pair_exp(_pair_of_sum(z_y, -max_logits))
         factor_3 = _pair_multiply_number(factor_2, w_y)
         term_3 = _pair_add(_pair_multiply_number(term_2, w_y), factor)
         case = (rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_difference_value)))
@@ -1080,6 +1443,7 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
             w_2 = class_weight[c_3]
             gradient_logits[i, c_3] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_multiply(factor_5, exp_logits_2), _pair_multiply_number(factor_2, w_2))))
             hessian_logits[i, c_3] = _pair_rounded(_pair_multiply(_pair_multiply(factor_7, exp_logits_2), (rest_logits if c_3 == argmax_logits else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_logits_2)))))
+        _interleave(2)
         if y >= 0:
             gradient_logits[i, y] = _pair_rounded(factor_4)
         if y >= 0:
@@ -1092,7 +1456,7 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     exp_logits = np.empty((c, 2))
     sum_logsumexp_logits = (0.0, 0.0)
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
@@ -1100,7 +1464,8 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            _pair_put(strips, (0, place), (w, 0.0))
+            strips[0, 0, place], strips[0, 1, place] = (w, 0.0)
+        _interleave(2)
         sum_logsumexp_logits = _pair_add(sum_logsumexp_logits, _pair_block_sum(strips[0], length))
     term_2 = _pair_of_sum(1.0, -label_smoothing)
     factor_2 = _pair_divide(_pair_multiply_number(sum_logsumexp_logits, label_smoothing), (np.float64(c), 0.0))
@@ -1119,36 +1484,41 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
             for place in range(length):
                 k_19 = strip + place
                 z_2 = logits[i, k_19]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits))
                 _pair_put(exp_logits, (k_19,), exp_logits_now)
-                _pair_put(strips, (0, place), exp_logits_now)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits_now
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         logsumexp_logits_tangent_centred = (0.0, 0.0)
         term = _pair_add_number(rest_logits, 1.0)
         v_z_2 = direction_logits[i, argmax_logits]
+        per_term_unit = _inverse(term[0])[0]
+        per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_18 = strip + place
                 v_z = direction_logits[i, k_18]
-                factor = _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_18,)), _pair_of_sum(v_z, -v_z_2)), term)
-                _pair_put(strips, (0, place), factor)
+                factor = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_logits, (k_18,)), _pair_of_sum(v_z, -v_z_2)), per_term_unit), per_term)
+                strips[0, 0, place], strips[0, 1, place] = factor
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             logsumexp_logits_tangent_centred = _pair_add(logsumexp_logits_tangent_centred, _pair_block_sum(strips[0], length))
         w_y = class_weight[y]
         term_3 = _pair_add(_pair_multiply_number(term_2, w_y), factor_2)
         v_z_y = direction_logits[i, y]
         z_y = logits[i, y]
-        factor_3 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(seed, term_3), (_pair_negative(logsumexp_logits_tangent_centred) if argmax_logits == y else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_y, -v_z_2)))), _pair_exp_difference((z_y, 0.0), (max_logits, 0.0))), term)
+        factor_3 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(seed, term_3), (_pair_negative(logsumexp_logits_tangent_centred) if argmax_logits == y else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_y, -v_z_2)))), _pair_exp(_pair_of_sum(z_y, -max_logits))), term)
         factor_4 = _pair_divide(_pair_multiply(seed, term_3), term)
         for c_3 in range(c):
             v_z_3 = direction_logits[i, c_3]
             product_logits[i, c_3] = _pair_rounded(_pair_multiply(_pair_multiply(factor_4, _pair_at(exp_logits, (c_3,))), (_pair_negative(logsumexp_logits_tangent_centred) if c_3 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2)))))
+        _interleave(2)
         if y >= 0:
             product_logits[i, y] = _pair_rounded(factor_3)
 
@@ -1159,7 +1529,7 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     sum_label_smoothing = (0.0, 0.0)
     for i in range(n):
         y = label[i]
@@ -1175,11 +1545,12 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
             for place in range(length):
                 k_19 = strip + place
                 z_2 = logits[i, k_19]
-                exp_logits = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))  # exp_difference(logits, max_logits)
-                _pair_put(strips, (0, place), exp_logits)
+                exp_logits = _pair_exp(_pair_of_sum(z_2, -max_logits))  # exp_difference(logits, max_logits)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         sum_logits = (0.0, 0.0)
         log1p_value = _pair_log1p(rest_logits)
@@ -1190,7 +1561,8 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
                 w = class_weight[k_2]
                 z_3 = logits[i, k_2]
                 factor = _pair_multiply_number(_pair_add(_pair_of_sum(max_logits, -z_3), log1p_value), w)
-                _pair_put(strips, (0, place), factor)
+                strips[0, 0, place], strips[0, 1, place] = factor
+            _interleave(2)
             sum_logits = _pair_add(sum_logits, _pair_block_sum(strips[0], length))
         w_y = class_weight[y]
         z_y = logits[i, y]
@@ -1206,7 +1578,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     exp_logits = np.empty((c, 2))
     sum_logsumexp_logits = (0.0, 0.0)
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
@@ -1214,7 +1586,8 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            _pair_put(strips, (0, place), (w, 0.0))
+            strips[0, 0, place], strips[0, 1, place] = (w, 0.0)
+        _interleave(2)
         sum_logsumexp_logits = _pair_add(sum_logsumexp_logits, _pair_block_sum(strips[0], length))
     sum_label_smoothing_tangent = (0.0, 0.0)
     factor_3 = _pair_divide(sum_logsumexp_logits, (np.float64(c), 0.0))
@@ -1235,34 +1608,38 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
             for place in range(length):
                 k_19 = strip + place
                 z_2 = logits[i, k_19]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits))
                 _pair_put(exp_logits, (k_19,), exp_logits_now)
-                _pair_put(strips, (0, place), exp_logits_now)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits_now
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         logsumexp_logits_tangent = (0.0, 0.0)
         logsumexp_logits_tangent_centred = (0.0, 0.0)
         term = _pair_add_number(rest_logits, 1.0)
         v_z_2 = direction_logits[i, argmax_logits]
+        per_term_unit = _inverse(term[0])[0]
+        per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_14 = strip + place
                 v_z = direction_logits[i, k_14]
-                factor = _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_14,)), _pair_of_sum(v_z, -v_z_2)), term)
-                _pair_put(strips, (0, place), factor)
-                _pair_put(strips, (1, place), factor)
+                factor = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_logits, (k_14,)), _pair_of_sum(v_z, -v_z_2)), per_term_unit), per_term)
+                strips[0, 0, place], strips[0, 1, place] = factor
+                strips[1, 0, place], strips[1, 1, place] = factor
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
+                strips[1, 0, apart], strips[1, 1, apart] = 0.0, 0.0
             logsumexp_logits_tangent = _pair_add(logsumexp_logits_tangent, _pair_block_sum(strips[0], length))
             logsumexp_logits_tangent_centred = _pair_add(logsumexp_logits_tangent_centred, _pair_block_sum(strips[1], length))
         sum_logits_tangent = (0.0, 0.0)
         w_y = class_weight[y]
         z_y = logits[i, y]
-        exp_difference_value = _pair_exp_difference((z_y, 0.0), (max_logits, 0.0))
+        exp_difference_value = _pair_exp(_pair_of_sum(z_y, -max_logits))
         term_2 = _pair_add_number(factor_3, -w_y)
         factor_4 = _pair_negative(_pair_divide((w_y, 0.0), (np.float64(c), 0.0)))
         term_4 = _pair_add(_pair_multiply_number(term_3, w_y), factor_5)
@@ -1271,6 +1648,8 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         factor_6 = _pair_multiply(seed, _pair_add(_pair_multiply_number((_pair_add(_pair_add_number(_pair_divide(_pair_multiply(exp_difference_value, term_2), term), w_y), factor_4) if _pair_add_number(_pair_divide(exp_difference_value, term), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(factor_3, factor_4), _pair_negative(_pair_divide(_pair_multiply((rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_difference_value))), term_2), term))) if _pair_divide(exp_difference_value, term)[0] == _pair_divide(exp_difference_value, term)[0] else (np.nan, 0.0))), direction_parameters[0]), _pair_divide(_pair_multiply(_pair_multiply(term_4, (_pair_negative(logsumexp_logits_tangent_centred) if argmax_logits == y else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), difference_value_2))), exp_difference_value), term)))
         factor_7 = _pair_divide(term_2, term)
         factor_8 = _pair_divide(term_4, term)
+        per_c_unit = _inverse(np.float64(c))[0]
+        per_c = _pair_divide((1.0, 0.0), _pair_scaled((np.float64(c), 0.0), per_c_unit))
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
@@ -1279,9 +1658,10 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
                 v_z_3 = direction_logits[i, k_15]
                 difference_value = _pair_of_sum(v_z_3, -v_z_2)
                 factor_2 = _pair_multiply_number(_pair_add(_pair_negative(logsumexp_logits_tangent), difference_value), w_2)
-                _pair_put(strips, (0, place), factor_2)
+                strips[0, 0, place], strips[0, 1, place] = factor_2
                 exp_logits_2 = _pair_at(exp_logits, (k_15,))
-                product_logits[i, k_15] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_multiply_number(_pair_add(_pair_multiply(factor_7, exp_logits_2), _pair_negative(_pair_divide((w_2, 0.0), (np.float64(c), 0.0)))), direction_parameters[0]), _pair_multiply(_pair_multiply(factor_8, exp_logits_2), (_pair_negative(logsumexp_logits_tangent_centred) if k_15 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), difference_value))))))
+                product_logits[i, k_15] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_multiply_number(_pair_add(_pair_multiply(factor_7, exp_logits_2), _pair_multiply_number(per_c, (-w_2 * per_c_unit))), direction_parameters[0]), _pair_multiply(_pair_multiply(factor_8, exp_logits_2), (_pair_negative(logsumexp_logits_tangent_centred) if k_15 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), difference_value))))))
+            _interleave(2)
             sum_logits_tangent = _pair_add(sum_logits_tangent, _pair_block_sum(strips[0], length))
         if y >= 0:
             product_logits[i, y] = _pair_rounded(factor_6)
@@ -1303,3 +1683,385 @@ def count_label_smoothing_general(logits, label, label_smoothing, class_weight, 
         sample_weight = (sample_weights[i] if weighted else 1.0)
         total = _pair_add(total, (sample_weight, 0.0))
     return _pair_rounded(total)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_few_label_smoothing_general(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, value_out):
+    """The weighted total, and the value of each sample, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    wanted = value_out.size > 0
+    lanes = np.empty((14, 64))
+    sample_weight_lanes = lanes[0]
+    max_logits_lanes = lanes[1]
+    rest_logits_lanes = lanes[2]
+    rest_logits_lanes_rest = lanes[3]
+    sum_logits_lanes = lanes[4]
+    sum_logits_lanes_rest = lanes[5]
+    log1p_value_lanes = lanes[6]
+    log1p_value_lanes_rest = lanes[7]
+    w_y_lanes = lanes[8]
+    z_y_lanes = lanes[9]
+    loss_lanes = lanes[10]
+    loss_lanes_rest = lanes[11]
+    factor_3_lanes = lanes[12]
+    factor_3_lanes_rest = lanes[13]
+    places = np.empty((3, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    counted = places[1]
+    y_lanes = places[2]
+    logits_lanes = np.empty((c, 64,))
+    total = (0.0, 0.0)
+    factor_2 = _pair_divide((label_smoothing, 0.0), (np.float64(c), 0.0))
+    term = _pair_of_sum(1.0, -label_smoothing)
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
+            y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = logits[i, k_1]
+        for row in range(length):
+            i = start + row
+            sample_weight = (sample_weights[i] if weighted else 1.0)
+            sample_weight_lanes[row] = sample_weight
+            max_logits_lanes[row] = -np.inf
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row], rest_logits_lanes_rest[row] = 0.0, 0.0
+        for k_19 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_19, row]
+                exp_logits = _pair_exp(_pair_of_sum(z_2, -max_logits_lanes[row]))  # exp_difference(logits, max_logits)
+                rest_logits_lanes[row], rest_logits_lanes_rest[row] = _pair_add((rest_logits_lanes[row], rest_logits_lanes_rest[row]), (exp_logits if np.int32(k_19) != argmax_logits_lanes[row] else (0.0, 0.0)))
+            _interleave(2)
+        for row in range(length):
+            sum_logits_lanes[row], sum_logits_lanes_rest[row] = 0.0, 0.0
+            log1p_value = _pair_log1p((rest_logits_lanes[row], rest_logits_lanes_rest[row]))
+            log1p_value_lanes[row], log1p_value_lanes_rest[row] = log1p_value
+        _interleave(2)
+        for k_2 in range(c):
+            for row in range(length):
+                w = class_weight[k_2]
+                z_3 = logits_lanes[k_2, row]
+                factor = _pair_multiply_number(_pair_add(_pair_of_sum(max_logits_lanes[row], -z_3), (log1p_value_lanes[row], log1p_value_lanes_rest[row])), w)
+                sum_logits_lanes[row], sum_logits_lanes_rest[row] = _pair_add((sum_logits_lanes[row], sum_logits_lanes_rest[row]), factor)
+            _interleave(2)
+        for row in range(length):
+            i = start + row
+            w_y = class_weight[y_lanes[row]]
+            w_y_lanes[row] = w_y
+            z_y = logits[i, y_lanes[row]]
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            loss = _pair_add(_pair_multiply(factor_2, (sum_logits_lanes[row], sum_logits_lanes_rest[row])), _pair_multiply(_pair_multiply_number(_pair_add(_pair_of_sum(max_logits_lanes[row], -z_y_lanes[row]), (log1p_value_lanes[row], log1p_value_lanes_rest[row])), w_y_lanes[row]), term))
+            loss_lanes[row], loss_lanes_rest[row] = loss
+            factor_3 = _pair_multiply_number(loss, sample_weight_lanes[row])
+            factor_3_lanes[row], factor_3_lanes_rest[row] = factor_3
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            total = _pair_add(total, ((0.0, 0.0) if counted[row] == 0 else (factor_3_lanes[row], factor_3_lanes_rest[row])))
+            if wanted:
+                value_out[i] = _pair_rounded((factor_3_lanes[row], factor_3_lanes_rest[row]))
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            if counted[row] == 0:
+                if wanted:
+                    value_out[i] = 0.0
+    return _pair_rounded(total)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, value_out, gradient_logits):
+    """Value and gradient in one pass, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    wanted = value_out.size > 0
+    strips = np.empty((1, 2, 512))
+    lanes = np.empty((26, 64))
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    seed_lanes_rest = lanes[2]
+    max_logits_lanes = lanes[3]
+    rest_logits_lanes = lanes[4]
+    rest_logits_lanes_rest = lanes[5]
+    sum_logits_lanes = lanes[6]
+    sum_logits_lanes_rest = lanes[7]
+    log1p_value_lanes = lanes[8]
+    log1p_value_lanes_rest = lanes[9]
+    w_y_lanes = lanes[10]
+    z_y_lanes = lanes[11]
+    exp_difference_value_lanes = lanes[12]
+    exp_difference_value_lanes_rest = lanes[13]
+    factor_4_lanes = lanes[14]
+    factor_4_lanes_rest = lanes[15]
+    term_2_lanes = lanes[16]
+    term_2_lanes_rest = lanes[17]
+    factor_5_lanes = lanes[18]
+    factor_5_lanes_rest = lanes[19]
+    factor_6_lanes = lanes[20]
+    factor_6_lanes_rest = lanes[21]
+    loss_lanes = lanes[22]
+    loss_lanes_rest = lanes[23]
+    factor_8_lanes = lanes[24]
+    factor_8_lanes_rest = lanes[25]
+    places = np.empty((3, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    counted = places[1]
+    y_lanes = places[2]
+    logits_lanes = np.empty((c, 64,))
+    exp_logits = np.empty((c, 64,))
+    exp_logits_rest = np.empty((c, 64,))
+    sum_logsumexp_logits = (0.0, 0.0)
+    for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+        length = min(np.uint64(512), np.uint64(c) - strip)
+        for place in range(length):
+            k_13 = strip + place
+            w = class_weight[k_13]
+            strips[0, 0, place], strips[0, 1, place] = (w, 0.0)
+        _interleave(2)
+        sum_logsumexp_logits = _pair_add(sum_logsumexp_logits, _pair_block_sum(strips[0], length))
+    total = (0.0, 0.0)
+    factor_2 = _pair_divide(_pair_multiply_number(sum_logsumexp_logits, label_smoothing), (np.float64(c), 0.0))
+    factor_3 = _pair_negative(_pair_divide((label_smoothing, 0.0), (np.float64(c), 0.0)))
+    term = _pair_of_sum(1.0, -label_smoothing)
+    factor_7 = _pair_divide((label_smoothing, 0.0), (np.float64(c), 0.0))
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
+            y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = logits[i, k_1]
+        for row in range(length):
+            i = start + row
+            sample_weight = (sample_weights[i] if weighted else 1.0)
+            sample_weight_lanes[row] = sample_weight
+            seed = _pair_of_product(sample_weight, loss_scale)
+            seed_lanes[row], seed_lanes_rest[row] = seed
+            max_logits_lanes[row] = -np.inf
+            argmax_logits_lanes[row] = 0
+        _interleave(2)
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row], rest_logits_lanes_rest[row] = 0.0, 0.0
+        for k_19 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_19, row]
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits_lanes[row]))
+                exp_logits[k_19, row], exp_logits_rest[k_19, row] = exp_logits_now
+                rest_logits_lanes[row], rest_logits_lanes_rest[row] = _pair_add((rest_logits_lanes[row], rest_logits_lanes_rest[row]), (exp_logits_now if np.int32(k_19) != argmax_logits_lanes[row] else (0.0, 0.0)))
+            _interleave(2)
+        for row in range(length):
+            sum_logits_lanes[row], sum_logits_lanes_rest[row] = 0.0, 0.0
+            log1p_value = _pair_log1p((rest_logits_lanes[row], rest_logits_lanes_rest[row]))
+            log1p_value_lanes[row], log1p_value_lanes_rest[row] = log1p_value
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            w_y = class_weight[y_lanes[row]]
+            w_y_lanes[row] = w_y
+            z_y = logits[i, y_lanes[row]]
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            exp_difference_value = _pair_exp(_pair_of_sum(z_y_lanes[row], -max_logits_lanes[row]))
+            exp_difference_value_lanes[row], exp_difference_value_lanes_rest[row] = exp_difference_value
+            factor_4 = _pair_multiply_number(factor_3, w_y_lanes[row])
+            factor_4_lanes[row], factor_4_lanes_rest[row] = factor_4
+            term_2 = _pair_add(_pair_multiply_number(term, w_y_lanes[row]), factor_2)
+            term_2_lanes[row], term_2_lanes_rest[row] = term_2
+            factor_5 = _pair_multiply((seed_lanes[row], seed_lanes_rest[row]), (_pair_add(_pair_add(_pair_add_number(_pair_of_product(label_smoothing, w_y_lanes[row]), -w_y_lanes[row]), _pair_divide(_pair_multiply(_pair_add(_pair_add_number(factor_2, w_y_lanes[row]), _pair_negative(_pair_of_product(label_smoothing, w_y_lanes[row]))), exp_difference_value), _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0))), factor_4) if _pair_add_number(_pair_divide(exp_difference_value, _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(factor_2, factor_4), _pair_negative(_pair_divide(_pair_multiply(term_2, ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if argmax_logits_lanes[row] == y_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_difference_value)))), _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0)))) if _pair_divide(exp_difference_value, _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0))[0] == _pair_divide(exp_difference_value, _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0))[0] else (np.nan, 0.0))))
+            factor_5_lanes[row], factor_5_lanes_rest[row] = factor_5
+            factor_6 = _pair_divide(term_2, _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0))
+            factor_6_lanes[row], factor_6_lanes_rest[row] = factor_6
+        _interleave(2)
+        for k_2 in range(c):
+            for row in range(length):
+                i = start + row
+                w_2 = class_weight[k_2]
+                z_3 = logits_lanes[k_2, row]
+                factor = _pair_multiply_number(_pair_add(_pair_of_sum(max_logits_lanes[row], -z_3), (log1p_value_lanes[row], log1p_value_lanes_rest[row])), w_2)
+                sum_logits_lanes[row], sum_logits_lanes_rest[row] = _pair_add((sum_logits_lanes[row], sum_logits_lanes_rest[row]), factor)
+                gradient_logits[i, k_2] = _pair_rounded(_pair_multiply((seed_lanes[row], seed_lanes_rest[row]), _pair_add(_pair_multiply((factor_6_lanes[row], factor_6_lanes_rest[row]), (exp_logits[k_2, row], exp_logits_rest[k_2, row])), _pair_multiply_number(factor_3, w_2))))
+            _interleave(2)
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = _pair_rounded((factor_5_lanes[row], factor_5_lanes_rest[row]))
+        _interleave(2)
+        for row in range(length):
+            loss = _pair_add(_pair_multiply(factor_7, (sum_logits_lanes[row], sum_logits_lanes_rest[row])), _pair_multiply(_pair_multiply_number(_pair_add(_pair_of_sum(max_logits_lanes[row], -z_y_lanes[row]), (log1p_value_lanes[row], log1p_value_lanes_rest[row])), w_y_lanes[row]), term))
+            loss_lanes[row], loss_lanes_rest[row] = loss
+            factor_8 = _pair_multiply_number(loss, sample_weight_lanes[row])
+            factor_8_lanes[row], factor_8_lanes_rest[row] = factor_8
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            total = _pair_add(total, ((0.0, 0.0) if counted[row] == 0 else (factor_8_lanes[row], factor_8_lanes_rest[row])))
+            if wanted:
+                value_out[i] = _pair_rounded((factor_8_lanes[row], factor_8_lanes_rest[row]))
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            if counted[row] == 0:
+                if wanted:
+                    value_out[i] = 0.0
+            if counted[row] == 0:
+                gradient_logits[i, :] = 0.0
+    return _pair_rounded(total)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, gradient_logits, hessian_logits):
+    """Gradient and Hessian diagonal in one pass, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    strips = np.empty((1, 2, 512))
+    lanes = np.empty((26, 64))
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    seed_lanes_rest = lanes[2]
+    max_logits_lanes = lanes[3]
+    rest_logits_lanes = lanes[4]
+    rest_logits_lanes_rest = lanes[5]
+    w_y_lanes = lanes[6]
+    term_lanes = lanes[7]
+    term_lanes_rest = lanes[8]
+    z_y_lanes = lanes[9]
+    exp_difference_value_lanes = lanes[10]
+    exp_difference_value_lanes_rest = lanes[11]
+    factor_3_lanes = lanes[12]
+    factor_3_lanes_rest = lanes[13]
+    term_3_lanes = lanes[14]
+    term_3_lanes_rest = lanes[15]
+    case_lanes = lanes[16]
+    case_lanes_rest = lanes[17]
+    factor_4_lanes = lanes[18]
+    factor_4_lanes_rest = lanes[19]
+    factor_5_lanes = lanes[20]
+    factor_5_lanes_rest = lanes[21]
+    factor_6_lanes = lanes[22]
+    factor_6_lanes_rest = lanes[23]
+    factor_7_lanes = lanes[24]
+    factor_7_lanes_rest = lanes[25]
+    places = np.empty((3, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    counted = places[1]
+    y_lanes = places[2]
+    logits_lanes = np.empty((c, 64,))
+    exp_logits = np.empty((c, 64,))
+    exp_logits_rest = np.empty((c, 64,))
+    sum_logsumexp_logits = (0.0, 0.0)
+    for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+        length = min(np.uint64(512), np.uint64(c) - strip)
+        for place in range(length):
+            k_13 = strip + place
+            w = class_weight[k_13]
+            strips[0, 0, place], strips[0, 1, place] = (w, 0.0)
+        _interleave(2)
+        sum_logsumexp_logits = _pair_add(sum_logsumexp_logits, _pair_block_sum(strips[0], length))
+    factor = _pair_divide(_pair_multiply_number(sum_logsumexp_logits, label_smoothing), (np.float64(c), 0.0))
+    factor_2 = _pair_negative(_pair_divide((label_smoothing, 0.0), (np.float64(c), 0.0)))
+    term_2 = _pair_of_sum(1.0, -label_smoothing)
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
+            y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = logits[i, k_1]
+        for row in range(length):
+            i = start + row
+            sample_weight = (sample_weights[i] if weighted else 1.0)
+            sample_weight_lanes[row] = sample_weight
+            seed = _pair_of_product(sample_weight, loss_scale)
+            seed_lanes[row], seed_lanes_rest[row] = seed
+            max_logits_lanes[row] = -np.inf
+            argmax_logits_lanes[row] = 0
+        _interleave(2)
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row], rest_logits_lanes_rest[row] = 0.0, 0.0
+        for k_19 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_19, row]
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits_lanes[row]))
+                exp_logits[k_19, row], exp_logits_rest[k_19, row] = exp_logits_now
+                rest_logits_lanes[row], rest_logits_lanes_rest[row] = _pair_add((rest_logits_lanes[row], rest_logits_lanes_rest[row]), (exp_logits_now if np.int32(k_19) != argmax_logits_lanes[row] else (0.0, 0.0)))
+            _interleave(2)
+        for row in range(length):
+            term = _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0)
+            term_lanes[row], term_lanes_rest[row] = term
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            w_y = class_weight[y_lanes[row]]
+            w_y_lanes[row] = w_y
+            z_y = logits[i, y_lanes[row]]
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            exp_difference_value = _pair_exp(_pair_of_sum(z_y_lanes[row], -max_logits_lanes[row]))
+            exp_difference_value_lanes[row], exp_difference_value_lanes_rest[row] = exp_difference_value
+            factor_3 = _pair_multiply_number(factor_2, w_y_lanes[row])
+            factor_3_lanes[row], factor_3_lanes_rest[row] = factor_3
+            term_3 = _pair_add(_pair_multiply_number(term_2, w_y_lanes[row]), factor)
+            term_3_lanes[row], term_3_lanes_rest[row] = term_3
+            case = ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if argmax_logits_lanes[row] == y_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_difference_value)))
+            case_lanes[row], case_lanes_rest[row] = case
+            factor_4 = _pair_multiply((seed_lanes[row], seed_lanes_rest[row]), (_pair_add(_pair_add(_pair_add_number(_pair_of_product(label_smoothing, w_y_lanes[row]), -w_y_lanes[row]), _pair_divide(_pair_multiply(_pair_add(_pair_add_number(factor, w_y_lanes[row]), _pair_negative(_pair_of_product(label_smoothing, w_y_lanes[row]))), exp_difference_value), (term_lanes[row], term_lanes_rest[row]))), factor_3) if _pair_add_number(_pair_divide(exp_difference_value, (term_lanes[row], term_lanes_rest[row])), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(factor, factor_3), _pair_negative(_pair_divide(_pair_multiply(term_3, case), (term_lanes[row], term_lanes_rest[row])))) if _pair_divide(exp_difference_value, (term_lanes[row], term_lanes_rest[row]))[0] == _pair_divide(exp_difference_value, (term_lanes[row], term_lanes_rest[row]))[0] else (np.nan, 0.0))))
+            factor_4_lanes[row], factor_4_lanes_rest[row] = factor_4
+            factor_5 = _pair_divide(term_3, (term_lanes[row], term_lanes_rest[row]))
+            factor_5_lanes[row], factor_5_lanes_rest[row] = factor_5
+            factor_6 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply((seed_lanes[row], seed_lanes_rest[row]), term_3), case), exp_difference_value), _pair_multiply((term_lanes[row], term_lanes_rest[row]), (term_lanes[row], term_lanes_rest[row])))
+            factor_6_lanes[row], factor_6_lanes_rest[row] = factor_6
+            factor_7 = _pair_divide(_pair_multiply((seed_lanes[row], seed_lanes_rest[row]), term_3), _pair_multiply((term_lanes[row], term_lanes_rest[row]), (term_lanes[row], term_lanes_rest[row])))
+            factor_7_lanes[row], factor_7_lanes_rest[row] = factor_7
+        _interleave(2)
+        for c_3 in range(c):
+            for row in range(length):
+                i = start + row
+                exp_logits_2 = (exp_logits[c_3, row], exp_logits_rest[c_3, row])
+                w_2 = class_weight[c_3]
+                gradient_logits[i, c_3] = _pair_rounded(_pair_multiply((seed_lanes[row], seed_lanes_rest[row]), _pair_add(_pair_multiply((factor_5_lanes[row], factor_5_lanes_rest[row]), exp_logits_2), _pair_multiply_number(factor_2, w_2))))
+                hessian_logits[i, c_3] = _pair_rounded(_pair_multiply(_pair_multiply((factor_7_lanes[row], factor_7_lanes_rest[row]), exp_logits_2), ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if np.int32(c_3) == argmax_logits_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_logits_2)))))
+            _interleave(2)
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = _pair_rounded((factor_4_lanes[row], factor_4_lanes_rest[row]))
+            hessian_logits[i, y_lanes[row]] = _pair_rounded((factor_6_lanes[row], factor_6_lanes_rest[row]))
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            if counted[row] == 0:
+                gradient_logits[i, :] = 0.0
+            if counted[row] == 0:
+                hessian_logits[i, :] = 0.0

@@ -17,7 +17,8 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import lower_builtin, type_callable
+from numba.core import cgutils
+from numba.extending import intrinsic, lower_builtin, type_callable
 
 SPEC = {'abi': 3,
  'name': 'softmax_dice',
@@ -373,6 +374,16 @@ def _pair_expm1(x):
 
 
 @_traced
+def _pair_of_rest(h, k):
+    """Return h - k log 2, for a whole number k."""
+    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
+    part = k * 5.497923018708371e-14
+    lost = _fused(k, 5.497923018708371e-14, -part)
+    r, e = _pair_of_sum(far, -part)
+    return r, e - (lost + k * 1.94704509238075e-31)
+
+
+@_traced
 def _pair_exp(x):
     """Return exp(x)."""
     h, low = x[0], _finite(x[1])
@@ -380,21 +391,12 @@ def _pair_exp(x):
     h = _select(h < -746.0, -746.0, h)
     shifted = h * 1.4426950408889634 + 6755399441055744.0
     k = shifted - 6755399441055744.0
-    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
-    part = k * 5.497923018708371e-14
-    lost = _fused(k, 5.497923018708371e-14, -part)
-    r, e = _pair_of_sum(far, -part)
-    m = _pair_expm1((r, e + (low - lost - k * 1.94704509238075e-31)))
+    r, e = _pair_of_rest(h, k)
+    m = _pair_expm1((r, e + low))
     s = 1.0 + m[0]
     rest = (m[0] - (s - 1.0)) + m[1]
     up, on = _powers(shifted)
     return s * up * on, rest * up * on
-
-
-@_traced
-def _pair_exp_difference(x, y):
-    """Return exp(x - y)."""
-    return _pair_exp(_pair_add(x, _pair_negative(y)))
 
 
 @_traced
@@ -411,14 +413,45 @@ def _pair_ratio(x, y):
     return _select(_equal(y[0], 0.0), (0.0, 0.0), q)
 
 
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
-    """Return the sum of the first numbers of a block and of their rests."""
-    total, lost = 0.0, 0.0
-    for k in range(count):
-        total, e = _pair_of_sum(total, block[k, 0])
-        lost += _finite(e) + block[k, 1]
-    return _pair_close(total, lost)
+    """Return the sum of the first numbers of a block and of their rests, which are below them; it writes over both.
+
+    The second half is added to the first until one number is left: many sums side by side, where one after the other
+    each would wait for the one before.
+    """
+    size = np.uint64(count)
+    while size > np.uint64(1):
+        half = (size + np.uint64(1)) // np.uint64(2)
+        for k in range(size - half):
+            total, lost = _pair_of_sum(block[0, k], block[0, k + half])
+            block[0, k] = total
+            block[1, k] = block[1, k] + block[1, k + half] + _finite(lost)
+        size = half
+    return _pair_close(block[0, 0], block[1, 0]) if count > 0 else (0.0, 0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -429,7 +462,7 @@ def value(logits, label, smooth, sample_weights, value_out):
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     sample_weight = np.empty((c, 2))
     max_logits = np.empty((m, 2))
     argmax_logits = np.empty((m,), np.int64)
@@ -444,6 +477,7 @@ def value(logits, label, smooth, sample_weights, value_out):
         for k in range(c):
             sample_weight_now = (sample_weights[i, k] if weighted else 1.0)
             _pair_put(sample_weight, (k,), (sample_weight_now, 0.0))
+        _interleave(2)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
         argmax_logits[:] = 0.0
         max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
@@ -453,17 +487,20 @@ def value(logits, label, smooth, sample_weights, value_out):
                 if _pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z)[0] > 0.0:
                     argmax_logits[q_1] = a_2
                 _pair_put(max_logits, (q_1,), _pair_larger(_pair_at(max_logits, (q_1,)), (z, 0.0)))
+            _interleave(2)
         for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
+        _interleave(2)
         rest_logits[:, 0], rest_logits[:, 1] = (0.0, 0.0)
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = logits[i, a_75, q_1]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
+                exp_logits_now = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z_2))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
                 rest_logits_added = exp_logits_now
                 _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits[q_1] else (0.0, 0.0))))
+            _interleave(2)
         for k in range(c):
             sum_logsumexp_logits_2_now = (0.0, 0.0)
             lack_logsumexp_logits_2_now = (0.0, 0.0)
@@ -472,9 +509,10 @@ def value(logits, label, smooth, sample_weights, value_out):
                 for place in range(length):
                     q_4 = strip + place
                     factor = _pair_divide(_pair_at(exp_logits, (k, q_4,)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
-                    _pair_put(strips, (0, place), factor)
+                    strips[0, 0, place], strips[0, 1, place] = factor
                     y_2 = label[i, q_4]
-                    _pair_put(strips, (1, place), (factor if y_2 != k else (0.0, 0.0)))
+                    strips[1, 0, place], strips[1, 1, place] = (factor if y_2 != k else (0.0, 0.0))
+                _interleave(2)
                 sum_logsumexp_logits_2_now = _pair_add(sum_logsumexp_logits_2_now, _pair_block_sum(strips[0], length))
                 lack_logsumexp_logits_2_now = _pair_add(lack_logsumexp_logits_2_now, _pair_block_sum(strips[1], length))
             _pair_put(sum_logsumexp_logits_2, (k,), sum_logsumexp_logits_2_now)
@@ -484,6 +522,7 @@ def value(logits, label, smooth, sample_weights, value_out):
             y_3 = label[i, q_72]
             rest_logits_2 = _pair_at(rest_logits, (q_72,))
             lack_logsumexp_logits[y_3, 0], lack_logsumexp_logits[y_3, 1] = _pair_add((lack_logsumexp_logits[y_3, 0], lack_logsumexp_logits[y_3, 1]), _pair_divide((rest_logits_2 if argmax_logits[q_72] == y_3 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative((exp_logits[y_3, q_72, 0], exp_logits[y_3, q_72, 1])))), _pair_add_number(rest_logits_2, 1.0)))
+        _interleave(2)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
@@ -491,9 +530,10 @@ def value(logits, label, smooth, sample_weights, value_out):
                 term = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
                 loss = ((1.0, 0.0) if term[0] == 0.0 else (_pair_ratio(_pair_add(_pair_at(lack_logsumexp_logits, (k,)), _pair_at(lack_logsumexp_logits_2, (k,))), term) if term[0] == term[0] else (np.nan, 0.0)))
                 factor_2 = _pair_multiply(loss, _pair_at(sample_weight, (k,)))
-                _pair_put(strips, (0, place), factor_2)
+                strips[0, 0, place], strips[0, 1, place] = factor_2
                 if wanted:
                     value_out[i, k] = _pair_rounded(factor_2)
+            _interleave(2)
             total = _pair_add(total, _pair_block_sum(strips[0], length))
     return _pair_rounded(total)
 
@@ -506,7 +546,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     sum_logsumexp_logits_3_weighed_there = np.empty((m, 2))
     sum_logsumexp_logits_3_weighed_there_2 = np.empty((m, 2))
     sample_weight = np.empty((c, 2))
@@ -530,6 +570,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             _pair_put(sample_weight, (k,), (sample_weight_now, 0.0))
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
             _pair_put(seed, (k,), seed_now)
+        _interleave(2)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
         argmax_logits[:] = 0.0
         max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
@@ -539,18 +580,21 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
                 if _pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z)[0] > 0.0:
                     argmax_logits[q_1] = a_2
                 _pair_put(max_logits, (q_1,), _pair_larger(_pair_at(max_logits, (q_1,)), (z, 0.0)))
+            _interleave(2)
         for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
+        _interleave(2)
         rest_logits[:, 0], rest_logits[:, 1] = (0.0, 0.0)
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = logits[i, a_75, q_1]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
+                exp_logits_now = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z_2))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
                 argmax_logits_2 = argmax_logits[q_1]
                 rest_logits_added = exp_logits_now
                 _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits_2 else (0.0, 0.0))))
+            _interleave(2)
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         lack_logsumexp_logits[:, 0], lack_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
@@ -560,6 +604,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide(exp_logits_y, _pair_add_number(rest_logits_2, 1.0)))
             argmax_logits_3 = argmax_logits[q_1]
             lack_logsumexp_logits[y_2, 0], lack_logsumexp_logits[y_2, 1] = _pair_add((lack_logsumexp_logits[y_2, 0], lack_logsumexp_logits[y_2, 1]), _pair_divide((rest_logits_2 if argmax_logits_3 == y_2 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_logits_y))), _pair_add_number(rest_logits_2, 1.0)))
+        _interleave(2)
         for k in range(c):
             sum_logsumexp_logits_2_now = (0.0, 0.0)
             lack_logsumexp_logits_2 = (0.0, 0.0)
@@ -568,9 +613,10 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
                 for place in range(length):
                     q_4 = strip + place
                     factor = _pair_divide(_pair_at(exp_logits, (k, q_4,)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
-                    _pair_put(strips, (0, place), factor)
+                    strips[0, 0, place], strips[0, 1, place] = factor
                     y_3 = label[i, q_4]
-                    _pair_put(strips, (1, place), (factor if y_3 != k else (0.0, 0.0)))
+                    strips[1, 0, place], strips[1, 1, place] = (factor if y_3 != k else (0.0, 0.0))
+                _interleave(2)
                 sum_logsumexp_logits_2_now = _pair_add(sum_logsumexp_logits_2_now, _pair_block_sum(strips[0], length))
                 lack_logsumexp_logits_2 = _pair_add(lack_logsumexp_logits_2, _pair_block_sum(strips[1], length))
             _pair_put(sum_logsumexp_logits_2, (k,), sum_logsumexp_logits_2_now)
@@ -587,17 +633,19 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
         for q_1 in range(m):
             argmax_logits_4 = argmax_logits[q_1]
             _pair_put(sum_logsumexp_logits_3_weighed_there, (q_1,), (sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1]))
+        _interleave(2)
         for a_56 in range(c):
             for q_1 in range(m):
                 rest_logits_3 = _pair_at(rest_logits, (q_1,))
                 argmax_logits_4 = argmax_logits[q_1]
                 sum_logsumexp_logits_3_centred_added = _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_56, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (a_56,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_weighed_there, (q_1,))))), _pair_add_number(rest_logits_3, 1.0))
                 _pair_put(sum_logsumexp_logits_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_1,)), (sum_logsumexp_logits_3_centred_added if a_56 != argmax_logits_4 else (0.0, 0.0))))
+            _interleave(2)
         for m_5 in range(m):
             rest_logits_4 = _pair_at(rest_logits, (m_5,))
             y_4 = label[i, m_5]
             z_y = logits[i, y_4, m_5]
-            exp_difference_value = _pair_exp_difference((z_y, 0.0), _pair_at(max_logits, (m_5,)))
+            exp_difference_value = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (m_5,))), z_y))
             argmax_logits_5 = argmax_logits[m_5]
             case = (sample_weights[i, y_4] if weighted else 1.0)
             ratio_value = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_4, 0], sum_logsumexp_logits_2[y_4, 1]), smooth), (sum_mask[y_4, 0], sum_mask[y_4, 1])))
@@ -605,18 +653,22 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             _pair_put(gradient_logits_part_1, (m_5,), gradient_logits_part_1_now)
             gradient_logits_part_2_now = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value), _pair_add_number(rest_logits_4, 1.0)), 2.0)
             _pair_put(gradient_logits_part_2, (m_5,), gradient_logits_part_2_now)
+        _interleave(2)
         for m_5 in range(m):
             argmax_logits_6 = argmax_logits[m_5]
             _pair_put(sum_logsumexp_logits_3_weighed_there_2, (m_5,), (sum_logsumexp_logits_3_weighed[argmax_logits_6, 0], sum_logsumexp_logits_3_weighed[argmax_logits_6, 1]))
+        _interleave(2)
         for k in range(c):
             for m_5 in range(m):
                 rest_logits_5 = _pair_at(rest_logits, (m_5,))
                 argmax_logits_6 = argmax_logits[m_5]
                 gradient_logits[i, k, m_5] = _pair_rounded(_pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_at(gradient_logits_part_2, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_6 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative(_pair_at(sum_logsumexp_logits_3_weighed_there_2, (m_5,))))))), _pair_add_number(rest_logits_5, 1.0)))
+            _interleave(2)
         for m_5 in range(m):
             y_5 = label[i, m_5]
             if (y_5 < c and y_5 >= 0):
                 gradient_logits[i, y_5, m_5] = _pair_rounded(_pair_at(gradient_logits_part_1, (m_5,)))
+        _interleave(2)
     return _pair_rounded(total)
 
 
@@ -627,7 +679,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     seed = np.empty((c, 2))
     max_logits = np.empty((m, 2))
     argmax_logits = np.empty((m,), np.int64)
@@ -655,6 +707,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             sample_weight = (sample_weights[i, k] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (k,), seed_now)
+        _interleave(2)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
         argmax_logits[:] = 0.0
         max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
@@ -664,21 +717,25 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                 if _pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z)[0] > 0.0:
                     argmax_logits[q_1] = a_2
                 _pair_put(max_logits, (q_1,), _pair_larger(_pair_at(max_logits, (q_1,)), (z, 0.0)))
+            _interleave(2)
         for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
+        _interleave(2)
         rest_logits[:, 0], rest_logits[:, 1] = (0.0, 0.0)
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = logits[i, a_75, q_1]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
+                exp_logits_now = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z_2))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
                 rest_logits_added = exp_logits_now
                 _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits[q_1] else (0.0, 0.0))))
+            _interleave(2)
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
             sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)))
+        _interleave(2)
         sum_logsumexp_logits_3[:, 0], sum_logsumexp_logits_3[:, 1] = (0.0, 0.0)
         for k in range(c):
             sum_logsumexp_logits_2_now = (0.0, 0.0)
@@ -687,7 +744,8 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                 for place in range(length):
                     q_4 = strip + place
                     factor = _pair_divide(_pair_at(exp_logits, (k, q_4,)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
-                    _pair_put(strips, (0, place), factor)
+                    strips[0, 0, place], strips[0, 1, place] = factor
+                _interleave(2)
                 sum_logsumexp_logits_2_now = _pair_add(sum_logsumexp_logits_2_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_logsumexp_logits_2, (k,), sum_logsumexp_logits_2_now)
             seed_2 = _pair_at(seed, (k,))
@@ -704,6 +762,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                 _pair_put(sum_logsumexp_logits_2_slope, (k, q_1,), factor_5)
                 _pair_put(sum_logsumexp_logits_3_sensitivity_term, (k, q_1,), factor_3)
                 _pair_put(sum_logsumexp_logits_2_slope_3, (k, q_1,), factor_5)
+            _interleave(2)
             _pair_put(sum_logsumexp_logits_3_weighed, (k,), factor_2)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
         for k_30 in range(c):
@@ -715,9 +774,11 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                         _pair_put(sum_logsumexp_logits_3_sensitivity, (k_30, q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_sensitivity, (k_30, q_1,)), _pair_at(sum_logsumexp_logits_3_sensitivity_term, (a_32, q_1,))))
                     if a_32 != k_30:
                         _pair_put(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_32, q_1,)), _pair_at(sum_logsumexp_logits_2_slope, (a_32, q_1,))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+                _interleave(2)
             for q_1 in range(m):
                 if k_30 != argmax_logits[q_1]:
                     _pair_put(sum_logsumexp_logits_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_30, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k_30,)), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+            _interleave(2)
         for m_5 in range(m):
             rest_logits_2 = _pair_at(rest_logits, (m_5,))
             term_2 = _pair_add_number(rest_logits_2, 1.0)
@@ -727,7 +788,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             square = _pair_multiply(ratio_value_3, ratio_value_3)
             case = (sample_weights[i, y_3] if weighted else 1.0)
             z_y = logits[i, y_3, m_5]
-            exp_difference_value = _pair_exp_difference((z_y, 0.0), _pair_at(max_logits, (m_5,)))
+            exp_difference_value = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (m_5,))), z_y))
             argmax_logits_2 = argmax_logits[m_5]
             term_4 = _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_difference_value))
             case_2 = (rest_logits_2 if argmax_logits_2 == y_3 else term_4)
@@ -747,6 +808,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             _pair_put(hessian_logits_part_2, (m_5,), hessian_logits_part_2_now)
             hessian_logits_part_3_now = _pair_scaled(_pair_divide(_pair_multiply_number(_pair_multiply(_pair_multiply_number(square_2, loss_scale), square), case), _pair_multiply(_pair_multiply(_pair_multiply(term_2, term_2), term_2), term_2)), 4.0)
             _pair_put(hessian_logits_part_3, (m_5,), hessian_logits_part_3_now)
+        _interleave(2)
         for k in range(c):
             seed_3 = _pair_at(seed, (k,))
             term_5 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
@@ -764,6 +826,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                 square_3 = _pair_multiply(exp_logits_3, exp_logits_3)
                 case_3 = (rest_logits_3 if k == argmax_logits_3 else _pair_add(_pair_add_number(rest_logits_3, 1.0), _pair_negative(exp_logits_3)))
                 hessian_logits[i, k, m_5] = _pair_rounded((_pair_at(hessian_logits_part_1, (m_5,)) if k == y_4 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(hessian_logits_part_2, (m_5,)), square_3), _pair_multiply(_pair_at(hessian_logits_part_3, (m_5,)), square_3)), _pair_divide(_pair_multiply(_pair_multiply(softmax_logits_slope_2, exp_logits_3), case_3), _pair_multiply(term_6, term_6))), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_3, _pair_at(sum_logsumexp_logits_2_slope_3, (k, m_5,))), case_3), _pair_multiply(term_6, term_6))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_sensitivity, (k, m_5,))), _pair_divide(_pair_multiply(factor_8, case_3), term_6))), _pair_multiply(term_6, term_6)))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_sensitivity_2_own, (k, m_5,))), _pair_divide(_pair_multiply(_pair_at(sum_logsumexp_logits_2_slope, (k, m_5,)), case_3), term_6))), _pair_multiply(term_6, term_6))))))
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -773,7 +836,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     seed = np.empty((c, 2))
     max_logits = np.empty((m, 2))
     argmax_logits = np.empty((m,), np.int64)
@@ -802,6 +865,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             sample_weight = (sample_weights[i, k] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (k,), seed_now)
+        _interleave(2)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
         argmax_logits[:] = 0.0
         max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
@@ -811,21 +875,25 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 if _pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z)[0] > 0.0:
                     argmax_logits[q_1] = a_2
                 _pair_put(max_logits, (q_1,), _pair_larger(_pair_at(max_logits, (q_1,)), (z, 0.0)))
+            _interleave(2)
         for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
+        _interleave(2)
         rest_logits[:, 0], rest_logits[:, 1] = (0.0, 0.0)
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = logits[i, a_75, q_1]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
+                exp_logits_now = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z_2))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
                 rest_logits_added = exp_logits_now
                 _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits[q_1] else (0.0, 0.0))))
+            _interleave(2)
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
             sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)))
+        _interleave(2)
         logsumexp_logits_tangent[:, 0], logsumexp_logits_tangent[:, 1] = (0.0, 0.0)
         logsumexp_logits_tangent_centred[:, 0], logsumexp_logits_tangent_centred[:, 1] = (0.0, 0.0)
         for k in range(c):
@@ -836,13 +904,14 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                     q_4 = strip + place
                     exp_logits_2 = _pair_at(exp_logits, (k, q_4,))
                     factor = _pair_divide(exp_logits_2, _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
-                    _pair_put(strips, (0, place), factor)
+                    strips[0, 0, place], strips[0, 1, place] = factor
                     v_z = direction_logits[i, k, q_4]
                     v_z_2 = direction_logits[i, argmax_logits[q_4], q_4]
                     factor_2 = _pair_divide(_pair_multiply(exp_logits_2, _pair_of_sum(v_z, -v_z_2)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
                     _pair_put(logsumexp_logits_tangent, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent, (q_4,)), factor_2))
                     if k != argmax_logits[q_4]:
                         _pair_put(logsumexp_logits_tangent_centred, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent_centred, (q_4,)), factor_2))
+                _interleave(2)
                 sum_logsumexp_logits_2_now = _pair_add(sum_logsumexp_logits_2_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_logsumexp_logits_2, (k,), sum_logsumexp_logits_2_now)
             seed_2 = _pair_at(seed, (k,))
@@ -861,10 +930,11 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply((exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1]), _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_41,))), difference_value)), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)))
             case = (sample_weights[i, y_3] if weighted else 1.0)
             z_y = logits[i, y_3, q_41]
-            exp_difference_value = _pair_exp_difference((z_y, 0.0), _pair_at(max_logits, (q_41,)))
+            exp_difference_value = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (q_41,))), z_y))
             ratio_value_3 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_3, 0], sum_logsumexp_logits_2[y_3, 1]), smooth), (sum_mask[y_3, 0], sum_mask[y_3, 1])))
             _pair_put(product_logits_part_3, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
             _pair_put(product_logits_part_5, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number((_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))) if argmax_logits_2 == y_3 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))), difference_value)), loss_scale), case), exp_difference_value), ratio_value_3), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
+        _interleave(2)
         sum_logsumexp_logits_3_tangent[:, 0], sum_logsumexp_logits_3_tangent[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_3_centred[:, 0], sum_logsumexp_logits_3_tangent_3_centred[:, 1] = (0.0, 0.0)
@@ -886,7 +956,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                     v_z_5 = direction_logits[i, argmax_logits_3, q_42]
                     term_2 = _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_42,))), _pair_of_sum(v_z_4, -v_z_5))
                     factor_3 = _pair_divide(_pair_multiply(exp_logits_3, term_2), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))
-                    _pair_put(strips, (0, place), factor_3)
+                    strips[0, 0, place], strips[0, 1, place] = factor_3
                     term_3 = _pair_add(sum_logsumexp_logits_3_weighed_2, _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])))
                     if k != argmax_logits_3:
                         _pair_put(sum_logsumexp_logits_3_tangent, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent, (q_42,)), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_3, term_2), term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
@@ -895,6 +965,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                     ratio_value_5 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_3, 0], sum_logsumexp_logits_2[argmax_logits_3, 1]), smooth), (sum_mask[argmax_logits_3, 0], sum_mask[argmax_logits_3, 1])))
                     if k != argmax_logits_3:
                         _pair_put(sum_logsumexp_logits_3_tangent_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_3, _pair_add(factor_4, _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_3, 0], sum_logsumexp_logits_tangent[argmax_logits_3, 1]), loss_scale), _pair_multiply(ratio_value_5, ratio_value_5)), (sample_weights[i, argmax_logits_3] if weighted else 1.0))))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
+                _interleave(2)
                 sum_logsumexp_logits_2_tangent_now = _pair_add(sum_logsumexp_logits_2_tangent_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_logsumexp_logits_2_tangent, (k,), sum_logsumexp_logits_2_tangent_now)
             ratio_value_6 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_4)
@@ -905,6 +976,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             for q_1 in range(m):
                 if a_66 != argmax_logits[q_1]:
                     _pair_put(sum_logsumexp_logits_3_tangent_5_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_66, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (a_66,)), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+            _interleave(2)
         for m_5 in range(m):
             rest_logits_2 = _pair_at(rest_logits, (m_5,))
             argmax_logits_4 = argmax_logits[m_5]
@@ -921,7 +993,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             factor_7 = _pair_multiply(case_3, (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])))))
             sum_logsumexp_logits_2_tangent_y = (sum_logsumexp_logits_2_tangent[y_4, 0], sum_logsumexp_logits_2_tangent[y_4, 1])
             z_y_2 = logits[i, y_4, m_5]
-            exp_difference_value_2 = _pair_exp_difference((z_y_2, 0.0), _pair_at(max_logits, (m_5,)))
+            exp_difference_value_2 = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (m_5,))), z_y_2))
             factor_8 = _pair_scaled(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_2), case_2), 2.0)
             factor_9 = _pair_negative(_pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 1])))), 2.0))
             product_logits_part_1_now = _pair_divide(_pair_multiply((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_6), factor_7), _pair_divide(_pair_multiply(_pair_add(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 4.0), _pair_negative(_pair_scaled(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_2), case_2), 2.0))), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0))), factor_8), factor_9), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 2.0))) if _pair_add_number(_pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_6), factor_7), _pair_divide(_pair_multiply((rest_logits_2 if argmax_logits_4 == y_4 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_difference_value_2))), _pair_add(factor_8, _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 4.0)))), _pair_add_number(rest_logits_2, 1.0))), _pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 2.0)), factor_9) if _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] == _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] else (np.nan, 0.0))), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0))
@@ -929,6 +1001,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             _pair_put(product_logits_part_2, (m_5,), factor_5)
             product_logits_part_4_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_2), case_2), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0)), 2.0))
             _pair_put(product_logits_part_4, (m_5,), product_logits_part_4_now)
+        _interleave(2)
         for k in range(c):
             seed_4 = _pair_at(seed, (k,))
             term_5 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
@@ -943,6 +1016,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 v_z_7 = direction_logits[i, k, m_5]
                 v_z_8 = direction_logits[i, argmax_logits_5, m_5]
                 product_logits[i, k, m_5] = _pair_rounded((_pair_at(product_logits_part_1, (m_5,)) if k == y_5 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_logits_part_4, (m_5,)), _pair_at(product_logits_part_5, (m_5,))), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,)))), _pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(_pair_at(product_logits_part_2, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)))), factor_10)), 2.0)), _pair_multiply(_pair_add(_pair_at(product_logits_part_3, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(sum_logsumexp_logits_3_weighed_3, _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1]))))), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_7, -v_z_8))))), _pair_negative(_pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 1])))), 2.0)))), _pair_add_number(rest_logits_3, 1.0))))
+            _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -952,7 +1026,7 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     seed = np.empty((c, 2))
     max_logits = np.empty((m, 2))
     argmax_logits = np.empty((m,), np.int64)
@@ -967,6 +1041,7 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             sample_weight = (sample_weights[i, k] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (k,), seed_now)
+        _interleave(2)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
         argmax_logits[:] = 0.0
         max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
@@ -976,21 +1051,25 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
                 if _pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z)[0] > 0.0:
                     argmax_logits[q_1] = a_2
                 _pair_put(max_logits, (q_1,), _pair_larger(_pair_at(max_logits, (q_1,)), (z, 0.0)))
+            _interleave(2)
         for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
+        _interleave(2)
         rest_logits[:, 0], rest_logits[:, 1] = (0.0, 0.0)
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = logits[i, a_75, q_1]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
+                exp_logits_now = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z_2))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
                 rest_logits_added = exp_logits_now
                 _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits[q_1] else (0.0, 0.0))))
+            _interleave(2)
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
             sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)))
+        _interleave(2)
         for k in range(c):
             sum_logsumexp_logits_2 = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
@@ -998,7 +1077,8 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
                 for place in range(length):
                     q_4 = strip + place
                     factor = _pair_divide(_pair_at(exp_logits, (k, q_4,)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
-                    _pair_put(strips, (0, place), factor)
+                    strips[0, 0, place], strips[0, 1, place] = factor
+                _interleave(2)
                 sum_logsumexp_logits_2 = _pair_add(sum_logsumexp_logits_2, _pair_block_sum(strips[0], length))
             seed_2 = _pair_at(seed, (k,))
             term = _pair_add(_pair_add_number(sum_logsumexp_logits_2, smooth), _pair_at(sum_mask, (k,)))
@@ -1019,7 +1099,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     seed = np.empty((c, 2))
     max_logits = np.empty((m, 2))
     argmax_logits = np.empty((m,), np.int64)
@@ -1056,6 +1136,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             sample_weight = (sample_weights[i, k] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
             _pair_put(seed, (k,), seed_now)
+        _interleave(2)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
         argmax_logits[:] = 0.0
         max_logits[:, 0], max_logits[:, 1] = (-np.inf, 0.0)
@@ -1065,21 +1146,25 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 if _pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z)[0] > 0.0:
                     argmax_logits[q_1] = a_2
                 _pair_put(max_logits, (q_1,), _pair_larger(_pair_at(max_logits, (q_1,)), (z, 0.0)))
+            _interleave(2)
         for q_1 in range(m):
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
+        _interleave(2)
         rest_logits[:, 0], rest_logits[:, 1] = (0.0, 0.0)
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = logits[i, a_75, q_1]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
+                exp_logits_now = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z_2))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
                 rest_logits_added = exp_logits_now
                 _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits[q_1] else (0.0, 0.0))))
+            _interleave(2)
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
             sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)))
+        _interleave(2)
         logsumexp_logits_tangent[:, 0], logsumexp_logits_tangent[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_2[:, 0], sum_logsumexp_logits_3_tangent_2[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_4[:, 0], sum_logsumexp_logits_3_tangent_4[:, 1] = (0.0, 0.0)
@@ -1092,13 +1177,14 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                     q_4 = strip + place
                     exp_logits_2 = _pair_at(exp_logits, (k, q_4,))
                     factor = _pair_divide(exp_logits_2, _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
-                    _pair_put(strips, (0, place), factor)
+                    strips[0, 0, place], strips[0, 1, place] = factor
                     v_z = direction_logits[i, k, q_4]
                     v_z_2 = direction_logits[i, argmax_logits[q_4], q_4]
                     factor_2 = _pair_divide(_pair_multiply(exp_logits_2, _pair_of_sum(v_z, -v_z_2)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
                     _pair_put(logsumexp_logits_tangent, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent, (q_4,)), factor_2))
                     if k != argmax_logits[q_4]:
                         _pair_put(logsumexp_logits_tangent_centred, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent_centred, (q_4,)), factor_2))
+                _interleave(2)
                 sum_logsumexp_logits_2_now = _pair_add(sum_logsumexp_logits_2_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_logsumexp_logits_2, (k,), sum_logsumexp_logits_2_now)
             seed_2 = _pair_at(seed, (k,))
@@ -1116,6 +1202,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 exp_logits_3 = _pair_at(exp_logits, (k, q_1,))
                 _pair_put(sum_logsumexp_logits_3_tangent_2, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_2, (q_1,)), _pair_divide(_pair_multiply(factor_3, exp_logits_3), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
                 _pair_put(sum_logsumexp_logits_3_tangent_4, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4, (q_1,)), _pair_divide(_pair_multiply(factor_4, exp_logits_3), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+            _interleave(2)
         sum_logsumexp_logits_tangent[:, 0], sum_logsumexp_logits_tangent[:, 1] = (0.0, 0.0)
         for q_41 in range(m):
             y_3 = label[i, q_41]
@@ -1126,11 +1213,12 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply((exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1]), _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_41,))), difference_value)), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)))
             case = (sample_weights[i, y_3] if weighted else 1.0)
             z_y = logits[i, y_3, q_41]
-            exp_difference_value = _pair_exp_difference((z_y, 0.0), _pair_at(max_logits, (q_41,)))
+            exp_difference_value = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (q_41,))), z_y))
             ratio_value_3 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_3, 0], sum_logsumexp_logits_2[y_3, 1]), smooth), (sum_mask[y_3, 0], sum_mask[y_3, 1])))
             _pair_put(product_logits_part_3, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
             _pair_put(product_logits_part_4, (q_41,), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(_pair_multiply(ratio_value_3, ratio_value_3), loss_scale), case), exp_difference_value), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0)))
             _pair_put(product_logits_part_6, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number((_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))) if argmax_logits_2 == y_3 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))), difference_value)), loss_scale), case), exp_difference_value), ratio_value_3), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
+        _interleave(2)
         sum_logsumexp_logits_3_tangent[:, 0], sum_logsumexp_logits_3_tangent[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_3_centred[:, 0], sum_logsumexp_logits_3_tangent_3_centred[:, 1] = (0.0, 0.0)
@@ -1156,7 +1244,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                     v_z_5 = direction_logits[i, argmax_logits_3, q_42]
                     term_2 = _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_42,))), _pair_of_sum(v_z_4, -v_z_5))
                     factor_5 = _pair_divide(_pair_multiply(exp_logits_4, term_2), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))
-                    _pair_put(strips, (0, place), factor_5)
+                    strips[0, 0, place], strips[0, 1, place] = factor_5
                     term_3 = _pair_add(sum_logsumexp_logits_3_weighed_2, _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])))
                     if k != argmax_logits_3:
                         _pair_put(sum_logsumexp_logits_3_tangent, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent, (q_42,)), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_4, term_2), term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
@@ -1171,6 +1259,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                         _pair_put(sum_logsumexp_logits_3_tangent_2_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_2_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(factor_7, _pair_negative(_pair_multiply_number(_pair_multiply_number(square_3, loss_scale), case_2)))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                     if k != argmax_logits_3:
                         _pair_put(sum_logsumexp_logits_3_tangent_4_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4_weighed, (k,)), _pair_negative((sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3, 1])))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
+                _interleave(2)
                 sum_logsumexp_logits_2_tangent_now = _pair_add(sum_logsumexp_logits_2_tangent_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_logsumexp_logits_2_tangent, (k,), sum_logsumexp_logits_2_tangent_now)
             ratio_value_6 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_4)
@@ -1184,6 +1273,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             for q_1 in range(m):
                 if a_66 != argmax_logits[q_1]:
                     _pair_put(sum_logsumexp_logits_3_tangent_5_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_66, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (a_66,)), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+            _interleave(2)
         for m_5 in range(m):
             rest_logits_2 = _pair_at(rest_logits, (m_5,))
             argmax_logits_4 = argmax_logits[m_5]
@@ -1202,7 +1292,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             case_5 = (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_y_2, -v_z_6)))
             factor_13 = _pair_multiply(case_5, (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])))))
             z_y_2 = logits[i, y_4, m_5]
-            exp_difference_value_2 = _pair_exp_difference((z_y_2, 0.0), _pair_at(max_logits, (m_5,)))
+            exp_difference_value_2 = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (m_5,))), z_y_2))
             sum_logsumexp_logits_2_tangent_y = (sum_logsumexp_logits_2_tangent[y_4, 0], sum_logsumexp_logits_2_tangent[y_4, 1])
             factor_15 = _pair_scaled(_pair_multiply_number(_pair_multiply(factor_14, square_4), case_3), 2.0)
             factor_16 = _pair_scaled(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_4), case_3), 2.0)
@@ -1213,6 +1303,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             _pair_put(product_logits_part_2, (m_5,), factor_10)
             product_logits_part_5_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_4), case_3), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0)), 2.0))
             _pair_put(product_logits_part_5, (m_5,), product_logits_part_5_now)
+        _interleave(2)
         for k in range(c):
             seed_4 = _pair_at(seed, (k,))
             sum_logsumexp_logits_tangent_3 = _pair_at(sum_logsumexp_logits_tangent, (k,))
@@ -1230,4 +1321,5 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 v_z_7 = direction_logits[i, k, m_5]
                 v_z_8 = direction_logits[i, argmax_logits_5, m_5]
                 product_logits[i, k, m_5] = _pair_rounded((_pair_at(product_logits_part_1, (m_5,)) if k == y_5 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_logits_part_5, (m_5,)), _pair_at(product_logits_part_6, (m_5,))), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,)))), _pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(_pair_at(product_logits_part_2, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)))), factor_19)), 2.0)), _pair_multiply(_pair_add(_pair_at(product_logits_part_3, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(sum_logsumexp_logits_3_weighed_3, _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1]))))), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_7, -v_z_8))))), _pair_multiply_number(_pair_add(term_6, _pair_at(product_logits_part_4, (m_5,))), direction_parameters[0])), _pair_scaled(_pair_multiply_number(_pair_at(sum_logsumexp_logits_3_tangent_4, (m_5,)), direction_parameters[0]), 2.0)), _pair_negative(_pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 1])))), 2.0))), _pair_negative(_pair_multiply_number(_pair_at(sum_logsumexp_logits_3_tangent_2, (m_5,)), direction_parameters[0])))), _pair_add_number(rest_logits_3, 1.0))))
+            _interleave(2)
     parameter_product[0] += _pair_rounded(sum_smooth_tangent)

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, type_callable
 
 SPEC = {'abi': 3,
@@ -308,6 +309,12 @@ def _pair_negative(x):
 
 
 @_traced
+def _pair_scaled(x, power: float):
+    """Return x times a power of 2."""
+    return x[0] * power, x[1] * power
+
+
+@_traced
 def _pair_multiply(x, y):
     """Return x y."""
     p = x[0] * y[0]
@@ -377,6 +384,16 @@ def _pair_expm1(x):
 
 
 @_traced
+def _pair_of_rest(h, k):
+    """Return h - k log 2, for a whole number k."""
+    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
+    part = k * 5.497923018708371e-14
+    lost = _fused(k, 5.497923018708371e-14, -part)
+    r, e = _pair_of_sum(far, -part)
+    return r, e - (lost + k * 1.94704509238075e-31)
+
+
+@_traced
 def _pair_exp(x):
     """Return exp(x)."""
     h, low = x[0], _finite(x[1])
@@ -384,11 +401,8 @@ def _pair_exp(x):
     h = _select(h < -746.0, -746.0, h)
     shifted = h * 1.4426950408889634 + 6755399441055744.0
     k = shifted - 6755399441055744.0
-    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
-    part = k * 5.497923018708371e-14
-    lost = _fused(k, 5.497923018708371e-14, -part)
-    r, e = _pair_of_sum(far, -part)
-    m = _pair_expm1((r, e + (low - lost - k * 1.94704509238075e-31)))
+    r, e = _pair_of_rest(h, k)
+    m = _pair_expm1((r, e + low))
     s = 1.0 + m[0]
     rest = (m[0] - (s - 1.0)) + m[1]
     up, on = _powers(shifted)
@@ -396,9 +410,23 @@ def _pair_exp(x):
 
 
 @_traced
-def _pair_exp_difference(x, y):
-    """Return exp(x - y)."""
-    return _pair_exp(_pair_add(x, _pair_negative(y)))
+def _pair_log1p_from(x, y):
+    """Return log(1 + x) by one step of Newton's from a float, with 1 + x and exp(y) over the same power of 2.
+
+    Where the power is 1, both less 1 are compared: of a small x nothing is lost. Nothing branches.
+    """
+    h = _select((y > 710.0) | (y < -40.0), 0.0, y)  # infinite, and its own logarithm
+    shifted = h * 1.4426950408889634 + 6755399441055744.0
+    k = shifted - 6755399441055744.0
+    near = _equal(k, 0.0)
+    m = _pair_expm1(_pair_of_rest(h, k))
+    whole = _pair_add_number(m, 1.0)
+    up, on = _powers(13510798882111488.0 - shifted)  # of -k
+    scaled = _pair_scaled(_pair_scaled(_pair_add_number(x, 1.0), up), on)
+    off = _pair_add(_select(near, x, scaled), _pair_negative(_select(near, m, whole)))
+    r = _pair_divide(off, whole)
+    found = _select((y > -1e-40) & (y < 1e-40), x, _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0])))
+    return _select(_equal(y - y, 0.0), found, (y, 0.0))
 
 
 @intrinsic
@@ -445,6 +473,42 @@ def _larger(typing_context, a, b):
         return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
+
+
+@intrinsic
+def _larger_beside(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is: no choice, which would be stored under a mask, slowly."""
+
+    def build(context, builder, signature, arguments):
+        bits = cgutils.ir.IntType(32 if a == types.float32 else 64)
+        larger = builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
+        unordered = builder.sext(builder.fcmp_unordered("uno", *arguments), bits)
+        return builder.bitcast(builder.or_(builder.bitcast(larger, bits), unordered), larger.type)
+
+    return a(a, a), build
+
+
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -519,7 +583,15 @@ def _place_of(x: float, row, count: int) -> int:
     return 0
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_log(x):
     """Return log(x), by one step of Newton's from a float."""
     y = _log(x[0])
@@ -527,15 +599,10 @@ def _pair_log(x):
     return _pair_close(y, m[0] + (m[1] - 0.5 * m[0] * m[0]))
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_log1p(x):
     """Return log(1 + x), to the last bits of a pair even where x is small."""
-    y = _log1p(x[0])
-    if not abs(y) <= 0.5:
-        return _pair_log(_pair_add_number(x, 1.0))
-    m = _pair_expm1((y, 0.0))
-    r = _pair_divide(_pair_add(x, _pair_negative(m)), _pair_add_number(m, 1.0))
-    return _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0]))
+    return _pair_log1p_from(x, _log1p(x[0]))
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -551,12 +618,20 @@ def _pair_power(x, exponent):
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
-    """Return the sum of the first numbers of a block and of their rests."""
-    total, lost = 0.0, 0.0
-    for k in range(count):
-        total, e = _pair_of_sum(total, block[k, 0])
-        lost += _finite(e) + block[k, 1]
-    return _pair_close(total, lost)
+    """Return the sum of the first numbers of a block and of their rests, which are below them; it writes over both.
+
+    The second half is added to the first until one number is left: many sums side by side, where one after the other
+    each would wait for the one before.
+    """
+    size = np.uint64(count)
+    while size > np.uint64(1):
+        half = (size + np.uint64(1)) // np.uint64(2)
+        for k in range(size - half):
+            total, lost = _pair_of_sum(block[0, k], block[0, k + half])
+            block[0, k] = total
+            block[1, k] = block[1, k] + block[1, k + half] + _finite(lost)
+        size = half
+    return _pair_close(block[0, 0], block[1, 0]) if count > 0 else (0.0, 0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -566,7 +641,7 @@ def value(logits, label, gamma, alpha, sample_weights, value_out):
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -578,15 +653,16 @@ def value(logits, label, gamma, alpha, sample_weights, value_out):
             for place in range(length):
                 k_18 = strip + place
                 z_2 = logits[i, k_18]
-                exp_logits = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))  # exp_difference(logits, max_logits)
-                _pair_put(strips, (0, place), exp_logits)
+                exp_logits = _pair_exp(_pair_of_sum(z_2, -max_logits))  # exp_difference(logits, max_logits)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         y = label[i]
         z_y = logits[i, y]
-        loss = _pair_negative(_pair_multiply(_pair_multiply_number(_pair_power(_pair_divide((rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(_pair_exp_difference((z_y, 0.0), (max_logits, 0.0))))), _pair_add_number(rest_logits, 1.0)), (gamma, 0.0)), alpha), _pair_add(_pair_negative(_pair_of_sum(max_logits, -z_y)), _pair_negative(_pair_log1p(rest_logits)))))
+        loss = _pair_negative(_pair_multiply(_pair_multiply_number(_pair_power(_pair_divide((rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(_pair_exp(_pair_of_sum(z_y, -max_logits))))), _pair_add_number(rest_logits, 1.0)), (gamma, 0.0)), alpha), _pair_add(_pair_negative(_pair_of_sum(max_logits, -z_y)), _pair_negative(_pair_log1p(rest_logits)))))
         factor = _pair_multiply_number(loss, sample_weight)
         total = _pair_add(total, factor)
         if wanted:
@@ -601,7 +677,7 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     exp_logits = np.empty((c, 2))
     total = (0.0, 0.0)
     term_2 = _pair_of_sum(-1.0, gamma)
@@ -616,16 +692,17 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
             for place in range(length):
                 k_18 = strip + place
                 z_2 = logits[i, k_18]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits))
                 _pair_put(exp_logits, (k_18,), exp_logits_now)
-                _pair_put(strips, (0, place), exp_logits_now)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits_now
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         y = label[i]
         z_y = logits[i, y]
-        exp_difference_value = _pair_exp_difference((z_y, 0.0), (max_logits, 0.0))
+        exp_difference_value = _pair_exp(_pair_of_sum(z_y, -max_logits))
         case = (rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_difference_value)))
         factor = _pair_divide(case, _pair_add_number(rest_logits, 1.0))
         power_value = _pair_power(factor, (gamma, 0.0))
@@ -650,7 +727,7 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     exp_logits = np.empty((c, 2))
     term_4 = _pair_of_sum(-1.0, gamma)
     term_6 = _pair_of_sum(-2.0, gamma)
@@ -667,18 +744,19 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
             for place in range(length):
                 k_18 = strip + place
                 z_2 = logits[i, k_18]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits))
                 _pair_put(exp_logits, (k_18,), exp_logits_now)
-                _pair_put(strips, (0, place), exp_logits_now)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits_now
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         y = label[i]
         z_y = logits[i, y]
         term = _pair_add(_pair_negative(_pair_of_sum(max_logits, -z_y)), _pair_negative(_pair_log1p(rest_logits)))
         term_2 = _pair_add_number(rest_logits, 1.0)
-        exp_difference_value = _pair_exp_difference((z_y, 0.0), (max_logits, 0.0))
+        exp_difference_value = _pair_exp(_pair_of_sum(z_y, -max_logits))
         case = (rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_difference_value)))
         factor = _pair_divide(case, term_2)
         power_value = _pair_power(factor, (gamma, 0.0))
@@ -699,6 +777,7 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
             softmax_logits_slope_2 = _pair_multiply(factor_3, exp_logits_2)  # alpha*exp_logits*gamma*seed*(-exp_logits*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 2)*(1 - gamma)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits)) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1))/(rest_logits + 1)
             gradient_logits[i, c_2] = _pair_rounded(_pair_multiply(factor_5, exp_logits_2))
             hessian_logits[i, c_2] = _pair_rounded(_pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_7, exp_logits_2), (rest_logits if c_2 == argmax_logits else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_logits_2)))), _pair_multiply(factor_8, _pair_multiply(exp_logits_2, exp_logits_2))), _pair_multiply(_pair_multiply(factor_9, softmax_logits_slope_2), exp_logits_2)))
+        _interleave(2)
         if y >= 0:
             gradient_logits[i, y] = _pair_rounded(factor_4)
         if y >= 0:
@@ -711,7 +790,7 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     exp_logits = np.empty((c, 2))
     term_3 = _pair_of_sum(-1.0, gamma)
     factor_3 = _pair_of_product(alpha, gamma)
@@ -729,32 +808,36 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
             for place in range(length):
                 k_18 = strip + place
                 z_2 = logits[i, k_18]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits))
                 _pair_put(exp_logits, (k_18,), exp_logits_now)
-                _pair_put(strips, (0, place), exp_logits_now)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits_now
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         logsumexp_logits_tangent_centred = (0.0, 0.0)
         term = _pair_add_number(rest_logits, 1.0)
         v_z_2 = direction_logits[i, argmax_logits]
+        per_term_unit = _inverse(term[0])[0]
+        per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_17 = strip + place
                 v_z = direction_logits[i, k_17]
-                factor = _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_17,)), _pair_of_sum(v_z, -v_z_2)), term)
-                _pair_put(strips, (0, place), factor)
+                factor = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_logits, (k_17,)), _pair_of_sum(v_z, -v_z_2)), per_term_unit), per_term)
+                strips[0, 0, place], strips[0, 1, place] = factor
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             logsumexp_logits_tangent_centred = _pair_add(logsumexp_logits_tangent_centred, _pair_block_sum(strips[0], length))
         y = label[i]
         v_z_y = direction_logits[i, y]
         case = (_pair_negative(logsumexp_logits_tangent_centred) if argmax_logits == y else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_y, -v_z_2)))
         z_y = logits[i, y]
-        exp_difference_value = _pair_exp_difference((z_y, 0.0), (max_logits, 0.0))
+        exp_difference_value = _pair_exp(_pair_of_sum(z_y, -max_logits))
         term_2 = _pair_add(_pair_negative(_pair_of_sum(max_logits, -z_y)), _pair_negative(_pair_log1p(rest_logits)))
         case_2 = (rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_difference_value)))
         factor_2 = _pair_divide(case_2, term)
@@ -767,6 +850,7 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
         for c_2 in range(c):
             v_z_3 = direction_logits[i, c_2]
             product_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_7, _pair_at(exp_logits, (c_2,))), _pair_add(term_6, _pair_multiply(factor_5, (_pair_negative(logsumexp_logits_tangent_centred) if c_2 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2)))))))
+        _interleave(2)
         if y >= 0:
             product_logits[i, y] = _pair_rounded(factor_4)
 
@@ -777,7 +861,7 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((1, 512, 2))
+    strips = np.empty((1, 2, 512))
     sum_alpha = (0.0, 0.0)
     sum_gamma = (0.0, 0.0)
     sum_gamma_sensitivity = (0.0, 0.0)
@@ -792,15 +876,16 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
             for place in range(length):
                 k_18 = strip + place
                 z_2 = logits[i, k_18]
-                exp_logits = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))  # exp_difference(logits, max_logits)
-                _pair_put(strips, (0, place), exp_logits)
+                exp_logits = _pair_exp(_pair_of_sum(z_2, -max_logits))  # exp_difference(logits, max_logits)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         y = label[i]
         z_y = logits[i, y]
-        factor = _pair_divide((rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(_pair_exp_difference((z_y, 0.0), (max_logits, 0.0))))), _pair_add_number(rest_logits, 1.0))
+        factor = _pair_divide((rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(_pair_exp(_pair_of_sum(z_y, -max_logits))))), _pair_add_number(rest_logits, 1.0))
         power_value = _pair_power(factor, (gamma, 0.0))
         term = _pair_add(_pair_negative(_pair_of_sum(max_logits, -z_y)), _pair_negative(_pair_log1p(rest_logits)))
         factor_2 = _pair_multiply(_pair_multiply(seed, power_value), term)
@@ -822,7 +907,7 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     exp_logits = np.empty((c, 2))
     sum_gamma = (0.0, 0.0)
     sum_alpha_tangent = (0.0, 0.0)
@@ -844,16 +929,17 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
             for place in range(length):
                 k_18 = strip + place
                 z_2 = logits[i, k_18]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits))
                 _pair_put(exp_logits, (k_18,), exp_logits_now)
-                _pair_put(strips, (0, place), exp_logits_now)
+                strips[0, 0, place], strips[0, 1, place] = exp_logits_now
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
+                strips[0, 0, apart], strips[0, 1, apart] = 0.0, 0.0
             rest_logits = _pair_add(rest_logits, _pair_block_sum(strips[0], length))
         y = label[i]
         z_y = logits[i, y]
-        exp_difference_value = _pair_exp_difference((z_y, 0.0), (max_logits, 0.0))
+        exp_difference_value = _pair_exp(_pair_of_sum(z_y, -max_logits))
         case = (rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_difference_value)))
         factor = _pair_divide(case, _pair_add_number(rest_logits, 1.0))
         log_value = _pair_log(factor)
@@ -865,17 +951,20 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         logsumexp_logits_tangent_centred = (0.0, 0.0)
         term_2 = _pair_add_number(rest_logits, 1.0)
         v_z_2 = direction_logits[i, argmax_logits]
+        per_term_2_unit = _inverse(term_2[0])[0]
+        per_term_2 = _pair_divide((1.0, 0.0), _pair_scaled(term_2, per_term_2_unit))
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_13 = strip + place
                 v_z = direction_logits[i, k_13]
-                factor_3 = _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_13,)), _pair_of_sum(v_z, -v_z_2)), term_2)
-                _pair_put(strips, (0, place), factor_3)
-                _pair_put(strips, (1, place), factor_3)
+                factor_3 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_at(exp_logits, (k_13,)), _pair_of_sum(v_z, -v_z_2)), per_term_2_unit), per_term_2)
+                strips[0, 0, place], strips[0, 1, place] = factor_3
+                strips[1, 0, place], strips[1, 1, place] = factor_3
+            _interleave(2)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
-                strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
+                strips[1, 0, apart], strips[1, 1, apart] = 0.0, 0.0
             logsumexp_logits_tangent = _pair_add(logsumexp_logits_tangent, _pair_block_sum(strips[0], length))
             logsumexp_logits_tangent_centred = _pair_add(logsumexp_logits_tangent_centred, _pair_block_sum(strips[1], length))
         v_z_y = direction_logits[i, y]
@@ -896,7 +985,340 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         for c_2 in range(c):
             v_z_3 = direction_logits[i, c_2]
             product_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_11, _pair_at(exp_logits, (c_2,))), _pair_add(term_9, _pair_multiply(factor_9, (_pair_negative(logsumexp_logits_tangent_centred) if c_2 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2)))))))
+        _interleave(2)
         if y >= 0:
             product_logits[i, y] = _pair_rounded(factor_8)
     parameter_product[0] += _pair_rounded(_pair_add(_pair_negative(_pair_multiply_number(sum_gamma, direction_parameters[1])), _pair_negative(_pair_multiply_number(sum_gamma_tangent, alpha))))
     parameter_product[1] += _pair_rounded(_pair_negative(sum_alpha_tangent))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_few(logits, label, gamma, alpha, sample_weights, value_out):
+    """The weighted total, and the value of each sample, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    wanted = value_out.size > 0
+    lanes = np.empty((9, 64))
+    sample_weight_lanes = lanes[0]
+    max_logits_lanes = lanes[1]
+    rest_logits_lanes = lanes[2]
+    rest_logits_lanes_rest = lanes[3]
+    z_y_lanes = lanes[4]
+    loss_lanes = lanes[5]
+    loss_lanes_rest = lanes[6]
+    factor_lanes = lanes[7]
+    factor_lanes_rest = lanes[8]
+    places = np.empty((2, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    y_lanes = places[1]
+    logits_lanes = np.empty((c, 64,))
+    total = (0.0, 0.0)
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = logits[i, k_1]
+        for row in range(length):
+            i = start + row
+            sample_weight = (sample_weights[i] if weighted else 1.0)
+            sample_weight_lanes[row] = sample_weight
+            max_logits_lanes[row] = -np.inf
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row], rest_logits_lanes_rest[row] = 0.0, 0.0
+        for k_18 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_18, row]
+                exp_logits = _pair_exp(_pair_of_sum(z_2, -max_logits_lanes[row]))  # exp_difference(logits, max_logits)
+                rest_logits_lanes[row], rest_logits_lanes_rest[row] = _pair_add((rest_logits_lanes[row], rest_logits_lanes_rest[row]), (exp_logits if np.int32(k_18) != argmax_logits_lanes[row] else (0.0, 0.0)))
+            _interleave(2)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            y_lanes[row] = y
+            z_y = logits[i, y]
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            loss = _pair_negative(_pair_multiply(_pair_multiply_number(_pair_power(_pair_divide(((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if argmax_logits_lanes[row] == y_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(_pair_exp(_pair_of_sum(z_y_lanes[row], -max_logits_lanes[row]))))), _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0)), (gamma, 0.0)), alpha), _pair_add(_pair_negative(_pair_of_sum(max_logits_lanes[row], -z_y_lanes[row])), _pair_negative(_pair_log1p((rest_logits_lanes[row], rest_logits_lanes_rest[row]))))))
+            loss_lanes[row], loss_lanes_rest[row] = loss
+            factor = _pair_multiply_number(loss, sample_weight_lanes[row])
+            factor_lanes[row], factor_lanes_rest[row] = factor
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            total = _pair_add(total, (factor_lanes[row], factor_lanes_rest[row]))
+            if wanted:
+                value_out[i] = _pair_rounded((factor_lanes[row], factor_lanes_rest[row]))
+        _interleave(2)
+    return _pair_rounded(total)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_and_gradient_few(logits, label, gamma, alpha, sample_weights, loss_scale, value_out, gradient_logits):
+    """Value and gradient in one pass, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    wanted = value_out.size > 0
+    lanes = np.empty((25, 64))
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    seed_lanes_rest = lanes[2]
+    max_logits_lanes = lanes[3]
+    rest_logits_lanes = lanes[4]
+    rest_logits_lanes_rest = lanes[5]
+    z_y_lanes = lanes[6]
+    exp_difference_value_lanes = lanes[7]
+    exp_difference_value_lanes_rest = lanes[8]
+    case_lanes = lanes[9]
+    case_lanes_rest = lanes[10]
+    factor_lanes = lanes[11]
+    factor_lanes_rest = lanes[12]
+    power_value_lanes = lanes[13]
+    power_value_lanes_rest = lanes[14]
+    term_lanes = lanes[15]
+    term_lanes_rest = lanes[16]
+    loss_lanes = lanes[17]
+    loss_lanes_rest = lanes[18]
+    factor_2_lanes = lanes[19]
+    factor_2_lanes_rest = lanes[20]
+    factor_3_lanes = lanes[21]
+    factor_3_lanes_rest = lanes[22]
+    factor_4_lanes = lanes[23]
+    factor_4_lanes_rest = lanes[24]
+    places = np.empty((2, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    y_lanes = places[1]
+    logits_lanes = np.empty((c, 64,))
+    exp_logits = np.empty((c, 64,))
+    exp_logits_rest = np.empty((c, 64,))
+    total = (0.0, 0.0)
+    term_2 = _pair_of_sum(-1.0, gamma)
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = logits[i, k_1]
+        for row in range(length):
+            i = start + row
+            sample_weight = (sample_weights[i] if weighted else 1.0)
+            sample_weight_lanes[row] = sample_weight
+            seed = _pair_of_product(sample_weight, loss_scale)
+            seed_lanes[row], seed_lanes_rest[row] = seed
+            max_logits_lanes[row] = -np.inf
+            argmax_logits_lanes[row] = 0
+        _interleave(2)
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row], rest_logits_lanes_rest[row] = 0.0, 0.0
+        for k_18 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_18, row]
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits_lanes[row]))
+                exp_logits[k_18, row], exp_logits_rest[k_18, row] = exp_logits_now
+                rest_logits_lanes[row], rest_logits_lanes_rest[row] = _pair_add((rest_logits_lanes[row], rest_logits_lanes_rest[row]), (exp_logits_now if np.int32(k_18) != argmax_logits_lanes[row] else (0.0, 0.0)))
+            _interleave(2)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            y_lanes[row] = y
+            z_y = logits[i, y]
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            exp_difference_value = _pair_exp(_pair_of_sum(z_y_lanes[row], -max_logits_lanes[row]))
+            exp_difference_value_lanes[row], exp_difference_value_lanes_rest[row] = exp_difference_value
+            case = ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if argmax_logits_lanes[row] == y_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_difference_value)))
+            case_lanes[row], case_lanes_rest[row] = case
+            factor = _pair_divide(case, _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0))
+            factor_lanes[row], factor_lanes_rest[row] = factor
+            power_value = _pair_power(factor, (gamma, 0.0))
+            power_value_lanes[row], power_value_lanes_rest[row] = power_value
+            term = _pair_add(_pair_negative(_pair_of_sum(max_logits_lanes[row], -z_y_lanes[row])), _pair_negative(_pair_log1p((rest_logits_lanes[row], rest_logits_lanes_rest[row]))))
+            term_lanes[row], term_lanes_rest[row] = term
+            loss = _pair_negative(_pair_multiply(_pair_multiply_number(power_value, alpha), term))
+            loss_lanes[row], loss_lanes_rest[row] = loss
+            factor_2 = _pair_multiply_number(loss, sample_weight_lanes[row])
+            factor_2_lanes[row], factor_2_lanes_rest[row] = factor_2
+            factor_3 = _pair_multiply(_pair_multiply(_pair_multiply_number((seed_lanes[row], seed_lanes_rest[row]), alpha), _pair_add(_pair_divide(_pair_multiply(_pair_multiply_number(exp_difference_value, gamma), term), _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0)), _pair_negative(_pair_divide(case, _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0))))), power_value)
+            factor_3_lanes[row], factor_3_lanes_rest[row] = factor_3
+            factor_4 = _pair_divide(_pair_multiply(_pair_multiply_number((seed_lanes[row], seed_lanes_rest[row]), alpha), _pair_add(power_value, _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(exp_difference_value, gamma), _pair_power(factor, term_2)), term), _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0))))), _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0))
+            factor_4_lanes[row], factor_4_lanes_rest[row] = factor_4
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            total = _pair_add(total, (factor_2_lanes[row], factor_2_lanes_rest[row]))
+            if wanted:
+                value_out[i] = _pair_rounded((factor_2_lanes[row], factor_2_lanes_rest[row]))
+        _interleave(2)
+        for c_2 in range(c):
+            for row in range(length):
+                i = start + row
+                gradient_logits[i, c_2] = _pair_rounded(_pair_multiply((factor_4_lanes[row], factor_4_lanes_rest[row]), (exp_logits[c_2, row], exp_logits_rest[c_2, row])))
+            _interleave(2)
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = _pair_rounded((factor_3_lanes[row], factor_3_lanes_rest[row]))
+        _interleave(2)
+    return _pair_rounded(total)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gradient_and_hessian_few(logits, label, gamma, alpha, sample_weights, loss_scale, gradient_logits, hessian_logits):
+    """Gradient and Hessian diagonal in one pass, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    lanes = np.empty((43, 64))
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    seed_lanes_rest = lanes[2]
+    max_logits_lanes = lanes[3]
+    rest_logits_lanes = lanes[4]
+    rest_logits_lanes_rest = lanes[5]
+    z_y_lanes = lanes[6]
+    term_lanes = lanes[7]
+    term_lanes_rest = lanes[8]
+    term_2_lanes = lanes[9]
+    term_2_lanes_rest = lanes[10]
+    exp_difference_value_lanes = lanes[11]
+    exp_difference_value_lanes_rest = lanes[12]
+    case_lanes = lanes[13]
+    case_lanes_rest = lanes[14]
+    factor_lanes = lanes[15]
+    factor_lanes_rest = lanes[16]
+    power_value_lanes = lanes[17]
+    power_value_lanes_rest = lanes[18]
+    term_3_lanes = lanes[19]
+    term_3_lanes_rest = lanes[20]
+    power_value_2_lanes = lanes[21]
+    power_value_2_lanes_rest = lanes[22]
+    softmax_logits_slope_lanes = lanes[23]
+    softmax_logits_slope_lanes_rest = lanes[24]
+    term_5_lanes = lanes[25]
+    term_5_lanes_rest = lanes[26]
+    softmax_logits_slope_3_lanes = lanes[27]
+    softmax_logits_slope_3_lanes_rest = lanes[28]
+    factor_3_lanes = lanes[29]
+    factor_3_lanes_rest = lanes[30]
+    factor_4_lanes = lanes[31]
+    factor_4_lanes_rest = lanes[32]
+    factor_5_lanes = lanes[33]
+    factor_5_lanes_rest = lanes[34]
+    factor_6_lanes = lanes[35]
+    factor_6_lanes_rest = lanes[36]
+    factor_7_lanes = lanes[37]
+    factor_7_lanes_rest = lanes[38]
+    factor_8_lanes = lanes[39]
+    factor_8_lanes_rest = lanes[40]
+    factor_9_lanes = lanes[41]
+    factor_9_lanes_rest = lanes[42]
+    places = np.empty((2, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    y_lanes = places[1]
+    logits_lanes = np.empty((c, 64,))
+    exp_logits = np.empty((c, 64,))
+    exp_logits_rest = np.empty((c, 64,))
+    term_4 = _pair_of_sum(-1.0, gamma)
+    term_6 = _pair_of_sum(-2.0, gamma)
+    term_7 = _pair_of_sum(1.0, -gamma)
+    factor_2 = _pair_of_product(alpha, gamma)
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = logits[i, k_1]
+        for row in range(length):
+            i = start + row
+            sample_weight = (sample_weights[i] if weighted else 1.0)
+            sample_weight_lanes[row] = sample_weight
+            seed = _pair_of_product(sample_weight, loss_scale)
+            seed_lanes[row], seed_lanes_rest[row] = seed
+            max_logits_lanes[row] = -np.inf
+            argmax_logits_lanes[row] = 0
+        _interleave(2)
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = max(argmax_logits_lanes[row], np.int32(k_1) if z > max_logits_lanes[row] else np.int32(0))
+                max_logits_lanes[row] = _larger_beside(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row], rest_logits_lanes_rest[row] = 0.0, 0.0
+        for k_18 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_18, row]
+                exp_logits_now = _pair_exp(_pair_of_sum(z_2, -max_logits_lanes[row]))
+                exp_logits[k_18, row], exp_logits_rest[k_18, row] = exp_logits_now
+                rest_logits_lanes[row], rest_logits_lanes_rest[row] = _pair_add((rest_logits_lanes[row], rest_logits_lanes_rest[row]), (exp_logits_now if np.int32(k_18) != argmax_logits_lanes[row] else (0.0, 0.0)))
+            _interleave(2)
+        for row in range(length):
+            term_2 = _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0)
+            term_2_lanes[row], term_2_lanes_rest[row] = term_2
+        _interleave(2)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            y_lanes[row] = y
+            z_y = logits[i, y]
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            term = _pair_add(_pair_negative(_pair_of_sum(max_logits_lanes[row], -z_y_lanes[row])), _pair_negative(_pair_log1p((rest_logits_lanes[row], rest_logits_lanes_rest[row]))))
+            term_lanes[row], term_lanes_rest[row] = term
+            exp_difference_value = _pair_exp(_pair_of_sum(z_y_lanes[row], -max_logits_lanes[row]))
+            exp_difference_value_lanes[row], exp_difference_value_lanes_rest[row] = exp_difference_value
+            case = ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if argmax_logits_lanes[row] == y_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_difference_value)))
+            case_lanes[row], case_lanes_rest[row] = case
+            factor = _pair_divide(case, (term_2_lanes[row], term_2_lanes_rest[row]))
+            factor_lanes[row], factor_lanes_rest[row] = factor
+            power_value = _pair_power(factor, (gamma, 0.0))
+            power_value_lanes[row], power_value_lanes_rest[row] = power_value
+            term_3 = _pair_add(_pair_divide(_pair_multiply(_pair_multiply_number(exp_difference_value, gamma), term), (term_2_lanes[row], term_2_lanes_rest[row])), _pair_negative(_pair_divide(case, (term_2_lanes[row], term_2_lanes_rest[row]))))
+            term_3_lanes[row], term_3_lanes_rest[row] = term_3
+            power_value_2 = _pair_power(factor, term_4)
+            power_value_2_lanes[row], power_value_2_lanes_rest[row] = power_value_2
+            softmax_logits_slope = _pair_multiply(_pair_multiply_number((seed_lanes[row], seed_lanes_rest[row]), alpha), _pair_add(_pair_multiply(_pair_add_number(_pair_multiply_number(term, gamma), 1.0), power_value), _pair_negative(_pair_multiply(_pair_multiply_number(term_3, gamma), power_value_2))))  # alpha*seed*(-gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1)) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(gamma*(-difference(max_logits, logits) - log1p(rest_logits)) + 1))
+            softmax_logits_slope_lanes[row], softmax_logits_slope_lanes_rest[row] = softmax_logits_slope
+            term_5 = _pair_add(power_value, _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(exp_difference_value, gamma), power_value_2), term), (term_2_lanes[row], term_2_lanes_rest[row]))))
+            term_5_lanes[row], term_5_lanes_rest[row] = term_5
+            softmax_logits_slope_3 = _pair_multiply(_pair_multiply_number((seed_lanes[row], seed_lanes_rest[row]), alpha), term_5)  # alpha*seed*(-exp_logits*gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma)
+            softmax_logits_slope_3_lanes[row], softmax_logits_slope_3_lanes_rest[row] = softmax_logits_slope_3
+            factor_3 = _pair_divide(_pair_multiply(_pair_multiply(factor_2, (seed_lanes[row], seed_lanes_rest[row])), _pair_add(_pair_add(_pair_negative(power_value_2), _pair_negative(_pair_multiply(power_value_2, term))), _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(exp_difference_value, _pair_power(factor, term_6)), term_7), term), (term_2_lanes[row], term_2_lanes_rest[row]))))), (term_2_lanes[row], term_2_lanes_rest[row]))
+            factor_3_lanes[row], factor_3_lanes_rest[row] = factor_3
+            factor_4 = _pair_multiply(_pair_multiply(_pair_multiply_number((seed_lanes[row], seed_lanes_rest[row]), alpha), term_3), power_value)
+            factor_4_lanes[row], factor_4_lanes_rest[row] = factor_4
+            factor_5 = _pair_divide(_pair_multiply(_pair_multiply_number((seed_lanes[row], seed_lanes_rest[row]), alpha), term_5), (term_2_lanes[row], term_2_lanes_rest[row]))
+            factor_5_lanes[row], factor_5_lanes_rest[row] = factor_5
+            factor_6 = _pair_divide(_pair_multiply(_pair_multiply(_pair_add(softmax_logits_slope, _pair_multiply(_pair_multiply(factor_2, (seed_lanes[row], seed_lanes_rest[row])), power_value)), case), exp_difference_value), _pair_multiply((term_2_lanes[row], term_2_lanes_rest[row]), (term_2_lanes[row], term_2_lanes_rest[row])))
+            factor_6_lanes[row], factor_6_lanes_rest[row] = factor_6
+            factor_7 = _pair_divide(softmax_logits_slope_3, _pair_multiply((term_2_lanes[row], term_2_lanes_rest[row]), (term_2_lanes[row], term_2_lanes_rest[row])))
+            factor_7_lanes[row], factor_7_lanes_rest[row] = factor_7
+            factor_8 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_2, (seed_lanes[row], seed_lanes_rest[row])), exp_difference_value), power_value_2), _pair_multiply(_pair_multiply((term_2_lanes[row], term_2_lanes_rest[row]), (term_2_lanes[row], term_2_lanes_rest[row])), (term_2_lanes[row], term_2_lanes_rest[row])))
+            factor_8_lanes[row], factor_8_lanes_rest[row] = factor_8
+            factor_9 = _pair_negative(_pair_divide(exp_difference_value, _pair_multiply((term_2_lanes[row], term_2_lanes_rest[row]), (term_2_lanes[row], term_2_lanes_rest[row]))))
+            factor_9_lanes[row], factor_9_lanes_rest[row] = factor_9
+        _interleave(2)
+        for c_2 in range(c):
+            for row in range(length):
+                i = start + row
+                exp_logits_2 = (exp_logits[c_2, row], exp_logits_rest[c_2, row])
+                softmax_logits_slope_2 = _pair_multiply((factor_3_lanes[row], factor_3_lanes_rest[row]), exp_logits_2)  # alpha*exp_logits*gamma*seed*(-exp_logits*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 2)*(1 - gamma)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits)) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1))/(rest_logits + 1)
+                gradient_logits[i, c_2] = _pair_rounded(_pair_multiply((factor_5_lanes[row], factor_5_lanes_rest[row]), exp_logits_2))
+                hessian_logits[i, c_2] = _pair_rounded(_pair_add(_pair_add(_pair_multiply(_pair_multiply((factor_7_lanes[row], factor_7_lanes_rest[row]), exp_logits_2), ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if np.int32(c_2) == argmax_logits_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_logits_2)))), _pair_multiply((factor_8_lanes[row], factor_8_lanes_rest[row]), _pair_multiply(exp_logits_2, exp_logits_2))), _pair_multiply(_pair_multiply((factor_9_lanes[row], factor_9_lanes_rest[row]), softmax_logits_slope_2), exp_logits_2)))
+            _interleave(2)
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = _pair_rounded((factor_4_lanes[row], factor_4_lanes_rest[row]))
+            hessian_logits[i, y_lanes[row]] = _pair_rounded((factor_6_lanes[row], factor_6_lanes_rest[row]))
+        _interleave(2)

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, type_callable
 
 SPEC = {'abi': 3,
@@ -761,6 +762,16 @@ def _pair_expm1(x):
 
 
 @_traced
+def _pair_of_rest(h, k):
+    """Return h - k log 2, for a whole number k."""
+    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
+    part = k * 5.497923018708371e-14
+    lost = _fused(k, 5.497923018708371e-14, -part)
+    r, e = _pair_of_sum(far, -part)
+    return r, e - (lost + k * 1.94704509238075e-31)
+
+
+@_traced
 def _pair_exp(x):
     """Return exp(x)."""
     h, low = x[0], _finite(x[1])
@@ -768,11 +779,8 @@ def _pair_exp(x):
     h = _select(h < -746.0, -746.0, h)
     shifted = h * 1.4426950408889634 + 6755399441055744.0
     k = shifted - 6755399441055744.0
-    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
-    part = k * 5.497923018708371e-14
-    lost = _fused(k, 5.497923018708371e-14, -part)
-    r, e = _pair_of_sum(far, -part)
-    m = _pair_expm1((r, e + (low - lost - k * 1.94704509238075e-31)))
+    r, e = _pair_of_rest(h, k)
+    m = _pair_expm1((r, e + low))
     s = 1.0 + m[0]
     rest = (m[0] - (s - 1.0)) + m[1]
     up, on = _powers(shifted)
@@ -838,6 +846,42 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _larger(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 2)
+        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
+        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
+
+    return a(a, b), build
+
+
+@intrinsic(prefer_literal=True)
+def _interleave(typing_context, count):
+    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
+            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(count), build
+
+
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log(x):
     """Return log(x)."""
@@ -876,7 +920,15 @@ def _signum(x: float) -> float:
     return math.copysign(1.0, x) if abs(x) > 0.0 else x
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_log(x):
     """Return log(x), by one step of Newton's from a float."""
     y = _log(x[0])
@@ -897,12 +949,20 @@ def _pair_power(x, exponent):
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _pair_block_sum(block, count: int):
-    """Return the sum of the first numbers of a block and of their rests."""
-    total, lost = 0.0, 0.0
-    for k in range(count):
-        total, e = _pair_of_sum(total, block[k, 0])
-        lost += _finite(e) + block[k, 1]
-    return _pair_close(total, lost)
+    """Return the sum of the first numbers of a block and of their rests, which are below them; it writes over both.
+
+    The second half is added to the first until one number is left: many sums side by side, where one after the other
+    each would wait for the one before.
+    """
+    size = np.uint64(count)
+    while size > np.uint64(1):
+        half = (size + np.uint64(1)) // np.uint64(2)
+        for k in range(size - half):
+            total, lost = _pair_of_sum(block[0, k], block[0, k + half])
+            block[0, k] = total
+            block[1, k] = block[1, k] + block[1, k + half] + _finite(lost)
+        size = half
+    return _pair_close(block[0, 0], block[1, 0]) if count > 0 else (0.0, 0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -912,38 +972,43 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
-        peak_negative = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_negative = -np.inf
+        peak_positive = -np.inf
         for f_1 in range(d):
             a = anchor[i, f_1]
             n_2 = negative[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-            peak_negative = _pair_larger(peak_negative, magnitude_value)
+            peak_negative = _larger(peak_negative, magnitude_value[0])
             p_2 = positive[i, f_1]
             magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_2)
+            peak_positive = _larger(peak_positive, magnitude_value_2[0])
         scaled_negative = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = anchor[i, f_12]
                 n_3 = negative[i, f_12]
-                ratio_value = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -n_3), over_peak_negative_unit), over_peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_3 = positive[i, f_12]
-                ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -p_3), over_peak_positive_unit), over_peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
-        loss = _pair_positive_part(_pair_add(_pair_add_number(_pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive)), margin), _pair_negative(_pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative)))))
+        loss = _pair_positive_part(_pair_add(_pair_add_number(_pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0))), margin), _pair_negative(_pair_multiply(_pair_root(scaled_negative), _pair_positive_part((peak_negative, 0.0))))))
         factor = _pair_multiply_number(loss, sample_weight)
         total = _pair_add(total, factor)
         if wanted:
@@ -958,41 +1023,46 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_negative = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_negative = -np.inf
+        peak_positive = -np.inf
         for f_1 in range(d):
             a = anchor[i, f_1]
             n_2 = negative[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-            peak_negative = _pair_larger(peak_negative, magnitude_value)
+            peak_negative = _larger(peak_negative, magnitude_value[0])
             p_2 = positive[i, f_1]
             magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_2)
+            peak_positive = _larger(peak_positive, magnitude_value_2[0])
         scaled_negative = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = anchor[i, f_12]
                 n_3 = negative[i, f_12]
-                ratio_value = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -n_3), over_peak_negative_unit), over_peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_3 = positive[i, f_12]
-                ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -p_3), over_peak_positive_unit), over_peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
-        factor = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
+        factor = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0)))
         power = _pair_root(scaled_negative)
-        positive_part_value = _pair_positive_part(peak_negative)
+        positive_part_value = _pair_positive_part((peak_negative, 0.0))
         term = _pair_add(_pair_add_number(factor, margin), _pair_negative(_pair_multiply(power, positive_part_value)))
         loss = _pair_positive_part(term)
         factor_2 = _pair_multiply_number(loss, sample_weight)
@@ -1003,15 +1073,20 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
         step_value = _step(term[0])
         factor_4 = _pair_multiply_number(seed, step_value)
         factor_5 = _pair_negative(_pair_multiply_number(seed, step_value))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_3_unit = _inverse(factor_3[0])[0]
+        over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
         for d_3 in range(d):
             a_3 = anchor[i, d_3]
             p_4 = positive[i, d_3]
-            ratio_value_3 = _pair_ratio(_pair_of_sum(a_3, -p_4), factor)
+            ratio_value_3 = _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -p_4), over_factor_unit), over_factor)
             n_4 = negative[i, d_3]
-            ratio_value_4 = _pair_ratio(_pair_of_sum(a_3, -n_4), factor_3)
+            ratio_value_4 = _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -n_4), over_factor_3_unit), over_factor_3)
             gradient_anchor[i, d_3] = _pair_rounded(_pair_multiply(factor_4, _pair_add(ratio_value_3, _pair_negative(ratio_value_4))))
             gradient_positive[i, d_3] = _pair_rounded(_pair_multiply(factor_5, ratio_value_3))
             gradient_negative[i, d_3] = _pair_rounded(_pair_multiply(factor_4, ratio_value_4))
+        _interleave(2)
     return _pair_rounded(total)
 
 
@@ -1021,40 +1096,45 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_negative = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_negative = -np.inf
+        peak_positive = -np.inf
         for f_1 in range(d):
             a = anchor[i, f_1]
             n_2 = negative[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-            peak_negative = _pair_larger(peak_negative, magnitude_value)
+            peak_negative = _larger(peak_negative, magnitude_value[0])
             p_2 = positive[i, f_1]
             magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_2)
+            peak_positive = _larger(peak_positive, magnitude_value_2[0])
         scaled_negative = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = anchor[i, f_12]
                 n_3 = negative[i, f_12]
-                ratio_value = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -n_3), over_peak_negative_unit), over_peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_3 = positive[i, f_12]
-                ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -p_3), over_peak_positive_unit), over_peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
-        factor = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
+        factor = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0)))
         power = _pair_root(scaled_negative)
-        positive_part_value = _pair_positive_part(peak_negative)
+        positive_part_value = _pair_positive_part((peak_negative, 0.0))
         factor_2 = _pair_multiply(power, positive_part_value)
         step_value = _step(_pair_add(_pair_add_number(factor, margin), _pair_negative(_pair_multiply(power, positive_part_value)))[0])
         factor_3 = _pair_multiply_number(seed, step_value)
@@ -1064,12 +1144,16 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
         term = _pair_add(ratio_value_6, _pair_negative(ratio_value_5))
         factor_5 = _pair_multiply_number(_pair_multiply(seed, ratio_value_6), step_value)
         factor_6 = _pair_multiply_number(_pair_multiply(seed, ratio_value_5), step_value)
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for d_3 in range(d):
             a_3 = anchor[i, d_3]
             p_4 = positive[i, d_3]
-            ratio_value_3 = _pair_ratio(_pair_of_sum(a_3, -p_4), factor)
+            ratio_value_3 = _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -p_4), over_factor_unit), over_factor)
             n_4 = negative[i, d_3]
-            ratio_value_4 = _pair_ratio(_pair_of_sum(a_3, -n_4), factor_2)
+            ratio_value_4 = _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -n_4), over_factor_2_unit), over_factor_2)
             gradient_anchor[i, d_3] = _pair_rounded(_pair_multiply(factor_3, _pair_add(ratio_value_3, _pair_negative(ratio_value_4))))
             gradient_positive[i, d_3] = _pair_rounded(_pair_multiply(factor_4, ratio_value_3))
             gradient_negative[i, d_3] = _pair_rounded(_pair_multiply(factor_3, ratio_value_4))
@@ -1078,6 +1162,7 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
             hessian_anchor[i, d_3] = _pair_rounded(_pair_multiply(factor_3, _pair_add(_pair_add(term, _pair_multiply(square_3, ratio_value_5)), _pair_negative(_pair_multiply(square_4, ratio_value_6)))))
             hessian_positive[i, d_3] = _pair_rounded(_pair_multiply(factor_5, _pair_add_number(_pair_negative(square_4), 1.0)))
             hessian_negative[i, d_3] = _pair_rounded(_pair_multiply(factor_6, _pair_add_number(square_3, -1.0)))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1086,43 +1171,52 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_negative = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_negative = -np.inf
+        peak_positive = -np.inf
         for f_1 in range(d):
             a = anchor[i, f_1]
             n_2 = negative[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-            peak_negative = _pair_larger(peak_negative, magnitude_value)
+            peak_negative = _larger(peak_negative, magnitude_value[0])
             p_2 = positive[i, f_1]
             magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_2)
+            peak_positive = _larger(peak_positive, magnitude_value_2[0])
         scaled_negative = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = anchor[i, f_12]
                 n_3 = negative[i, f_12]
-                ratio_value = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -n_3), over_peak_negative_unit), over_peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_3 = positive[i, f_12]
-                ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -p_3), over_peak_positive_unit), over_peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
         norm_negative_tangent = (0.0, 0.0)
         norm_positive_tangent = (0.0, 0.0)
         power = _pair_root(scaled_negative)
-        positive_part_value = _pair_positive_part(peak_negative)
+        positive_part_value = _pair_positive_part((peak_negative, 0.0))
         factor = _pair_multiply(power, positive_part_value)
-        factor_3 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
+        factor_3 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_3_unit = _inverse(factor_3[0])[0]
+        over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -1131,12 +1225,13 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
                 v_n = direction_negative[i, f_10]
                 a_3 = anchor[i, f_10]
                 n_4 = negative[i, f_10]
-                factor_2 = _pair_multiply(_pair_of_sum(v_a, -v_n), _pair_ratio(_pair_of_sum(a_3, -n_4), factor))
-                _pair_put(strips, (0, place), factor_2)
+                factor_2 = _pair_multiply(_pair_of_sum(v_a, -v_n), _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -n_4), over_factor_unit), over_factor))
+                strips[0, 0, place], strips[0, 1, place] = factor_2
                 v_p = direction_positive[i, f_10]
                 p_4 = positive[i, f_10]
-                factor_4 = _pair_multiply(_pair_of_sum(v_a, -v_p), _pair_ratio(_pair_of_sum(a_3, -p_4), factor_3))
-                _pair_put(strips, (1, place), factor_4)
+                factor_4 = _pair_multiply(_pair_of_sum(v_a, -v_p), _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -p_4), over_factor_3_unit), over_factor_3))
+                strips[1, 0, place], strips[1, 1, place] = factor_4
+            _interleave(2)
             norm_negative_tangent = _pair_add(norm_negative_tangent, _pair_block_sum(strips[0], length))
             norm_positive_tangent = _pair_add(norm_positive_tangent, _pair_block_sum(strips[1], length))
         ratio_value_3 = _pair_ratio((1.0, 0.0), factor_3)
@@ -1153,13 +1248,14 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
             v_n_2 = direction_negative[i, d_3]
             a_4 = anchor[i, d_3]
             n_5 = negative[i, d_3]
-            ratio_value_5 = _pair_ratio(_pair_of_sum(a_4, -n_5), factor)
+            ratio_value_5 = _pair_multiply(_pair_scaled(_pair_of_sum(a_4, -n_5), over_factor_unit), over_factor)
             v_p_2 = direction_positive[i, d_3]
             p_5 = positive[i, d_3]
-            ratio_value_6 = _pair_ratio(_pair_of_sum(a_4, -p_5), factor_3)
+            ratio_value_6 = _pair_multiply(_pair_scaled(_pair_of_sum(a_4, -p_5), over_factor_3_unit), over_factor_3)
             product_anchor[i, d_3] = _pair_rounded(_pair_multiply(factor_7, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(term, v_a_2), _pair_multiply_number(ratio_value_4, v_n_2)), _pair_multiply(factor_5, ratio_value_5)), _pair_negative(_pair_multiply_number(ratio_value_3, v_p_2))), _pair_multiply(factor_6, ratio_value_6))))
             product_positive[i, d_3] = _pair_rounded(_pair_multiply(factor_8, _pair_add(_pair_of_sum(v_p_2, -v_a_2), _pair_multiply(norm_positive_tangent, ratio_value_6))))
             product_negative[i, d_3] = _pair_rounded(_pair_multiply(factor_9, _pair_add(_pair_of_sum(v_a_2, -v_n_2), _pair_negative(_pair_multiply(norm_negative_tangent, ratio_value_5)))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1168,39 +1264,44 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     sum_margin = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_negative = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_negative = -np.inf
+        peak_positive = -np.inf
         for f_1 in range(d):
             a = anchor[i, f_1]
             n_2 = negative[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-            peak_negative = _pair_larger(peak_negative, magnitude_value)
+            peak_negative = _larger(peak_negative, magnitude_value[0])
             p_2 = positive[i, f_1]
             magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_2)
+            peak_positive = _larger(peak_positive, magnitude_value_2[0])
         scaled_negative = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = anchor[i, f_12]
                 n_3 = negative[i, f_12]
-                ratio_value = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -n_3), over_peak_negative_unit), over_peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_3 = positive[i, f_12]
-                ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -p_3), over_peak_positive_unit), over_peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
-        factor = _pair_multiply_number(seed, _step(_pair_add(_pair_add_number(_pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive)), margin), _pair_negative(_pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative))))[0]))
+        factor = _pair_multiply_number(seed, _step(_pair_add(_pair_add_number(_pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0))), margin), _pair_negative(_pair_multiply(_pair_root(scaled_negative), _pair_positive_part((peak_negative, 0.0)))))[0]))
         sum_margin = _pair_add(sum_margin, factor)
     parameter_gradient[0] += _pair_rounded(sum_margin)
     parameter_gradient[1] += 0.0
@@ -1214,43 +1315,52 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_negative = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_negative = -np.inf
+        peak_positive = -np.inf
         for f_1 in range(d):
             a = anchor[i, f_1]
             n_2 = negative[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-            peak_negative = _pair_larger(peak_negative, magnitude_value)
+            peak_negative = _larger(peak_negative, magnitude_value[0])
             p_2 = positive[i, f_1]
             magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_2)
+            peak_positive = _larger(peak_positive, magnitude_value_2[0])
         scaled_negative = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = anchor[i, f_12]
                 n_3 = negative[i, f_12]
-                ratio_value = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -n_3), over_peak_negative_unit), over_peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 p_3 = positive[i, f_12]
-                ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -p_3), over_peak_positive_unit), over_peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+            _interleave(2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
         norm_negative_tangent = (0.0, 0.0)
         norm_positive_tangent = (0.0, 0.0)
         power = _pair_root(scaled_negative)
-        positive_part_value = _pair_positive_part(peak_negative)
+        positive_part_value = _pair_positive_part((peak_negative, 0.0))
         factor = _pair_multiply(power, positive_part_value)
-        factor_3 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
+        factor_3 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_3_unit = _inverse(factor_3[0])[0]
+        over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -1259,12 +1369,13 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
                 v_n = direction_negative[i, f_10]
                 a_3 = anchor[i, f_10]
                 n_4 = negative[i, f_10]
-                factor_2 = _pair_multiply(_pair_of_sum(v_a, -v_n), _pair_ratio(_pair_of_sum(a_3, -n_4), factor))
-                _pair_put(strips, (0, place), factor_2)
+                factor_2 = _pair_multiply(_pair_of_sum(v_a, -v_n), _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -n_4), over_factor_unit), over_factor))
+                strips[0, 0, place], strips[0, 1, place] = factor_2
                 v_p = direction_positive[i, f_10]
                 p_4 = positive[i, f_10]
-                factor_4 = _pair_multiply(_pair_of_sum(v_a, -v_p), _pair_ratio(_pair_of_sum(a_3, -p_4), factor_3))
-                _pair_put(strips, (1, place), factor_4)
+                factor_4 = _pair_multiply(_pair_of_sum(v_a, -v_p), _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -p_4), over_factor_3_unit), over_factor_3))
+                strips[1, 0, place], strips[1, 1, place] = factor_4
+            _interleave(2)
             norm_negative_tangent = _pair_add(norm_negative_tangent, _pair_block_sum(strips[0], length))
             norm_positive_tangent = _pair_add(norm_positive_tangent, _pair_block_sum(strips[1], length))
         ratio_value_3 = _pair_ratio((1.0, 0.0), factor_3)
@@ -1281,13 +1392,14 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
             v_n_2 = direction_negative[i, d_3]
             a_4 = anchor[i, d_3]
             n_5 = negative[i, d_3]
-            ratio_value_5 = _pair_ratio(_pair_of_sum(a_4, -n_5), factor)
+            ratio_value_5 = _pair_multiply(_pair_scaled(_pair_of_sum(a_4, -n_5), over_factor_unit), over_factor)
             v_p_2 = direction_positive[i, d_3]
             p_5 = positive[i, d_3]
-            ratio_value_6 = _pair_ratio(_pair_of_sum(a_4, -p_5), factor_3)
+            ratio_value_6 = _pair_multiply(_pair_scaled(_pair_of_sum(a_4, -p_5), over_factor_3_unit), over_factor_3)
             product_anchor[i, d_3] = _pair_rounded(_pair_multiply(factor_7, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(term, v_a_2), _pair_multiply_number(ratio_value_4, v_n_2)), _pair_multiply(factor_5, ratio_value_5)), _pair_negative(_pair_multiply_number(ratio_value_3, v_p_2))), _pair_multiply(factor_6, ratio_value_6))))
             product_positive[i, d_3] = _pair_rounded(_pair_multiply(factor_8, _pair_add(_pair_of_sum(v_p_2, -v_a_2), _pair_multiply(norm_positive_tangent, ratio_value_6))))
             product_negative[i, d_3] = _pair_rounded(_pair_multiply(factor_9, _pair_add(_pair_of_sum(v_a_2, -v_n_2), _pair_negative(_pair_multiply(norm_negative_tangent, ratio_value_5)))))
+        _interleave(2)
     parameter_product[0] += 0.0
     parameter_product[1] += 0.0
 
@@ -1299,48 +1411,55 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
-        peak_negative = (-np.inf, 0.0)
-        peak_negative_2 = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_negative = -np.inf
+        peak_negative_2 = -np.inf
+        peak_positive = -np.inf
         for f_1 in range(d):
             p_2 = positive[i, f_1]
             n_2 = negative[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-            peak_negative = _pair_larger(peak_negative, magnitude_value)
+            peak_negative = _larger(peak_negative, magnitude_value[0])
             a = anchor[i, f_1]
             magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-            peak_negative_2 = _pair_larger(peak_negative_2, magnitude_value_2)
+            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2[0])
             magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_3)
+            peak_positive = _larger(peak_positive, magnitude_value_3[0])
         scaled_negative = (0.0, 0.0)
         scaled_negative_2 = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
+        over_peak_negative_2_unit = _inverse(peak_negative_2)[0]
+        over_peak_negative_2 = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative_2, 0.0), over_peak_negative_2_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = positive[i, f_17]
                 n_3 = negative[i, f_17]
-                ratio_value = _pair_ratio(_pair_of_sum(p_3, -n_3), peak_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(p_3, -n_3), over_peak_negative_unit), over_peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 a_2 = anchor[i, f_17]
-                ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative_2)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -n_3), over_peak_negative_2_unit), over_peak_negative_2)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
-                ratio_value_3 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -p_3), over_peak_positive_unit), over_peak_positive)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (2, place), square_3)
+                strips[2, 0, place], strips[2, 1, place] = square_3
+            _interleave(2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_negative_2 = _pair_add(scaled_negative_2, _pair_block_sum(strips[1], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[2], length))
-        factor = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative))
-        factor_2 = _pair_multiply(_pair_root(scaled_negative_2), _pair_positive_part(peak_negative_2))
-        loss = _pair_positive_part(_pair_add(_pair_add_number(_pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive)), margin), _pair_negative((factor if _pair_add(factor, _pair_negative(factor_2))[0] < 0.0 else (factor_2 if factor[0] == factor[0] and factor_2[0] == factor_2[0] else (np.nan, 0.0))))))
+        factor = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part((peak_negative, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_negative_2), _pair_positive_part((peak_negative_2, 0.0)))
+        loss = _pair_positive_part(_pair_add(_pair_add_number(_pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0))), margin), _pair_negative((factor if _pair_add(factor, _pair_negative(factor_2))[0] < 0.0 else (factor_2 if factor[0] == factor[0] and factor_2[0] == factor_2[0] else (np.nan, 0.0))))))
         factor_3 = _pair_multiply_number(loss, sample_weight)
         total = _pair_add(total, factor_3)
         if wanted:
@@ -1355,49 +1474,56 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_negative = (-np.inf, 0.0)
-        peak_negative_2 = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_negative = -np.inf
+        peak_negative_2 = -np.inf
+        peak_positive = -np.inf
         for f_1 in range(d):
             p_2 = positive[i, f_1]
             n_2 = negative[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-            peak_negative = _pair_larger(peak_negative, magnitude_value)
+            peak_negative = _larger(peak_negative, magnitude_value[0])
             a = anchor[i, f_1]
             magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-            peak_negative_2 = _pair_larger(peak_negative_2, magnitude_value_2)
+            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2[0])
             magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_3)
+            peak_positive = _larger(peak_positive, magnitude_value_3[0])
         scaled_negative = (0.0, 0.0)
         scaled_negative_2 = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
+        over_peak_negative_2_unit = _inverse(peak_negative_2)[0]
+        over_peak_negative_2 = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative_2, 0.0), over_peak_negative_2_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = positive[i, f_17]
                 n_3 = negative[i, f_17]
-                ratio_value = _pair_ratio(_pair_of_sum(p_3, -n_3), peak_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(p_3, -n_3), over_peak_negative_unit), over_peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 a_2 = anchor[i, f_17]
-                ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative_2)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -n_3), over_peak_negative_2_unit), over_peak_negative_2)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
-                ratio_value_3 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -p_3), over_peak_positive_unit), over_peak_positive)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (2, place), square_3)
+                strips[2, 0, place], strips[2, 1, place] = square_3
+            _interleave(2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_negative_2 = _pair_add(scaled_negative_2, _pair_block_sum(strips[1], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[2], length))
-        factor = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
-        factor_2 = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative))
-        factor_3 = _pair_multiply(_pair_root(scaled_negative_2), _pair_positive_part(peak_negative_2))
+        factor = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part((peak_negative, 0.0)))
+        factor_3 = _pair_multiply(_pair_root(scaled_negative_2), _pair_positive_part((peak_negative_2, 0.0)))
         term = _pair_add(_pair_add_number(factor, margin), _pair_negative((factor_2 if _pair_add(factor_2, _pair_negative(factor_3))[0] < 0.0 else (factor_3 if factor_2[0] == factor_2[0] and factor_3[0] == factor_3[0] else (np.nan, 0.0)))))
         loss = _pair_positive_part(term)
         factor_4 = _pair_multiply_number(loss, sample_weight)
@@ -1408,16 +1534,23 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
         step_value = _step(term[0])
         factor_5 = _pair_multiply_number(seed, step_value)
         case_2 = (1.0 if _pair_add(factor_2, _pair_negative(factor_3))[0] < 0.0 else (0.0 if factor_2[0] == factor_2[0] and factor_3[0] == factor_3[0] else np.nan))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_3_unit = _inverse(factor_3[0])[0]
+        over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for d_6 in range(d):
             a_3 = anchor[i, d_6]
             p_4 = positive[i, d_6]
-            ratio_value_4 = _pair_ratio(_pair_of_sum(a_3, -p_4), factor)
+            ratio_value_4 = _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -p_4), over_factor_unit), over_factor)
             n_4 = negative[i, d_6]
-            ratio_value_5 = _pair_ratio(_pair_of_sum(a_3, -n_4), factor_3)
+            ratio_value_5 = _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -n_4), over_factor_3_unit), over_factor_3)
             gradient_anchor[i, d_6] = _pair_rounded(_pair_multiply(factor_5, _pair_add(ratio_value_4, _pair_negative(_pair_multiply_number(ratio_value_5, case)))))
-            ratio_value_6 = _pair_ratio(_pair_of_sum(p_4, -n_4), factor_2)
+            ratio_value_6 = _pair_multiply(_pair_scaled(_pair_of_sum(p_4, -n_4), over_factor_2_unit), over_factor_2)
             gradient_positive[i, d_6] = _pair_rounded(_pair_multiply(factor_5, _pair_add(_pair_negative(ratio_value_4), _pair_negative(_pair_multiply_number(ratio_value_6, case_2)))))
             gradient_negative[i, d_6] = _pair_rounded(_pair_multiply(factor_5, _pair_add(_pair_multiply_number(ratio_value_5, case), _pair_multiply_number(ratio_value_6, case_2))))
+        _interleave(2)
     return _pair_rounded(total)
 
 
@@ -1427,48 +1560,55 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_negative = (-np.inf, 0.0)
-        peak_negative_2 = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_negative = -np.inf
+        peak_negative_2 = -np.inf
+        peak_positive = -np.inf
         for f_1 in range(d):
             p_2 = positive[i, f_1]
             n_2 = negative[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-            peak_negative = _pair_larger(peak_negative, magnitude_value)
+            peak_negative = _larger(peak_negative, magnitude_value[0])
             a = anchor[i, f_1]
             magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-            peak_negative_2 = _pair_larger(peak_negative_2, magnitude_value_2)
+            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2[0])
             magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_3)
+            peak_positive = _larger(peak_positive, magnitude_value_3[0])
         scaled_negative = (0.0, 0.0)
         scaled_negative_2 = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
+        over_peak_negative_2_unit = _inverse(peak_negative_2)[0]
+        over_peak_negative_2 = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative_2, 0.0), over_peak_negative_2_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = positive[i, f_17]
                 n_3 = negative[i, f_17]
-                ratio_value = _pair_ratio(_pair_of_sum(p_3, -n_3), peak_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(p_3, -n_3), over_peak_negative_unit), over_peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 a_2 = anchor[i, f_17]
-                ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative_2)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -n_3), over_peak_negative_2_unit), over_peak_negative_2)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
-                ratio_value_3 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -p_3), over_peak_positive_unit), over_peak_positive)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (2, place), square_3)
+                strips[2, 0, place], strips[2, 1, place] = square_3
+            _interleave(2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_negative_2 = _pair_add(scaled_negative_2, _pair_block_sum(strips[1], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[2], length))
-        factor = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
-        factor_2 = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative))
-        factor_3 = _pair_multiply(_pair_root(scaled_negative_2), _pair_positive_part(peak_negative_2))
+        factor = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part((peak_negative, 0.0)))
+        factor_3 = _pair_multiply(_pair_root(scaled_negative_2), _pair_positive_part((peak_negative_2, 0.0)))
         case = (0.0 if _pair_add(factor_2, _pair_negative(factor_3))[0] < 0.0 else (1.0 if factor_2[0] == factor_2[0] and factor_3[0] == factor_3[0] else np.nan))
         step_value = _step(_pair_add(_pair_add_number(factor, margin), _pair_negative((factor_2 if _pair_add(factor_2, _pair_negative(factor_3))[0] < 0.0 else (factor_3 if factor_2[0] == factor_2[0] and factor_3[0] == factor_3[0] else (np.nan, 0.0)))))[0])
         factor_4 = _pair_multiply_number(seed, step_value)
@@ -1483,14 +1623,20 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
         factor_11 = _pair_negative(_pair_multiply_number(ratio_value_9, case_2))
         term_2 = _pair_add(ratio_value_8, factor_11)
         term_3 = _pair_add(factor_8, factor_11)
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_3_unit = _inverse(factor_3[0])[0]
+        over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
+        over_factor_2_unit = _inverse(factor_2[0])[0]
+        over_factor_2 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_2, over_factor_2_unit))
         for d_6 in range(d):
             a_3 = anchor[i, d_6]
             p_4 = positive[i, d_6]
-            ratio_value_4 = _pair_ratio(_pair_of_sum(a_3, -p_4), factor)
+            ratio_value_4 = _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -p_4), over_factor_unit), over_factor)
             n_4 = negative[i, d_6]
-            ratio_value_5 = _pair_ratio(_pair_of_sum(a_3, -n_4), factor_3)
+            ratio_value_5 = _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -n_4), over_factor_3_unit), over_factor_3)
             gradient_anchor[i, d_6] = _pair_rounded(_pair_multiply(factor_4, _pair_add(ratio_value_4, _pair_negative(_pair_multiply_number(ratio_value_5, case)))))
-            ratio_value_6 = _pair_ratio(_pair_of_sum(p_4, -n_4), factor_2)
+            ratio_value_6 = _pair_multiply(_pair_scaled(_pair_of_sum(p_4, -n_4), over_factor_2_unit), over_factor_2)
             gradient_positive[i, d_6] = _pair_rounded(_pair_multiply(factor_4, _pair_add(_pair_negative(ratio_value_4), _pair_negative(_pair_multiply_number(ratio_value_6, case_2)))))
             gradient_negative[i, d_6] = _pair_rounded(_pair_multiply(factor_4, _pair_add(_pair_multiply_number(ratio_value_5, case), _pair_multiply_number(ratio_value_6, case_2))))
             factor_6 = _pair_multiply(factor_5, _pair_multiply(ratio_value_5, ratio_value_5))
@@ -1499,6 +1645,7 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
             factor_10 = _pair_multiply(factor_9, _pair_multiply(ratio_value_6, ratio_value_6))
             hessian_positive[i, d_6] = _pair_rounded(_pair_multiply(factor_4, _pair_add(_pair_add(term_2, factor_10), factor_7)))
             hessian_negative[i, d_6] = _pair_rounded(_pair_multiply(factor_4, _pair_add(_pair_add(term_3, factor_6), factor_10)))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1507,51 +1654,64 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_negative = (-np.inf, 0.0)
-        peak_negative_2 = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_negative = -np.inf
+        peak_negative_2 = -np.inf
+        peak_positive = -np.inf
         for f_1 in range(d):
             p_2 = positive[i, f_1]
             n_2 = negative[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-            peak_negative = _pair_larger(peak_negative, magnitude_value)
+            peak_negative = _larger(peak_negative, magnitude_value[0])
             a = anchor[i, f_1]
             magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-            peak_negative_2 = _pair_larger(peak_negative_2, magnitude_value_2)
+            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2[0])
             magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_3)
+            peak_positive = _larger(peak_positive, magnitude_value_3[0])
         scaled_negative = (0.0, 0.0)
         scaled_negative_2 = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
+        over_peak_negative_2_unit = _inverse(peak_negative_2)[0]
+        over_peak_negative_2 = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative_2, 0.0), over_peak_negative_2_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = positive[i, f_17]
                 n_3 = negative[i, f_17]
-                ratio_value = _pair_ratio(_pair_of_sum(p_3, -n_3), peak_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(p_3, -n_3), over_peak_negative_unit), over_peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 a_2 = anchor[i, f_17]
-                ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative_2)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -n_3), over_peak_negative_2_unit), over_peak_negative_2)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
-                ratio_value_3 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -p_3), over_peak_positive_unit), over_peak_positive)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (2, place), square_3)
+                strips[2, 0, place], strips[2, 1, place] = square_3
+            _interleave(2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_negative_2 = _pair_add(scaled_negative_2, _pair_block_sum(strips[1], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[2], length))
         norm_negative_tangent = (0.0, 0.0)
         norm_negative_2_tangent = (0.0, 0.0)
         norm_positive_tangent = (0.0, 0.0)
-        factor = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative))
-        factor_3 = _pair_multiply(_pair_root(scaled_negative_2), _pair_positive_part(peak_negative_2))
-        factor_5 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
+        factor = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part((peak_negative, 0.0)))
+        factor_3 = _pair_multiply(_pair_root(scaled_negative_2), _pair_positive_part((peak_negative_2, 0.0)))
+        factor_5 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_3_unit = _inverse(factor_3[0])[0]
+        over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
+        over_factor_5_unit = _inverse(factor_5[0])[0]
+        over_factor_5 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_5, over_factor_5_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -1560,14 +1720,15 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
                 n_4 = negative[i, f_14]
                 v_p = direction_positive[i, f_14]
                 v_n = direction_negative[i, f_14]
-                factor_2 = _pair_multiply(_pair_ratio(_pair_of_sum(p_4, -n_4), factor), _pair_of_sum(v_p, -v_n))
-                _pair_put(strips, (0, place), factor_2)
+                factor_2 = _pair_multiply(_pair_multiply(_pair_scaled(_pair_of_sum(p_4, -n_4), over_factor_unit), over_factor), _pair_of_sum(v_p, -v_n))
+                strips[0, 0, place], strips[0, 1, place] = factor_2
                 v_a = direction_anchor[i, f_14]
                 a_3 = anchor[i, f_14]
-                factor_4 = _pair_multiply(_pair_of_sum(v_a, -v_n), _pair_ratio(_pair_of_sum(a_3, -n_4), factor_3))
-                _pair_put(strips, (1, place), factor_4)
-                factor_6 = _pair_multiply(_pair_of_sum(v_a, -v_p), _pair_ratio(_pair_of_sum(a_3, -p_4), factor_5))
-                _pair_put(strips, (2, place), factor_6)
+                factor_4 = _pair_multiply(_pair_of_sum(v_a, -v_n), _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -n_4), over_factor_3_unit), over_factor_3))
+                strips[1, 0, place], strips[1, 1, place] = factor_4
+                factor_6 = _pair_multiply(_pair_of_sum(v_a, -v_p), _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -p_4), over_factor_5_unit), over_factor_5))
+                strips[2, 0, place], strips[2, 1, place] = factor_6
+            _interleave(2)
             norm_negative_tangent = _pair_add(norm_negative_tangent, _pair_block_sum(strips[0], length))
             norm_negative_2_tangent = _pair_add(norm_negative_2_tangent, _pair_block_sum(strips[1], length))
             norm_positive_tangent = _pair_add(norm_positive_tangent, _pair_block_sum(strips[2], length))
@@ -1596,14 +1757,15 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
             v_n_2 = direction_negative[i, d_6]
             a_4 = anchor[i, d_6]
             n_5 = negative[i, d_6]
-            ratio_value_6 = _pair_ratio(_pair_of_sum(a_4, -n_5), factor_3)
+            ratio_value_6 = _pair_multiply(_pair_scaled(_pair_of_sum(a_4, -n_5), over_factor_3_unit), over_factor_3)
             v_p_2 = direction_positive[i, d_6]
             p_5 = positive[i, d_6]
-            ratio_value_7 = _pair_ratio(_pair_of_sum(a_4, -p_5), factor_5)
+            ratio_value_7 = _pair_multiply(_pair_scaled(_pair_of_sum(a_4, -p_5), over_factor_5_unit), over_factor_5)
             product_anchor[i, d_6] = _pair_rounded(_pair_multiply(factor_11, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(term, v_a_2), _pair_multiply_number(factor_8, v_n_2)), _pair_multiply(factor_9, ratio_value_6)), _pair_negative(_pair_multiply_number(ratio_value_4, v_p_2))), _pair_multiply(factor_10, ratio_value_7))))
-            ratio_value_9 = _pair_ratio(_pair_of_sum(p_5, -n_5), factor)
+            ratio_value_9 = _pair_multiply(_pair_scaled(_pair_of_sum(p_5, -n_5), over_factor_unit), over_factor)
             product_positive[i, d_6] = _pair_rounded(_pair_multiply(factor_11, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(term_2, v_p_2), _pair_multiply(factor_13, ratio_value_7)), _pair_multiply_number(factor_14, v_n_2)), _pair_multiply(factor_15, ratio_value_9)), _pair_negative(_pair_multiply_number(ratio_value_4, v_a_2)))))
             product_negative[i, d_6] = _pair_rounded(_pair_multiply(factor_11, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(term_3, v_n_2), _pair_multiply_number(factor_8, v_a_2)), _pair_multiply_number(factor_14, v_p_2)), _pair_multiply(factor_16, ratio_value_6)), _pair_multiply(factor_17, ratio_value_9))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1612,49 +1774,56 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     sum_margin = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_negative = (-np.inf, 0.0)
-        peak_negative_2 = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_negative = -np.inf
+        peak_negative_2 = -np.inf
+        peak_positive = -np.inf
         for f_1 in range(d):
             p_2 = positive[i, f_1]
             n_2 = negative[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-            peak_negative = _pair_larger(peak_negative, magnitude_value)
+            peak_negative = _larger(peak_negative, magnitude_value[0])
             a = anchor[i, f_1]
             magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-            peak_negative_2 = _pair_larger(peak_negative_2, magnitude_value_2)
+            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2[0])
             magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_3)
+            peak_positive = _larger(peak_positive, magnitude_value_3[0])
         scaled_negative = (0.0, 0.0)
         scaled_negative_2 = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
+        over_peak_negative_2_unit = _inverse(peak_negative_2)[0]
+        over_peak_negative_2 = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative_2, 0.0), over_peak_negative_2_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = positive[i, f_17]
                 n_3 = negative[i, f_17]
-                ratio_value = _pair_ratio(_pair_of_sum(p_3, -n_3), peak_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(p_3, -n_3), over_peak_negative_unit), over_peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 a_2 = anchor[i, f_17]
-                ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative_2)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -n_3), over_peak_negative_2_unit), over_peak_negative_2)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
-                ratio_value_3 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -p_3), over_peak_positive_unit), over_peak_positive)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (2, place), square_3)
+                strips[2, 0, place], strips[2, 1, place] = square_3
+            _interleave(2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_negative_2 = _pair_add(scaled_negative_2, _pair_block_sum(strips[1], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[2], length))
-        factor = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative))
-        factor_2 = _pair_multiply(_pair_root(scaled_negative_2), _pair_positive_part(peak_negative_2))
-        factor_3 = _pair_multiply_number(seed, _step(_pair_add(_pair_add_number(_pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive)), margin), _pair_negative((factor if _pair_add(factor, _pair_negative(factor_2))[0] < 0.0 else (factor_2 if factor[0] == factor[0] and factor_2[0] == factor_2[0] else (np.nan, 0.0)))))[0]))
+        factor = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part((peak_negative, 0.0)))
+        factor_2 = _pair_multiply(_pair_root(scaled_negative_2), _pair_positive_part((peak_negative_2, 0.0)))
+        factor_3 = _pair_multiply_number(seed, _step(_pair_add(_pair_add_number(_pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0))), margin), _pair_negative((factor if _pair_add(factor, _pair_negative(factor_2))[0] < 0.0 else (factor_2 if factor[0] == factor[0] and factor_2[0] == factor_2[0] else (np.nan, 0.0)))))[0]))
         sum_margin = _pair_add(sum_margin, factor_3)
     parameter_gradient[0] += _pair_rounded(sum_margin)
     parameter_gradient[1] += 0.0
@@ -1668,51 +1837,64 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
-        peak_negative = (-np.inf, 0.0)
-        peak_negative_2 = (-np.inf, 0.0)
-        peak_positive = (-np.inf, 0.0)
+        peak_negative = -np.inf
+        peak_negative_2 = -np.inf
+        peak_positive = -np.inf
         for f_1 in range(d):
             p_2 = positive[i, f_1]
             n_2 = negative[i, f_1]
             magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-            peak_negative = _pair_larger(peak_negative, magnitude_value)
+            peak_negative = _larger(peak_negative, magnitude_value[0])
             a = anchor[i, f_1]
             magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-            peak_negative_2 = _pair_larger(peak_negative_2, magnitude_value_2)
+            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2[0])
             magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-            peak_positive = _pair_larger(peak_positive, magnitude_value_3)
+            peak_positive = _larger(peak_positive, magnitude_value_3[0])
         scaled_negative = (0.0, 0.0)
         scaled_negative_2 = (0.0, 0.0)
         scaled_positive = (0.0, 0.0)
+        over_peak_negative_unit = _inverse(peak_negative)[0]
+        over_peak_negative = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative, 0.0), over_peak_negative_unit))
+        over_peak_negative_2_unit = _inverse(peak_negative_2)[0]
+        over_peak_negative_2 = _pair_ratio((1.0, 0.0), _pair_scaled((peak_negative_2, 0.0), over_peak_negative_2_unit))
+        over_peak_positive_unit = _inverse(peak_positive)[0]
+        over_peak_positive = _pair_ratio((1.0, 0.0), _pair_scaled((peak_positive, 0.0), over_peak_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = positive[i, f_17]
                 n_3 = negative[i, f_17]
-                ratio_value = _pair_ratio(_pair_of_sum(p_3, -n_3), peak_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_of_sum(p_3, -n_3), over_peak_negative_unit), over_peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                _pair_put(strips, (0, place), square)
+                strips[0, 0, place], strips[0, 1, place] = square
                 a_2 = anchor[i, f_17]
-                ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative_2)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -n_3), over_peak_negative_2_unit), over_peak_negative_2)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                _pair_put(strips, (1, place), square_2)
-                ratio_value_3 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
+                strips[1, 0, place], strips[1, 1, place] = square_2
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_of_sum(a_2, -p_3), over_peak_positive_unit), over_peak_positive)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                _pair_put(strips, (2, place), square_3)
+                strips[2, 0, place], strips[2, 1, place] = square_3
+            _interleave(2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_negative_2 = _pair_add(scaled_negative_2, _pair_block_sum(strips[1], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[2], length))
         norm_negative_tangent = (0.0, 0.0)
         norm_negative_2_tangent = (0.0, 0.0)
         norm_positive_tangent = (0.0, 0.0)
-        factor = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative))
-        factor_3 = _pair_multiply(_pair_root(scaled_negative_2), _pair_positive_part(peak_negative_2))
-        factor_5 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
+        factor = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part((peak_negative, 0.0)))
+        factor_3 = _pair_multiply(_pair_root(scaled_negative_2), _pair_positive_part((peak_negative_2, 0.0)))
+        factor_5 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part((peak_positive, 0.0)))
+        over_factor_unit = _inverse(factor[0])[0]
+        over_factor = _pair_ratio((1.0, 0.0), _pair_scaled(factor, over_factor_unit))
+        over_factor_3_unit = _inverse(factor_3[0])[0]
+        over_factor_3 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_3, over_factor_3_unit))
+        over_factor_5_unit = _inverse(factor_5[0])[0]
+        over_factor_5 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_5, over_factor_5_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -1721,14 +1903,15 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
                 n_4 = negative[i, f_14]
                 v_p = direction_positive[i, f_14]
                 v_n = direction_negative[i, f_14]
-                factor_2 = _pair_multiply(_pair_ratio(_pair_of_sum(p_4, -n_4), factor), _pair_of_sum(v_p, -v_n))
-                _pair_put(strips, (0, place), factor_2)
+                factor_2 = _pair_multiply(_pair_multiply(_pair_scaled(_pair_of_sum(p_4, -n_4), over_factor_unit), over_factor), _pair_of_sum(v_p, -v_n))
+                strips[0, 0, place], strips[0, 1, place] = factor_2
                 v_a = direction_anchor[i, f_14]
                 a_3 = anchor[i, f_14]
-                factor_4 = _pair_multiply(_pair_of_sum(v_a, -v_n), _pair_ratio(_pair_of_sum(a_3, -n_4), factor_3))
-                _pair_put(strips, (1, place), factor_4)
-                factor_6 = _pair_multiply(_pair_of_sum(v_a, -v_p), _pair_ratio(_pair_of_sum(a_3, -p_4), factor_5))
-                _pair_put(strips, (2, place), factor_6)
+                factor_4 = _pair_multiply(_pair_of_sum(v_a, -v_n), _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -n_4), over_factor_3_unit), over_factor_3))
+                strips[1, 0, place], strips[1, 1, place] = factor_4
+                factor_6 = _pair_multiply(_pair_of_sum(v_a, -v_p), _pair_multiply(_pair_scaled(_pair_of_sum(a_3, -p_4), over_factor_5_unit), over_factor_5))
+                strips[2, 0, place], strips[2, 1, place] = factor_6
+            _interleave(2)
             norm_negative_tangent = _pair_add(norm_negative_tangent, _pair_block_sum(strips[0], length))
             norm_negative_2_tangent = _pair_add(norm_negative_2_tangent, _pair_block_sum(strips[1], length))
             norm_positive_tangent = _pair_add(norm_positive_tangent, _pair_block_sum(strips[2], length))
@@ -1757,14 +1940,15 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
             v_n_2 = direction_negative[i, d_6]
             a_4 = anchor[i, d_6]
             n_5 = negative[i, d_6]
-            ratio_value_6 = _pair_ratio(_pair_of_sum(a_4, -n_5), factor_3)
+            ratio_value_6 = _pair_multiply(_pair_scaled(_pair_of_sum(a_4, -n_5), over_factor_3_unit), over_factor_3)
             v_p_2 = direction_positive[i, d_6]
             p_5 = positive[i, d_6]
-            ratio_value_7 = _pair_ratio(_pair_of_sum(a_4, -p_5), factor_5)
+            ratio_value_7 = _pair_multiply(_pair_scaled(_pair_of_sum(a_4, -p_5), over_factor_5_unit), over_factor_5)
             product_anchor[i, d_6] = _pair_rounded(_pair_multiply(factor_11, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(term, v_a_2), _pair_multiply_number(factor_8, v_n_2)), _pair_multiply(factor_9, ratio_value_6)), _pair_negative(_pair_multiply_number(ratio_value_4, v_p_2))), _pair_multiply(factor_10, ratio_value_7))))
-            ratio_value_9 = _pair_ratio(_pair_of_sum(p_5, -n_5), factor)
+            ratio_value_9 = _pair_multiply(_pair_scaled(_pair_of_sum(p_5, -n_5), over_factor_unit), over_factor)
             product_positive[i, d_6] = _pair_rounded(_pair_multiply(factor_11, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(term_2, v_p_2), _pair_multiply(factor_13, ratio_value_7)), _pair_multiply_number(factor_14, v_n_2)), _pair_multiply(factor_15, ratio_value_9)), _pair_negative(_pair_multiply_number(ratio_value_4, v_a_2)))))
             product_negative[i, d_6] = _pair_rounded(_pair_multiply(factor_11, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(term_3, v_n_2), _pair_multiply_number(factor_8, v_a_2)), _pair_multiply_number(factor_14, v_p_2)), _pair_multiply(factor_16, ratio_value_6)), _pair_multiply(factor_17, ratio_value_9))))
+        _interleave(2)
     parameter_product[0] += 0.0
     parameter_product[1] += 0.0
 
@@ -1776,7 +1960,7 @@ def value_p_1(anchor, positive, negative, margin, p, sample_weights, value_out):
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -1789,10 +1973,11 @@ def value_p_1(anchor, positive, negative, margin, p, sample_weights, value_out):
                 a = anchor[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-                _pair_put(strips, (0, place), magnitude_value)
+                strips[0, 0, place], strips[0, 1, place] = magnitude_value
                 p_2 = positive[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                _pair_put(strips, (1, place), magnitude_value_2)
+                strips[1, 0, place], strips[1, 1, place] = magnitude_value_2
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
         loss = _pair_positive_part(_pair_add(_pair_add_number(sum_positive, margin), _pair_negative(sum_negative)))
@@ -1810,7 +1995,7 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -1824,10 +2009,11 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
                 a = anchor[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-                _pair_put(strips, (0, place), magnitude_value)
+                strips[0, 0, place], strips[0, 1, place] = magnitude_value
                 p_2 = positive[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                _pair_put(strips, (1, place), magnitude_value_2)
+                strips[1, 0, place], strips[1, 1, place] = magnitude_value_2
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
         term = _pair_add(_pair_add_number(sum_positive, margin), _pair_negative(sum_negative))
@@ -1848,6 +2034,7 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
             gradient_anchor[i, d_3] = _pair_rounded(_pair_multiply(factor_2, _pair_of_sum(signum_value, -signum_value_2)))
             gradient_positive[i, d_3] = _pair_rounded(_pair_multiply_number(factor_3, signum_value))
             gradient_negative[i, d_3] = _pair_rounded(_pair_multiply_number(factor_2, signum_value_2))
+        _interleave(2)
     return _pair_rounded(total)
 
 
@@ -1857,7 +2044,7 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
@@ -1870,13 +2057,14 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
                 a = anchor[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-                _pair_put(strips, (0, place), magnitude_value)
+                strips[0, 0, place], strips[0, 1, place] = magnitude_value
                 p_2 = positive[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                _pair_put(strips, (1, place), magnitude_value_2)
+                strips[1, 0, place], strips[1, 1, place] = magnitude_value_2
                 hessian_anchor[i, f_1] = 0.0
                 hessian_positive[i, f_1] = 0.0
                 hessian_negative[i, f_1] = 0.0
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
         step_value = _step(_pair_add(_pair_add_number(sum_positive, margin), _pair_negative(sum_negative))[0])
@@ -1891,6 +2079,7 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
             gradient_anchor[i, d_3] = _pair_rounded(_pair_multiply(factor, _pair_of_sum(signum_value, -signum_value_2)))
             gradient_positive[i, d_3] = _pair_rounded(_pair_multiply_number(factor_2, signum_value))
             gradient_negative[i, d_3] = _pair_rounded(_pair_multiply_number(factor, signum_value_2))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1903,6 +2092,7 @@ def hessian_product_p_1(anchor, positive, negative, margin, p, sample_weights, l
             product_anchor[i, d_3] = 0.0
             product_positive[i, d_3] = 0.0
             product_negative[i, d_3] = 0.0
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1911,7 +2101,7 @@ def parameter_gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sa
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     sum_margin = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -1925,10 +2115,11 @@ def parameter_gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sa
                 a = anchor[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-                _pair_put(strips, (0, place), magnitude_value)
+                strips[0, 0, place], strips[0, 1, place] = magnitude_value
                 p_2 = positive[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                _pair_put(strips, (1, place), magnitude_value_2)
+                strips[1, 0, place], strips[1, 1, place] = magnitude_value_2
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
         factor = _pair_multiply_number(seed, _step(_pair_add(_pair_add_number(sum_positive, margin), _pair_negative(sum_negative))[0]))
@@ -1949,6 +2140,7 @@ def full_hessian_product_p_1(anchor, positive, negative, margin, p, sample_weigh
             product_anchor[i, d_3] = 0.0
             product_positive[i, d_3] = 0.0
             product_negative[i, d_3] = 0.0
+        _interleave(2)
     parameter_product[0] += 0.0
     parameter_product[1] += 0.0
 
@@ -1960,7 +2152,7 @@ def value_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, v
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -1974,12 +2166,13 @@ def value_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, v
                 p_2 = positive[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-                _pair_put(strips, (0, place), magnitude_value)
+                strips[0, 0, place], strips[0, 1, place] = magnitude_value
                 a = anchor[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-                _pair_put(strips, (1, place), magnitude_value_2)
+                strips[1, 0, place], strips[1, 1, place] = magnitude_value_2
                 magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                _pair_put(strips, (2, place), magnitude_value_3)
+                strips[2, 0, place], strips[2, 1, place] = magnitude_value_3
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -1998,7 +2191,7 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -2013,12 +2206,13 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
                 p_2 = positive[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-                _pair_put(strips, (0, place), magnitude_value)
+                strips[0, 0, place], strips[0, 1, place] = magnitude_value
                 a = anchor[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-                _pair_put(strips, (1, place), magnitude_value_2)
+                strips[1, 0, place], strips[1, 1, place] = magnitude_value_2
                 magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                _pair_put(strips, (2, place), magnitude_value_3)
+                strips[2, 0, place], strips[2, 1, place] = magnitude_value_3
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -2042,6 +2236,7 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
             signum_value_3 = _signum(_pair_of_sum(p_3, -n_3)[0])
             gradient_positive[i, d_6] = _pair_rounded(_pair_multiply(factor_2, _pair_add_number(_pair_negative(_pair_of_product(case_2, signum_value_3)), -signum_value)))
             gradient_negative[i, d_6] = _pair_rounded(_pair_multiply(factor_2, _pair_add(_pair_of_product(case, signum_value_2), _pair_of_product(case_2, signum_value_3))))
+        _interleave(2)
     return _pair_rounded(total)
 
 
@@ -2051,7 +2246,7 @@ def gradient_and_hessian_p_1_swap_true(anchor, positive, negative, margin, p, sa
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed = _pair_of_product(sample_weight, loss_scale)
@@ -2065,15 +2260,16 @@ def gradient_and_hessian_p_1_swap_true(anchor, positive, negative, margin, p, sa
                 p_2 = positive[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-                _pair_put(strips, (0, place), magnitude_value)
+                strips[0, 0, place], strips[0, 1, place] = magnitude_value
                 a = anchor[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-                _pair_put(strips, (1, place), magnitude_value_2)
+                strips[1, 0, place], strips[1, 1, place] = magnitude_value_2
                 magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                _pair_put(strips, (2, place), magnitude_value_3)
+                strips[2, 0, place], strips[2, 1, place] = magnitude_value_3
                 hessian_anchor[i, f_1] = 0.0
                 hessian_positive[i, f_1] = 0.0
                 hessian_negative[i, f_1] = 0.0
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -2091,6 +2287,7 @@ def gradient_and_hessian_p_1_swap_true(anchor, positive, negative, margin, p, sa
             signum_value_3 = _signum(_pair_of_sum(p_3, -n_3)[0])
             gradient_positive[i, d_6] = _pair_rounded(_pair_multiply(factor, _pair_add_number(_pair_negative(_pair_of_product(case_2, signum_value_3)), -signum_value)))
             gradient_negative[i, d_6] = _pair_rounded(_pair_multiply(factor, _pair_add(_pair_of_product(case, signum_value_2), _pair_of_product(case_2, signum_value_3))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2103,6 +2300,7 @@ def hessian_product_p_1_swap_true(anchor, positive, negative, margin, p, sample_
             product_anchor[i, d_6] = 0.0
             product_positive[i, d_6] = 0.0
             product_negative[i, d_6] = 0.0
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2111,7 +2309,7 @@ def parameter_gradient_and_hessian_p_1_swap_true(anchor, positive, negative, mar
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     sum_margin = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -2126,12 +2324,13 @@ def parameter_gradient_and_hessian_p_1_swap_true(anchor, positive, negative, mar
                 p_2 = positive[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-                _pair_put(strips, (0, place), magnitude_value)
+                strips[0, 0, place], strips[0, 1, place] = magnitude_value
                 a = anchor[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-                _pair_put(strips, (1, place), magnitude_value_2)
+                strips[1, 0, place], strips[1, 1, place] = magnitude_value_2
                 magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                _pair_put(strips, (2, place), magnitude_value_3)
+                strips[2, 0, place], strips[2, 1, place] = magnitude_value_3
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -2153,6 +2352,7 @@ def full_hessian_product_p_1_swap_true(anchor, positive, negative, margin, p, sa
             product_anchor[i, d_6] = 0.0
             product_positive[i, d_6] = 0.0
             product_negative[i, d_6] = 0.0
+        _interleave(2)
     parameter_product[0] += 0.0
     parameter_product[1] += 0.0
 
@@ -2164,7 +2364,7 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -2180,17 +2380,22 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
             max_positive = _pair_larger(max_positive, magnitude_value_2)
         sum_negative = (0.0, 0.0)
         sum_positive = (0.0, 0.0)
+        over_max_negative_unit = _inverse(max_negative[0])[0]
+        over_max_negative = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative, over_max_negative_unit))
+        over_max_positive_unit = _inverse(max_positive[0])[0]
+        over_max_positive = _pair_ratio((1.0, 0.0), _pair_scaled(max_positive, over_max_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = anchor[i, f_1]
                 n_3 = negative[i, f_1]
-                power_value = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -n_3)), max_negative), (p, 0.0))
-                _pair_put(strips, (0, place), power_value)
+                power_value = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -n_3)), over_max_negative_unit), over_max_negative), (p, 0.0))
+                strips[0, 0, place], strips[0, 1, place] = power_value
                 p_3 = positive[i, f_1]
-                power_value_2 = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -p_3)), max_positive), (p, 0.0))
-                _pair_put(strips, (1, place), power_value_2)
+                power_value_2 = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -p_3)), over_max_positive_unit), over_max_positive), (p, 0.0))
+                strips[1, 0, place], strips[1, 1, place] = power_value_2
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
         loss = _pair_positive_part(_pair_add(_pair_add_number(_pair_multiply(max_positive, _pair_power(sum_positive, _pair_divide((1.0, 0.0), (p, 0.0)))), margin), _pair_negative(_pair_multiply(max_negative, _pair_power(sum_negative, _pair_divide((1.0, 0.0), (p, 0.0)))))))
@@ -2208,7 +2413,7 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     total = (0.0, 0.0)
     term_3 = _pair_of_sum(-1.0, p)
     term_4 = _pair_add_number(_pair_divide((1.0, 0.0), (p, 0.0)), -1.0)
@@ -2227,17 +2432,22 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
             max_positive = _pair_larger(max_positive, magnitude_value_2)
         sum_negative = (0.0, 0.0)
         sum_positive = (0.0, 0.0)
+        over_max_negative_unit = _inverse(max_negative[0])[0]
+        over_max_negative = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative, over_max_negative_unit))
+        over_max_positive_unit = _inverse(max_positive[0])[0]
+        over_max_positive = _pair_ratio((1.0, 0.0), _pair_scaled(max_positive, over_max_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = anchor[i, f_1]
                 n_3 = negative[i, f_1]
-                power_value = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -n_3)), max_negative), (p, 0.0))
-                _pair_put(strips, (0, place), power_value)
+                power_value = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -n_3)), over_max_negative_unit), over_max_negative), (p, 0.0))
+                strips[0, 0, place], strips[0, 1, place] = power_value
                 p_3 = positive[i, f_1]
-                power_value_2 = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -p_3)), max_positive), (p, 0.0))
-                _pair_put(strips, (1, place), power_value_2)
+                power_value_2 = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -p_3)), over_max_positive_unit), over_max_positive), (p, 0.0))
+                strips[1, 0, place], strips[1, 1, place] = power_value_2
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
         term = _pair_add(_pair_add_number(_pair_multiply(max_positive, _pair_power(sum_positive, _pair_divide((1.0, 0.0), (p, 0.0)))), margin), _pair_negative(_pair_multiply(max_negative, _pair_power(sum_negative, _pair_divide((1.0, 0.0), (p, 0.0))))))
@@ -2260,15 +2470,16 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
             a_3 = anchor[i, d_6]
             p_4 = positive[i, d_6]
             term_2 = _pair_of_sum(a_3, -p_4)
-            power_value_3 = _pair_power(_pair_ratio(_pair_magnitude(term_2), max_positive), term_3)
+            power_value_3 = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(term_2), over_max_positive_unit), over_max_positive), term_3)
             signum_value = _signum(term_2[0])
             n_4 = negative[i, d_6]
             term_5 = _pair_of_sum(a_3, -n_4)
-            power_value_5 = _pair_power(_pair_ratio(_pair_magnitude(term_5), max_negative), term_3)
+            power_value_5 = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(term_5), over_max_negative_unit), over_max_negative), term_3)
             signum_value_2 = _signum(term_5[0])
             gradient_anchor[i, d_6] = _pair_rounded(_pair_multiply(factor_4, _pair_add(_pair_multiply_number(_pair_multiply(factor_2, power_value_3), signum_value), _pair_multiply_number(_pair_multiply(factor_3, power_value_5), signum_value_2))))
             gradient_positive[i, d_6] = _pair_rounded(_pair_multiply_number(_pair_multiply(factor_5, power_value_3), signum_value))
             gradient_negative[i, d_6] = _pair_rounded(_pair_multiply_number(_pair_multiply(factor_6, power_value_5), signum_value_2))
+        _interleave(2)
     return _pair_rounded(total)
 
 
@@ -2278,7 +2489,7 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((2, 512, 2))
+    strips = np.empty((2, 2, 512))
     sum_negative_change = np.empty((d, 2))
     sum_positive_change = np.empty((d, 2))
     sum_positive_change_2 = np.empty((d, 2))
@@ -2308,6 +2519,10 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
         factor_2 = _pair_multiply_number(ratio_value_4, p)
         factor_3 = _pair_negative(_pair_multiply_number(ratio_value_4, p))
         factor_4 = _pair_negative(_pair_multiply_number(ratio_value_3, p))
+        over_max_negative_unit = _inverse(max_negative[0])[0]
+        over_max_negative = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative, over_max_negative_unit))
+        over_max_positive_unit = _inverse(max_positive[0])[0]
+        over_max_positive = _pair_ratio((1.0, 0.0), _pair_scaled(max_positive, over_max_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -2315,14 +2530,14 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
                 a_2 = anchor[i, f_1]
                 n_3 = negative[i, f_1]
                 term = _pair_of_sum(a_2, -n_3)
-                ratio_value = _pair_ratio(_pair_magnitude(term), max_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_magnitude(term), over_max_negative_unit), over_max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                _pair_put(strips, (0, place), power_value)
+                strips[0, 0, place], strips[0, 1, place] = power_value
                 p_3 = positive[i, f_1]
                 term_2 = _pair_of_sum(a_2, -p_3)
-                ratio_value_2 = _pair_ratio(_pair_magnitude(term_2), max_positive)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_magnitude(term_2), over_max_positive_unit), over_max_positive)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                _pair_put(strips, (1, place), power_value_2)
+                strips[1, 0, place], strips[1, 1, place] = power_value_2
                 power_value_3 = _pair_power(ratio_value, term_3)
                 signum_value = _signum(term[0])
                 _pair_put(sum_negative_change, (f_1,), _pair_multiply_number(_pair_multiply(factor, power_value_3), signum_value))
@@ -2331,6 +2546,7 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
                 _pair_put(sum_positive_change, (f_1,), _pair_multiply_number(_pair_multiply(factor_2, power_value_4), signum_value_2))
                 _pair_put(sum_positive_change_2, (f_1,), _pair_multiply_number(_pair_multiply(factor_3, power_value_4), signum_value_2))
                 _pair_put(sum_negative_change_2, (f_1,), _pair_multiply_number(_pair_multiply(factor_4, power_value_3), signum_value))
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
         power_value_6 = _pair_power(sum_positive, term_5)
@@ -2359,12 +2575,12 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
             a_3 = anchor[i, d_6]
             p_4 = positive[i, d_6]
             term_4 = _pair_of_sum(a_3, -p_4)
-            ratio_value_5 = _pair_ratio(_pair_magnitude(term_4), max_positive)
+            ratio_value_5 = _pair_multiply(_pair_scaled(_pair_magnitude(term_4), over_max_positive_unit), over_max_positive)
             power_value_5 = _pair_power(ratio_value_5, term_3)
             signum_value_3 = _signum(term_4[0])
             n_4 = negative[i, d_6]
             term_6 = _pair_of_sum(a_3, -n_4)
-            ratio_value_6 = _pair_ratio(_pair_magnitude(term_6), max_negative)
+            ratio_value_6 = _pair_multiply(_pair_scaled(_pair_magnitude(term_6), over_max_negative_unit), over_max_negative)
             power_value_7 = _pair_power(ratio_value_6, term_3)
             signum_value_4 = _signum(term_6[0])
             gradient_anchor[i, d_6] = _pair_rounded(_pair_multiply(factor_7, _pair_add(_pair_multiply_number(_pair_multiply(factor_5, power_value_5), signum_value_3), _pair_multiply_number(_pair_multiply(factor_6, power_value_7), signum_value_4))))
@@ -2377,6 +2593,7 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
             hessian_anchor[i, d_6] = _pair_rounded(_pair_multiply(factor_7, _pair_add(_pair_add(_pair_multiply(term_3, _pair_add(_pair_multiply(_pair_multiply(factor_10, square), power_value_9), _pair_multiply(_pair_multiply(factor_11, square_3), power_value_10))), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_12, _pair_at(sum_positive_change, (d_6,))), power_value_5), signum_value_3)), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_13, _pair_at(sum_negative_change, (d_6,))), power_value_7), signum_value_4))))
             hessian_positive[i, d_6] = _pair_rounded(_pair_multiply(factor_16, _pair_add(_pair_multiply(_pair_multiply(factor_14, square), power_value_9), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_15, _pair_at(sum_positive_change_2, (d_6,))), power_value_5), signum_value_3))))
             hessian_negative[i, d_6] = _pair_rounded(_pair_multiply(factor_19, _pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_17, _pair_at(sum_negative_change_2, (d_6,))), power_value_7), signum_value_4), _pair_multiply(_pair_multiply(factor_18, square_3), power_value_10))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2385,7 +2602,7 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((4, 512, 2))
+    strips = np.empty((4, 2, 512))
     term_3 = _pair_of_sum(-1.0, p)
     term_7 = _pair_of_sum(-2.0, p)
     term_8 = _pair_add_number(_pair_divide((1.0, 0.0), (p, 0.0)), -1.0)
@@ -2413,6 +2630,10 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
         ratio_value_4 = _pair_ratio((1.0, 0.0), max_positive)
         factor_3 = _pair_multiply_number(ratio_value_4, p)
         factor_4 = _pair_negative(_pair_multiply_number(ratio_value_4, p))
+        over_max_negative_unit = _inverse(max_negative[0])[0]
+        over_max_negative = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative, over_max_negative_unit))
+        over_max_positive_unit = _inverse(max_positive[0])[0]
+        over_max_positive = _pair_ratio((1.0, 0.0), _pair_scaled(max_positive, over_max_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -2420,25 +2641,26 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
                 a_2 = anchor[i, f_1]
                 n_3 = negative[i, f_1]
                 term = _pair_of_sum(a_2, -n_3)
-                ratio_value = _pair_ratio(_pair_magnitude(term), max_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_magnitude(term), over_max_negative_unit), over_max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                _pair_put(strips, (0, place), power_value)
+                strips[0, 0, place], strips[0, 1, place] = power_value
                 p_3 = positive[i, f_1]
                 term_2 = _pair_of_sum(a_2, -p_3)
-                ratio_value_2 = _pair_ratio(_pair_magnitude(term_2), max_positive)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_magnitude(term_2), over_max_positive_unit), over_max_positive)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                _pair_put(strips, (1, place), power_value_2)
+                strips[1, 0, place], strips[1, 1, place] = power_value_2
                 v_a = direction_anchor[i, f_1]
                 power_value_3 = _pair_power(ratio_value, term_3)
                 signum_value = _signum(term[0])
                 v_n = direction_negative[i, f_1]
                 term_4 = _pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor, v_a), power_value_3), signum_value), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_2, v_n), power_value_3), signum_value))
-                _pair_put(strips, (2, place), term_4)
+                strips[2, 0, place], strips[2, 1, place] = term_4
                 power_value_4 = _pair_power(ratio_value_2, term_3)
                 signum_value_2 = _signum(term_2[0])
                 v_p = direction_positive[i, f_1]
                 term_5 = _pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_3, v_a), power_value_4), signum_value_2), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_4, v_p), power_value_4), signum_value_2))
-                _pair_put(strips, (3, place), term_5)
+                strips[3, 0, place], strips[3, 1, place] = term_5
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
             sum_negative_tangent = _pair_add(sum_negative_tangent, _pair_block_sum(strips[2], length))
@@ -2472,13 +2694,13 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
             term_6 = _pair_of_sum(a_3, -p_4)
             signum_value_3 = _signum(term_6[0])
             square = _pair_of_product(signum_value_3, signum_value_3)
-            ratio_value_5 = _pair_ratio(_pair_magnitude(term_6), max_positive)
+            ratio_value_5 = _pair_multiply(_pair_scaled(_pair_magnitude(term_6), over_max_positive_unit), over_max_positive)
             power_value_5 = _pair_power(ratio_value_5, term_7)
             n_4 = negative[i, d_6]
             term_9 = _pair_of_sum(a_3, -n_4)
             signum_value_4 = _signum(term_9[0])
             square_3 = _pair_of_product(signum_value_4, signum_value_4)
-            ratio_value_6 = _pair_ratio(_pair_magnitude(term_9), max_negative)
+            ratio_value_6 = _pair_multiply(_pair_scaled(_pair_magnitude(term_9), over_max_negative_unit), over_max_negative)
             power_value_7 = _pair_power(ratio_value_6, term_7)
             v_n_2 = direction_negative[i, d_6]
             power_value_9 = _pair_power(ratio_value_5, term_3)
@@ -2487,6 +2709,7 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
             product_anchor[i, d_6] = _pair_rounded(_pair_multiply(factor_11, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(term_3, v_a_2), _pair_add(_pair_multiply(_pair_multiply(factor_5, square), power_value_5), _pair_multiply(_pair_multiply(factor_6, square_3), power_value_7))), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_7, v_n_2), square_3), power_value_7)), _pair_multiply_number(_pair_multiply(factor_8, power_value_9), signum_value_3)), _pair_multiply_number(_pair_multiply(factor_9, power_value_11), signum_value_4)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_10, v_p_2), square), power_value_5))))
             product_positive[i, d_6] = _pair_rounded(_pair_multiply(factor_15, _pair_add(_pair_add(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_12, v_p_2), square), power_value_5), _pair_multiply_number(_pair_multiply(factor_13, power_value_9), signum_value_3)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_14, v_a_2), square), power_value_5))))
             product_negative[i, d_6] = _pair_rounded(_pair_multiply(factor_19, _pair_add(_pair_add(_pair_multiply_number(_pair_multiply(factor_16, power_value_11), signum_value_4), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_17, v_a_2), square_3), power_value_7)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_18, v_n_2), square_3), power_value_7))))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2495,7 +2718,7 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((4, 512, 2))
+    strips = np.empty((4, 2, 512))
     sum_margin = (0.0, 0.0)
     sum_p = (0.0, 0.0)
     sum_p_2 = (0.0, 0.0)
@@ -2522,23 +2745,28 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         sum_positive = (0.0, 0.0)
         sum_negative_sensitivity = (0.0, 0.0)
         sum_positive_sensitivity = (0.0, 0.0)
+        over_max_negative_unit = _inverse(max_negative[0])[0]
+        over_max_negative = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative, over_max_negative_unit))
+        over_max_positive_unit = _inverse(max_positive[0])[0]
+        over_max_positive = _pair_ratio((1.0, 0.0), _pair_scaled(max_positive, over_max_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = anchor[i, f_1]
                 n_3 = negative[i, f_1]
-                ratio_value = _pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -n_3)), max_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -n_3)), over_max_negative_unit), over_max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                _pair_put(strips, (0, place), power_value)
+                strips[0, 0, place], strips[0, 1, place] = power_value
                 p_3 = positive[i, f_1]
-                ratio_value_2 = _pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -p_3)), max_positive)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -p_3)), over_max_positive_unit), over_max_positive)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                _pair_put(strips, (1, place), power_value_2)
+                strips[1, 0, place], strips[1, 1, place] = power_value_2
                 factor = _pair_multiply(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value[0] == 0.0 else (ratio_value if ratio_value[0] == ratio_value[0] else (np.nan, 0.0)))), power_value)
-                _pair_put(strips, (2, place), factor)
+                strips[2, 0, place], strips[2, 1, place] = factor
                 factor_2 = _pair_multiply(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_2[0] == 0.0 else (ratio_value_2 if ratio_value_2[0] == ratio_value_2[0] else (np.nan, 0.0)))), power_value_2)
-                _pair_put(strips, (3, place), factor_2)
+                strips[3, 0, place], strips[3, 1, place] = factor_2
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
             sum_negative_sensitivity = _pair_add(sum_negative_sensitivity, _pair_block_sum(strips[2], length))
@@ -2571,21 +2799,22 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
                 f_22 = strip + place
                 a_3 = anchor[i, f_22]
                 p_4 = positive[i, f_22]
-                ratio_value_3 = _pair_ratio(_pair_magnitude(_pair_of_sum(a_3, -p_4)), max_positive)
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_3, -p_4)), over_max_positive_unit), over_max_positive)
                 log_value_3 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_3[0] == 0.0 else (ratio_value_3 if ratio_value_3[0] == ratio_value_3[0] else (np.nan, 0.0))))
                 power_value_7 = _pair_power(ratio_value_3, (p, 0.0))
                 factor_7 = _pair_multiply(_pair_multiply(factor_6, log_value_3), power_value_7)
-                _pair_put(strips, (0, place), factor_7)
+                strips[0, 0, place], strips[0, 1, place] = factor_7
                 n_4 = negative[i, f_22]
-                ratio_value_4 = _pair_ratio(_pair_magnitude(_pair_of_sum(a_3, -n_4)), max_negative)
+                ratio_value_4 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_3, -n_4)), over_max_negative_unit), over_max_negative)
                 log_value_4 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_4[0] == 0.0 else (ratio_value_4 if ratio_value_4[0] == ratio_value_4[0] else (np.nan, 0.0))))
                 power_value_8 = _pair_power(ratio_value_4, (p, 0.0))
                 factor_9 = _pair_multiply(_pair_multiply(factor_8, log_value_4), power_value_8)
-                _pair_put(strips, (1, place), factor_9)
+                strips[1, 0, place], strips[1, 1, place] = factor_9
                 factor_13 = _pair_multiply(_pair_multiply(factor_12, _pair_add(_pair_add(_pair_multiply(_pair_multiply(log_value_3, log_value_3), power_value_6), _pair_multiply(factor_10, log_value_3)), _pair_multiply(factor_11, log_value_3))), power_value_7)
-                _pair_put(strips, (2, place), factor_13)
+                strips[2, 0, place], strips[2, 1, place] = factor_13
                 factor_17 = _pair_multiply(_pair_multiply(factor_16, _pair_add(_pair_add(_pair_multiply(_pair_multiply(log_value_4, log_value_4), power_value_5), _pair_multiply(factor_14, log_value_4)), _pair_multiply(factor_15, log_value_4))), power_value_8)
-                _pair_put(strips, (3, place), factor_17)
+                strips[3, 0, place], strips[3, 1, place] = factor_17
+            _interleave(2)
             sum_p_2 = _pair_add(sum_p_2, _pair_block_sum(strips[0], length))
             sum_p_3 = _pair_add(sum_p_3, _pair_block_sum(strips[1], length))
             sum_p_2_sensitivity = _pair_add(sum_p_2_sensitivity, _pair_block_sum(strips[2], length))
@@ -2602,7 +2831,7 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((4, 512, 2))
+    strips = np.empty((4, 2, 512))
     sum_p_2 = (0.0, 0.0)
     sum_p_3 = (0.0, 0.0)
     sum_p_tangent = (0.0, 0.0)
@@ -2635,6 +2864,10 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         ratio_value_4 = _pair_ratio((1.0, 0.0), max_positive)
         factor_3 = _pair_multiply_number(ratio_value_4, p)
         factor_4 = _pair_negative(_pair_multiply_number(ratio_value_4, p))
+        over_max_negative_unit = _inverse(max_negative[0])[0]
+        over_max_negative = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative, over_max_negative_unit))
+        over_max_positive_unit = _inverse(max_positive[0])[0]
+        over_max_positive = _pair_ratio((1.0, 0.0), _pair_scaled(max_positive, over_max_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -2642,25 +2875,26 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 a_2 = anchor[i, f_1]
                 n_3 = negative[i, f_1]
                 term = _pair_of_sum(a_2, -n_3)
-                ratio_value = _pair_ratio(_pair_magnitude(term), max_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_magnitude(term), over_max_negative_unit), over_max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                _pair_put(strips, (0, place), power_value)
+                strips[0, 0, place], strips[0, 1, place] = power_value
                 p_3 = positive[i, f_1]
                 term_2 = _pair_of_sum(a_2, -p_3)
-                ratio_value_2 = _pair_ratio(_pair_magnitude(term_2), max_positive)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_magnitude(term_2), over_max_positive_unit), over_max_positive)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                _pair_put(strips, (1, place), power_value_2)
+                strips[1, 0, place], strips[1, 1, place] = power_value_2
                 v_a = direction_anchor[i, f_1]
                 power_value_3 = _pair_power(ratio_value, term_3)
                 signum_value = _signum(term[0])
                 v_n = direction_negative[i, f_1]
                 term_4 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value[0] == 0.0 else (ratio_value if ratio_value[0] == ratio_value[0] else (np.nan, 0.0)))), direction_parameters[1]), power_value), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor, v_a), power_value_3), signum_value)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_2, v_n), power_value_3), signum_value))
-                _pair_put(strips, (2, place), term_4)
+                strips[2, 0, place], strips[2, 1, place] = term_4
                 power_value_4 = _pair_power(ratio_value_2, term_3)
                 signum_value_2 = _signum(term_2[0])
                 v_p = direction_positive[i, f_1]
                 term_5 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_2[0] == 0.0 else (ratio_value_2 if ratio_value_2[0] == ratio_value_2[0] else (np.nan, 0.0)))), direction_parameters[1]), power_value_2), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_3, v_a), power_value_4), signum_value_2)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_4, v_p), power_value_4), signum_value_2))
-                _pair_put(strips, (3, place), term_5)
+                strips[3, 0, place], strips[3, 1, place] = term_5
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
             sum_negative_tangent = _pair_add(sum_negative_tangent, _pair_block_sum(strips[2], length))
@@ -2715,29 +2949,29 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 a_3 = anchor[i, f_22]
                 p_4 = positive[i, f_22]
                 term_6 = _pair_of_sum(a_3, -p_4)
-                ratio_value_5 = _pair_ratio(_pair_magnitude(term_6), max_positive)
+                ratio_value_5 = _pair_multiply(_pair_scaled(_pair_magnitude(term_6), over_max_positive_unit), over_max_positive)
                 log_value = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_5[0] == 0.0 else (ratio_value_5 if ratio_value_5[0] == ratio_value_5[0] else (np.nan, 0.0))))
                 power_value_5 = _pair_power(ratio_value_5, (p, 0.0))
                 factor_6 = _pair_multiply(_pair_multiply(factor_5, log_value), power_value_5)
-                _pair_put(strips, (0, place), factor_6)
+                strips[0, 0, place], strips[0, 1, place] = factor_6
                 n_4 = negative[i, f_22]
                 term_8 = _pair_of_sum(a_3, -n_4)
-                ratio_value_6 = _pair_ratio(_pair_magnitude(term_8), max_negative)
+                ratio_value_6 = _pair_multiply(_pair_scaled(_pair_magnitude(term_8), over_max_negative_unit), over_max_negative)
                 log_value_2 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_6[0] == 0.0 else (ratio_value_6 if ratio_value_6[0] == ratio_value_6[0] else (np.nan, 0.0))))
                 power_value_9 = _pair_power(ratio_value_6, (p, 0.0))
                 factor_8 = _pair_multiply(_pair_multiply(factor_7, log_value_2), power_value_9)
-                _pair_put(strips, (1, place), factor_8)
+                strips[1, 0, place], strips[1, 1, place] = factor_8
                 v_a_2 = direction_anchor[i, f_22]
                 power_value_12 = _pair_power(ratio_value_5, term_3)
                 signum_value_3 = _signum(term_6[0])
                 v_p_2 = direction_positive[i, f_22]
                 factor_14 = _pair_multiply(factor_13, _pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_10, _pair_add(_pair_multiply(log_value, log_value), _pair_multiply(factor_9, log_value))), power_value_5), _pair_multiply(_pair_multiply(factor_11, log_value), power_value_5)), _pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_12, v_a_2), _pair_add_number(_pair_multiply_number(log_value, p), 1.0)), power_value_12), signum_value_3)), _pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_12, v_p_2), power_value_12), signum_value_3), _pair_add_number(_pair_negative(_pair_multiply_number(log_value, p)), -1.0))))
-                _pair_put(strips, (2, place), factor_14)
+                strips[2, 0, place], strips[2, 1, place] = factor_14
                 power_value_14 = _pair_power(ratio_value_6, term_3)
                 signum_value_4 = _signum(term_8[0])
                 v_n_2 = direction_negative[i, f_22]
                 factor_20 = _pair_multiply(factor_19, _pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_16, _pair_add(_pair_multiply(log_value_2, log_value_2), _pair_multiply(factor_15, log_value_2))), power_value_9), _pair_multiply(_pair_multiply(factor_17, log_value_2), power_value_9)), _pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_18, v_a_2), _pair_add_number(_pair_multiply_number(log_value_2, p), 1.0)), power_value_14), signum_value_4)), _pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_18, v_n_2), power_value_14), signum_value_4), _pair_add_number(_pair_negative(_pair_multiply_number(log_value_2, p)), -1.0))))
-                _pair_put(strips, (3, place), factor_20)
+                strips[3, 0, place], strips[3, 1, place] = factor_20
                 square = _pair_of_product(signum_value_3, signum_value_3)
                 power_value_15 = _pair_power(ratio_value_5, term_10)
                 square_3 = _pair_of_product(signum_value_4, signum_value_4)
@@ -2745,6 +2979,7 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 product_anchor[i, f_22] = _pair_rounded(_pair_multiply(factor_31, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_21, log_value), power_value_12), signum_value_3), _pair_multiply_number(_pair_multiply(factor_22, power_value_14), signum_value_4)), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_23, log_value_2), power_value_14), signum_value_4)), _pair_multiply_number(_pair_multiply(factor_24, power_value_12), signum_value_3)), direction_parameters[1]), _pair_multiply(_pair_multiply_number(term_3, v_a_2), _pair_add(_pair_multiply(_pair_multiply(factor_25, square), power_value_15), _pair_multiply(_pair_multiply(factor_26, square_3), power_value_16)))), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_27, v_n_2), square_3), power_value_16)), _pair_multiply_number(_pair_multiply(factor_28, power_value_12), signum_value_3)), _pair_multiply_number(_pair_multiply(factor_29, power_value_14), signum_value_4)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_30, v_p_2), square), power_value_15))))
                 product_positive[i, f_22] = _pair_rounded(_pair_multiply(factor_13, _pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_32, v_p_2), square), power_value_15), _pair_multiply(_pair_multiply_number(_pair_multiply(factor_34, power_value_12), signum_value_3), _pair_add(factor_33, _pair_negative(log_value)))), _pair_multiply_number(_pair_multiply(factor_35, power_value_12), signum_value_3)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_36, v_a_2), square), power_value_15))))
                 product_negative[i, f_22] = _pair_rounded(_pair_multiply(factor_19, _pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_multiply(factor_37, power_value_14), signum_value_4), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_38, v_a_2), square_3), power_value_16)), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_39, _pair_add(log_value_2, factor_15)), power_value_14), signum_value_4)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_40, v_n_2), square_3), power_value_16))))
+            _interleave(2)
             sum_p_2 = _pair_add(sum_p_2, _pair_block_sum(strips[0], length))
             sum_p_3 = _pair_add(sum_p_3, _pair_block_sum(strips[1], length))
             sum_p_2_tangent = _pair_add(sum_p_2_tangent, _pair_block_sum(strips[2], length))
@@ -2762,7 +2997,7 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     total = (0.0, 0.0)
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -2782,19 +3017,26 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
         sum_negative = (0.0, 0.0)
         sum_negative_2 = (0.0, 0.0)
         sum_positive = (0.0, 0.0)
+        over_max_negative_unit = _inverse(max_negative[0])[0]
+        over_max_negative = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative, over_max_negative_unit))
+        over_max_negative_2_unit = _inverse(max_negative_2[0])[0]
+        over_max_negative_2 = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative_2, over_max_negative_2_unit))
+        over_max_positive_unit = _inverse(max_positive[0])[0]
+        over_max_positive = _pair_ratio((1.0, 0.0), _pair_scaled(max_positive, over_max_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = positive[i, f_1]
                 n_3 = negative[i, f_1]
-                power_value = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(p_3, -n_3)), max_negative), (p, 0.0))
-                _pair_put(strips, (0, place), power_value)
+                power_value = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(p_3, -n_3)), over_max_negative_unit), over_max_negative), (p, 0.0))
+                strips[0, 0, place], strips[0, 1, place] = power_value
                 a_2 = anchor[i, f_1]
-                power_value_2 = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -n_3)), max_negative_2), (p, 0.0))
-                _pair_put(strips, (1, place), power_value_2)
-                power_value_3 = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -p_3)), max_positive), (p, 0.0))
-                _pair_put(strips, (2, place), power_value_3)
+                power_value_2 = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -n_3)), over_max_negative_2_unit), over_max_negative_2), (p, 0.0))
+                strips[1, 0, place], strips[1, 1, place] = power_value_2
+                power_value_3 = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -p_3)), over_max_positive_unit), over_max_positive), (p, 0.0))
+                strips[2, 0, place], strips[2, 1, place] = power_value_3
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -2815,7 +3057,7 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     total = (0.0, 0.0)
     term = _pair_add_number(_pair_divide((1.0, 0.0), (p, 0.0)), -1.0)
     term_4 = _pair_of_sum(-1.0, p)
@@ -2838,19 +3080,26 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
         sum_negative = (0.0, 0.0)
         sum_negative_2 = (0.0, 0.0)
         sum_positive = (0.0, 0.0)
+        over_max_negative_unit = _inverse(max_negative[0])[0]
+        over_max_negative = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative, over_max_negative_unit))
+        over_max_negative_2_unit = _inverse(max_negative_2[0])[0]
+        over_max_negative_2 = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative_2, over_max_negative_2_unit))
+        over_max_positive_unit = _inverse(max_positive[0])[0]
+        over_max_positive = _pair_ratio((1.0, 0.0), _pair_scaled(max_positive, over_max_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = positive[i, f_1]
                 n_3 = negative[i, f_1]
-                power_value = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(p_3, -n_3)), max_negative), (p, 0.0))
-                _pair_put(strips, (0, place), power_value)
+                power_value = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(p_3, -n_3)), over_max_negative_unit), over_max_negative), (p, 0.0))
+                strips[0, 0, place], strips[0, 1, place] = power_value
                 a_2 = anchor[i, f_1]
-                power_value_2 = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -n_3)), max_negative_2), (p, 0.0))
-                _pair_put(strips, (1, place), power_value_2)
-                power_value_3 = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -p_3)), max_positive), (p, 0.0))
-                _pair_put(strips, (2, place), power_value_3)
+                power_value_2 = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -n_3)), over_max_negative_2_unit), over_max_negative_2), (p, 0.0))
+                strips[1, 0, place], strips[1, 1, place] = power_value_2
+                power_value_3 = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -p_3)), over_max_positive_unit), over_max_positive), (p, 0.0))
+                strips[2, 0, place], strips[2, 1, place] = power_value_3
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -2879,18 +3128,19 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
             a_3 = anchor[i, d_15]
             n_4 = negative[i, d_15]
             term_3 = _pair_of_sum(a_3, -n_4)
-            power_value_4 = _pair_power(_pair_ratio(_pair_magnitude(term_3), max_negative_2), term_4)
+            power_value_4 = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(term_3), over_max_negative_2_unit), over_max_negative_2), term_4)
             signum_value = _signum(term_3[0])
             p_4 = positive[i, d_15]
             term_5 = _pair_of_sum(a_3, -p_4)
-            power_value_5 = _pair_power(_pair_ratio(_pair_magnitude(term_5), max_positive), term_4)
+            power_value_5 = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(term_5), over_max_positive_unit), over_max_positive), term_4)
             signum_value_2 = _signum(term_5[0])
             gradient_anchor[i, d_15] = _pair_rounded(_pair_add(_pair_multiply_number(_pair_multiply(factor_4, power_value_4), signum_value), _pair_multiply_number(_pair_multiply(factor_5, power_value_5), signum_value_2)))
             term_6 = _pair_of_sum(p_4, -n_4)
-            power_value_7 = _pair_power(_pair_ratio(_pair_magnitude(term_6), max_negative), term_4)
+            power_value_7 = _pair_power(_pair_multiply(_pair_scaled(_pair_magnitude(term_6), over_max_negative_unit), over_max_negative), term_4)
             signum_value_3 = _signum(term_6[0])
             gradient_positive[i, d_15] = _pair_rounded(_pair_add(_pair_multiply_number(_pair_multiply(factor_6, power_value_7), signum_value_3), _pair_multiply_number(_pair_multiply(factor_7, power_value_5), signum_value_2)))
             gradient_negative[i, d_15] = _pair_rounded(_pair_multiply_number(_pair_add(_pair_multiply_number(_pair_multiply(factor_8, power_value_7), signum_value_3), _pair_multiply_number(_pair_multiply(factor_9, power_value_4), signum_value)), p))
+        _interleave(2)
     return _pair_rounded(total)
 
 
@@ -2900,7 +3150,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((3, 512, 2))
+    strips = np.empty((3, 2, 512))
     sum_negative_2_change = np.empty((d, 2))
     sum_positive_change = np.empty((d, 2))
     sum_negative_change = np.empty((d, 2))
@@ -2941,6 +3191,12 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
         factor_4 = _pair_negative(_pair_multiply_number(ratio_value_5, p))
         factor_5 = _pair_negative(_pair_multiply_number(ratio_value_6, p))
         factor_6 = _pair_negative(_pair_multiply_number(ratio_value_4, p))
+        over_max_negative_unit = _inverse(max_negative[0])[0]
+        over_max_negative = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative, over_max_negative_unit))
+        over_max_negative_2_unit = _inverse(max_negative_2[0])[0]
+        over_max_negative_2 = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative_2, over_max_negative_2_unit))
+        over_max_positive_unit = _inverse(max_positive[0])[0]
+        over_max_positive = _pair_ratio((1.0, 0.0), _pair_scaled(max_positive, over_max_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -2948,18 +3204,18 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
                 p_3 = positive[i, f_1]
                 n_3 = negative[i, f_1]
                 term = _pair_of_sum(p_3, -n_3)
-                ratio_value = _pair_ratio(_pair_magnitude(term), max_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_magnitude(term), over_max_negative_unit), over_max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                _pair_put(strips, (0, place), power_value)
+                strips[0, 0, place], strips[0, 1, place] = power_value
                 a_2 = anchor[i, f_1]
                 term_2 = _pair_of_sum(a_2, -n_3)
-                ratio_value_2 = _pair_ratio(_pair_magnitude(term_2), max_negative_2)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_magnitude(term_2), over_max_negative_2_unit), over_max_negative_2)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                _pair_put(strips, (1, place), power_value_2)
+                strips[1, 0, place], strips[1, 1, place] = power_value_2
                 term_3 = _pair_of_sum(a_2, -p_3)
-                ratio_value_3 = _pair_ratio(_pair_magnitude(term_3), max_positive)
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_magnitude(term_3), over_max_positive_unit), over_max_positive)
                 power_value_3 = _pair_power(ratio_value_3, (p, 0.0))
-                _pair_put(strips, (2, place), power_value_3)
+                strips[2, 0, place], strips[2, 1, place] = power_value_3
                 power_value_4 = _pair_power(ratio_value_2, term_4)
                 signum_value = _signum(term_2[0])
                 _pair_put(sum_negative_2_change, (f_1,), _pair_multiply_number(_pair_multiply(factor, power_value_4), signum_value))
@@ -2972,6 +3228,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
                 _pair_put(sum_positive_change_2, (f_1,), _pair_multiply_number(_pair_multiply(factor_4, power_value_5), signum_value_2))
                 _pair_put(sum_negative_change_2, (f_1,), _pair_multiply_number(_pair_multiply(factor_5, power_value_6), signum_value_3))
                 _pair_put(sum_negative_2_change_2, (f_1,), _pair_multiply_number(_pair_multiply(factor_6, power_value_4), signum_value))
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -3009,17 +3266,17 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
             a_3 = anchor[i, d_50]
             n_4 = negative[i, d_50]
             term_7 = _pair_of_sum(a_3, -n_4)
-            ratio_value_7 = _pair_ratio(_pair_magnitude(term_7), max_negative_2)
+            ratio_value_7 = _pair_multiply(_pair_scaled(_pair_magnitude(term_7), over_max_negative_2_unit), over_max_negative_2)
             power_value_7 = _pair_power(ratio_value_7, term_4)
             signum_value_4 = _signum(term_7[0])
             p_4 = positive[i, d_50]
             term_8 = _pair_of_sum(a_3, -p_4)
-            ratio_value_8 = _pair_ratio(_pair_magnitude(term_8), max_positive)
+            ratio_value_8 = _pair_multiply(_pair_scaled(_pair_magnitude(term_8), over_max_positive_unit), over_max_positive)
             power_value_8 = _pair_power(ratio_value_8, term_4)
             signum_value_5 = _signum(term_8[0])
             gradient_anchor[i, d_50] = _pair_rounded(_pair_add(_pair_multiply_number(_pair_multiply(factor_12, power_value_7), signum_value_4), _pair_multiply_number(_pair_multiply(factor_13, power_value_8), signum_value_5)))
             term_9 = _pair_of_sum(p_4, -n_4)
-            ratio_value_9 = _pair_ratio(_pair_magnitude(term_9), max_negative)
+            ratio_value_9 = _pair_multiply(_pair_scaled(_pair_magnitude(term_9), over_max_negative_unit), over_max_negative)
             power_value_10 = _pair_power(ratio_value_9, term_4)
             signum_value_6 = _signum(term_9[0])
             gradient_positive[i, d_50] = _pair_rounded(_pair_add(_pair_multiply_number(_pair_multiply(factor_14, power_value_10), signum_value_6), _pair_multiply_number(_pair_multiply(factor_15, power_value_8), signum_value_5)))
@@ -3032,6 +3289,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
             power_value_13 = _pair_power(ratio_value_9, term_10)
             hessian_positive[i, d_50] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_3, adjoint_sum_negative_change), power_value_10), signum_value_6), _pair_multiply(_pair_multiply(factor_23, square_3), power_value_13)), factor_21), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_24, _pair_at(sum_positive_change_2, (d_50,))), power_value_8), signum_value_5)))
             hessian_negative[i, d_50] = _pair_rounded(_pair_multiply_number(_pair_add(_pair_add(_pair_multiply(term_4, _pair_add(_pair_multiply(_pair_multiply(factor_25, square_3), power_value_13), _pair_multiply(_pair_multiply(factor_26, square), power_value_11))), _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply(adjoint_sum_negative_2_change_2, power_value_7), ratio_value_4), signum_value_4))), _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply(adjoint_sum_negative_change_2, power_value_10), ratio_value_6), signum_value_6))), p))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -3040,7 +3298,7 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((6, 512, 2))
+    strips = np.empty((6, 2, 512))
     term_4 = _pair_of_sum(-1.0, p)
     term_8 = _pair_add_number(_pair_divide((1.0, 0.0), (p, 0.0)), -1.0)
     term_9 = _pair_add_number(_pair_divide((1.0, 0.0), (p, 0.0)), -2.0)
@@ -3079,6 +3337,12 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
         ratio_value_6 = _pair_ratio((1.0, 0.0), max_positive)
         factor_5 = _pair_multiply_number(ratio_value_6, p)
         factor_6 = _pair_negative(_pair_multiply_number(ratio_value_6, p))
+        over_max_negative_unit = _inverse(max_negative[0])[0]
+        over_max_negative = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative, over_max_negative_unit))
+        over_max_negative_2_unit = _inverse(max_negative_2[0])[0]
+        over_max_negative_2 = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative_2, over_max_negative_2_unit))
+        over_max_positive_unit = _inverse(max_positive[0])[0]
+        over_max_positive = _pair_ratio((1.0, 0.0), _pair_scaled(max_positive, over_max_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -3086,33 +3350,34 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
                 p_3 = positive[i, f_1]
                 n_3 = negative[i, f_1]
                 term = _pair_of_sum(p_3, -n_3)
-                ratio_value = _pair_ratio(_pair_magnitude(term), max_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_magnitude(term), over_max_negative_unit), over_max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                _pair_put(strips, (0, place), power_value)
+                strips[0, 0, place], strips[0, 1, place] = power_value
                 a_2 = anchor[i, f_1]
                 term_2 = _pair_of_sum(a_2, -n_3)
-                ratio_value_2 = _pair_ratio(_pair_magnitude(term_2), max_negative_2)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_magnitude(term_2), over_max_negative_2_unit), over_max_negative_2)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                _pair_put(strips, (1, place), power_value_2)
+                strips[1, 0, place], strips[1, 1, place] = power_value_2
                 term_3 = _pair_of_sum(a_2, -p_3)
-                ratio_value_3 = _pair_ratio(_pair_magnitude(term_3), max_positive)
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_magnitude(term_3), over_max_positive_unit), over_max_positive)
                 power_value_3 = _pair_power(ratio_value_3, (p, 0.0))
-                _pair_put(strips, (2, place), power_value_3)
+                strips[2, 0, place], strips[2, 1, place] = power_value_3
                 v_p = direction_positive[i, f_1]
                 power_value_4 = _pair_power(ratio_value, term_4)
                 signum_value = _signum(term[0])
                 v_n = direction_negative[i, f_1]
                 term_5 = _pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor, v_p), power_value_4), signum_value), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_2, v_n), power_value_4), signum_value))
-                _pair_put(strips, (3, place), term_5)
+                strips[3, 0, place], strips[3, 1, place] = term_5
                 v_a = direction_anchor[i, f_1]
                 power_value_5 = _pair_power(ratio_value_2, term_4)
                 signum_value_2 = _signum(term_2[0])
                 term_6 = _pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_3, v_a), power_value_5), signum_value_2), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_4, v_n), power_value_5), signum_value_2))
-                _pair_put(strips, (4, place), term_6)
+                strips[4, 0, place], strips[4, 1, place] = term_6
                 power_value_6 = _pair_power(ratio_value_3, term_4)
                 signum_value_3 = _signum(term_3[0])
                 term_7 = _pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_5, v_a), power_value_6), signum_value_3), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_6, v_p), power_value_6), signum_value_3))
-                _pair_put(strips, (5, place), term_7)
+                strips[5, 0, place], strips[5, 1, place] = term_7
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -3152,13 +3417,13 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
             term_10 = _pair_of_sum(a_3, -n_4)
             signum_value_4 = _signum(term_10[0])
             square = _pair_of_product(signum_value_4, signum_value_4)
-            ratio_value_7 = _pair_ratio(_pair_magnitude(term_10), max_negative_2)
+            ratio_value_7 = _pair_multiply(_pair_scaled(_pair_magnitude(term_10), over_max_negative_2_unit), over_max_negative_2)
             power_value_7 = _pair_power(ratio_value_7, term_11)
             p_4 = positive[i, d_15]
             term_12 = _pair_of_sum(a_3, -p_4)
             signum_value_5 = _signum(term_12[0])
             square_3 = _pair_of_product(signum_value_5, signum_value_5)
-            ratio_value_8 = _pair_ratio(_pair_magnitude(term_12), max_positive)
+            ratio_value_8 = _pair_multiply(_pair_scaled(_pair_magnitude(term_12), over_max_positive_unit), over_max_positive)
             power_value_8 = _pair_power(ratio_value_8, term_11)
             factor_12 = _pair_multiply(_pair_multiply(factor_11, square_3), power_value_8)
             power_value_10 = _pair_power(ratio_value_7, term_4)
@@ -3169,11 +3434,12 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
             term_13 = _pair_of_sum(p_4, -n_4)
             signum_value_6 = _signum(term_13[0])
             square_5 = _pair_of_product(signum_value_6, signum_value_6)
-            ratio_value_9 = _pair_ratio(_pair_magnitude(term_13), max_negative)
+            ratio_value_9 = _pair_multiply(_pair_scaled(_pair_magnitude(term_13), over_max_negative_unit), over_max_negative)
             power_value_13 = _pair_power(ratio_value_9, term_11)
             power_value_14 = _pair_power(ratio_value_9, term_4)
             product_positive[i, d_15] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(term_4, v_p_2), _pair_add(_pair_multiply(_pair_multiply(factor_18, square_5), power_value_13), factor_12)), _pair_multiply_number(_pair_multiply(factor_19, power_value_14), signum_value_6)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_20, v_n_2), square_5), power_value_13)), _pair_multiply_number(_pair_multiply(factor_21, power_value_11), signum_value_5)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_17, v_a_2), square_3), power_value_8)))
             product_negative[i, d_15] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(factor_24, v_n_2), _pair_add(_pair_multiply(_pair_multiply(factor_22, square_5), power_value_13), _pair_multiply(_pair_multiply(factor_23, square), power_value_7))), _pair_multiply_number(_pair_multiply(factor_25, power_value_10), signum_value_4)), _pair_multiply_number(_pair_multiply(factor_26, power_value_14), signum_value_6)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_20, v_p_2), square_5), power_value_13)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_16, v_a_2), square), power_value_7)))
+        _interleave(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -3182,7 +3448,7 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((6, 512, 2))
+    strips = np.empty((6, 2, 512))
     sum_margin = (0.0, 0.0)
     sum_p = (0.0, 0.0)
     sum_p_2 = (0.0, 0.0)
@@ -3218,28 +3484,35 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         sum_negative_sensitivity = (0.0, 0.0)
         sum_negative_2_sensitivity = (0.0, 0.0)
         sum_positive_sensitivity = (0.0, 0.0)
+        over_max_negative_unit = _inverse(max_negative[0])[0]
+        over_max_negative = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative, over_max_negative_unit))
+        over_max_negative_2_unit = _inverse(max_negative_2[0])[0]
+        over_max_negative_2 = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative_2, over_max_negative_2_unit))
+        over_max_positive_unit = _inverse(max_positive[0])[0]
+        over_max_positive = _pair_ratio((1.0, 0.0), _pair_scaled(max_positive, over_max_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = positive[i, f_1]
                 n_3 = negative[i, f_1]
-                ratio_value = _pair_ratio(_pair_magnitude(_pair_of_sum(p_3, -n_3)), max_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(p_3, -n_3)), over_max_negative_unit), over_max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                _pair_put(strips, (0, place), power_value)
+                strips[0, 0, place], strips[0, 1, place] = power_value
                 a_2 = anchor[i, f_1]
-                ratio_value_2 = _pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -n_3)), max_negative_2)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -n_3)), over_max_negative_2_unit), over_max_negative_2)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                _pair_put(strips, (1, place), power_value_2)
-                ratio_value_3 = _pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -p_3)), max_positive)
+                strips[1, 0, place], strips[1, 1, place] = power_value_2
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -p_3)), over_max_positive_unit), over_max_positive)
                 power_value_3 = _pair_power(ratio_value_3, (p, 0.0))
-                _pair_put(strips, (2, place), power_value_3)
+                strips[2, 0, place], strips[2, 1, place] = power_value_3
                 factor = _pair_multiply(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value[0] == 0.0 else (ratio_value if ratio_value[0] == ratio_value[0] else (np.nan, 0.0)))), power_value)
-                _pair_put(strips, (3, place), factor)
+                strips[3, 0, place], strips[3, 1, place] = factor
                 factor_2 = _pair_multiply(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_2[0] == 0.0 else (ratio_value_2 if ratio_value_2[0] == ratio_value_2[0] else (np.nan, 0.0)))), power_value_2)
-                _pair_put(strips, (4, place), factor_2)
+                strips[4, 0, place], strips[4, 1, place] = factor_2
                 factor_3 = _pair_multiply(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_3[0] == 0.0 else (ratio_value_3 if ratio_value_3[0] == ratio_value_3[0] else (np.nan, 0.0)))), power_value_3)
-                _pair_put(strips, (5, place), factor_3)
+                strips[5, 0, place], strips[5, 1, place] = factor_3
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -3280,28 +3553,29 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
                 f_32 = strip + place
                 a_3 = anchor[i, f_32]
                 p_4 = positive[i, f_32]
-                ratio_value_4 = _pair_ratio(_pair_magnitude(_pair_of_sum(a_3, -p_4)), max_positive)
+                ratio_value_4 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_3, -p_4)), over_max_positive_unit), over_max_positive)
                 log_value_4 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_4[0] == 0.0 else (ratio_value_4 if ratio_value_4[0] == ratio_value_4[0] else (np.nan, 0.0))))
                 power_value_10 = _pair_power(ratio_value_4, (p, 0.0))
                 factor_12 = _pair_multiply(_pair_multiply(factor_11, log_value_4), power_value_10)
-                _pair_put(strips, (0, place), factor_12)
+                strips[0, 0, place], strips[0, 1, place] = factor_12
                 n_4 = negative[i, f_32]
-                ratio_value_5 = _pair_ratio(_pair_magnitude(_pair_of_sum(a_3, -n_4)), max_negative_2)
+                ratio_value_5 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_3, -n_4)), over_max_negative_2_unit), over_max_negative_2)
                 log_value_5 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_5[0] == 0.0 else (ratio_value_5 if ratio_value_5[0] == ratio_value_5[0] else (np.nan, 0.0))))
                 power_value_11 = _pair_power(ratio_value_5, (p, 0.0))
                 factor_13 = _pair_multiply(_pair_multiply(adjoint_sum_negative_2, log_value_5), power_value_11)
-                _pair_put(strips, (1, place), factor_13)
-                ratio_value_6 = _pair_ratio(_pair_magnitude(_pair_of_sum(p_4, -n_4)), max_negative)
+                strips[1, 0, place], strips[1, 1, place] = factor_13
+                ratio_value_6 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(p_4, -n_4)), over_max_negative_unit), over_max_negative)
                 log_value_6 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_6[0] == 0.0 else (ratio_value_6 if ratio_value_6[0] == ratio_value_6[0] else (np.nan, 0.0))))
                 power_value_12 = _pair_power(ratio_value_6, (p, 0.0))
                 factor_14 = _pair_multiply(_pair_multiply(adjoint_sum_negative, log_value_6), power_value_12)
-                _pair_put(strips, (2, place), factor_14)
+                strips[2, 0, place], strips[2, 1, place] = factor_14
                 factor_18 = _pair_multiply(_pair_multiply(factor_17, _pair_add(_pair_add(_pair_multiply(_pair_multiply(log_value_4, log_value_4), power_value_9), _pair_multiply(factor_15, log_value_4)), _pair_multiply(factor_16, log_value_4))), power_value_10)
-                _pair_put(strips, (3, place), factor_18)
+                strips[3, 0, place], strips[3, 1, place] = factor_18
                 factor_19 = _pair_multiply(_pair_add(_pair_multiply(adjoint_sum_negative_2, _pair_multiply(log_value_5, log_value_5)), _pair_multiply(adjoint_sum_negative_2_change_3, log_value_5)), power_value_11)
-                _pair_put(strips, (4, place), factor_19)
+                strips[4, 0, place], strips[4, 1, place] = factor_19
                 factor_20 = _pair_multiply(_pair_add(_pair_multiply(adjoint_sum_negative, _pair_multiply(log_value_6, log_value_6)), _pair_multiply(adjoint_sum_negative_change_3, log_value_6)), power_value_12)
-                _pair_put(strips, (5, place), factor_20)
+                strips[5, 0, place], strips[5, 1, place] = factor_20
+            _interleave(2)
             sum_p_2 = _pair_add(sum_p_2, _pair_block_sum(strips[0], length))
             sum_p_3 = _pair_add(sum_p_3, _pair_block_sum(strips[1], length))
             sum_p_4 = _pair_add(sum_p_4, _pair_block_sum(strips[2], length))
@@ -3320,7 +3594,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = np.empty((6, 512, 2))
+    strips = np.empty((6, 2, 512))
     sum_p_2 = (0.0, 0.0)
     sum_p_tangent = (0.0, 0.0)
     sum_p_2_tangent = (0.0, 0.0)
@@ -3365,6 +3639,12 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         ratio_value_6 = _pair_ratio((1.0, 0.0), max_positive)
         factor_5 = _pair_multiply_number(ratio_value_6, p)
         factor_6 = _pair_negative(_pair_multiply_number(ratio_value_6, p))
+        over_max_negative_unit = _inverse(max_negative[0])[0]
+        over_max_negative = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative, over_max_negative_unit))
+        over_max_negative_2_unit = _inverse(max_negative_2[0])[0]
+        over_max_negative_2 = _pair_ratio((1.0, 0.0), _pair_scaled(max_negative_2, over_max_negative_2_unit))
+        over_max_positive_unit = _inverse(max_positive[0])[0]
+        over_max_positive = _pair_ratio((1.0, 0.0), _pair_scaled(max_positive, over_max_positive_unit))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
@@ -3372,33 +3652,34 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 p_3 = positive[i, f_1]
                 n_3 = negative[i, f_1]
                 term = _pair_of_sum(p_3, -n_3)
-                ratio_value = _pair_ratio(_pair_magnitude(term), max_negative)
+                ratio_value = _pair_multiply(_pair_scaled(_pair_magnitude(term), over_max_negative_unit), over_max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                _pair_put(strips, (0, place), power_value)
+                strips[0, 0, place], strips[0, 1, place] = power_value
                 a_2 = anchor[i, f_1]
                 term_2 = _pair_of_sum(a_2, -n_3)
-                ratio_value_2 = _pair_ratio(_pair_magnitude(term_2), max_negative_2)
+                ratio_value_2 = _pair_multiply(_pair_scaled(_pair_magnitude(term_2), over_max_negative_2_unit), over_max_negative_2)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                _pair_put(strips, (1, place), power_value_2)
+                strips[1, 0, place], strips[1, 1, place] = power_value_2
                 term_3 = _pair_of_sum(a_2, -p_3)
-                ratio_value_3 = _pair_ratio(_pair_magnitude(term_3), max_positive)
+                ratio_value_3 = _pair_multiply(_pair_scaled(_pair_magnitude(term_3), over_max_positive_unit), over_max_positive)
                 power_value_3 = _pair_power(ratio_value_3, (p, 0.0))
-                _pair_put(strips, (2, place), power_value_3)
+                strips[2, 0, place], strips[2, 1, place] = power_value_3
                 v_p = direction_positive[i, f_1]
                 power_value_4 = _pair_power(ratio_value, term_4)
                 signum_value = _signum(term[0])
                 v_n = direction_negative[i, f_1]
                 term_5 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value[0] == 0.0 else (ratio_value if ratio_value[0] == ratio_value[0] else (np.nan, 0.0)))), direction_parameters[1]), power_value), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor, v_p), power_value_4), signum_value)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_2, v_n), power_value_4), signum_value))
-                _pair_put(strips, (3, place), term_5)
+                strips[3, 0, place], strips[3, 1, place] = term_5
                 v_a = direction_anchor[i, f_1]
                 power_value_5 = _pair_power(ratio_value_2, term_4)
                 signum_value_2 = _signum(term_2[0])
                 term_6 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_2[0] == 0.0 else (ratio_value_2 if ratio_value_2[0] == ratio_value_2[0] else (np.nan, 0.0)))), direction_parameters[1]), power_value_2), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_3, v_a), power_value_5), signum_value_2)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_4, v_n), power_value_5), signum_value_2))
-                _pair_put(strips, (4, place), term_6)
+                strips[4, 0, place], strips[4, 1, place] = term_6
                 power_value_6 = _pair_power(ratio_value_3, term_4)
                 signum_value_3 = _signum(term_3[0])
                 term_7 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_3[0] == 0.0 else (ratio_value_3 if ratio_value_3[0] == ratio_value_3[0] else (np.nan, 0.0)))), direction_parameters[1]), power_value_3), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_5, v_a), power_value_6), signum_value_3)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_6, v_p), power_value_6), signum_value_3))
-                _pair_put(strips, (5, place), term_7)
+                strips[5, 0, place], strips[5, 1, place] = term_7
+            _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -3427,17 +3708,18 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 a_3 = anchor[i, f_32]
                 p_4 = positive[i, f_32]
                 term_8 = _pair_of_sum(a_3, -p_4)
-                ratio_value_7 = _pair_ratio(_pair_magnitude(term_8), max_positive)
+                ratio_value_7 = _pair_multiply(_pair_scaled(_pair_magnitude(term_8), over_max_positive_unit), over_max_positive)
                 log_value = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_7[0] == 0.0 else (ratio_value_7 if ratio_value_7[0] == ratio_value_7[0] else (np.nan, 0.0))))
                 power_value_7 = _pair_power(ratio_value_7, (p, 0.0))
                 factor_10 = _pair_multiply(_pair_multiply(factor_9, log_value), power_value_7)
-                _pair_put(strips, (0, place), factor_10)
+                strips[0, 0, place], strips[0, 1, place] = factor_10
                 v_a_2 = direction_anchor[i, f_32]
                 power_value_13 = _pair_power(ratio_value_7, term_4)
                 signum_value_4 = _signum(term_8[0])
                 v_p_2 = direction_positive[i, f_32]
                 factor_16 = _pair_multiply(factor_15, _pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_12, _pair_add(_pair_multiply(log_value, log_value), _pair_multiply(factor_11, log_value))), power_value_7), _pair_multiply(_pair_multiply(factor_13, log_value), power_value_7)), _pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_14, v_a_2), _pair_add_number(_pair_multiply_number(log_value, p), 1.0)), power_value_13), signum_value_4)), _pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_14, v_p_2), power_value_13), signum_value_4), _pair_add_number(_pair_negative(_pair_multiply_number(log_value, p)), -1.0))))
-                _pair_put(strips, (1, place), factor_16)
+                strips[1, 0, place], strips[1, 1, place] = factor_16
+            _interleave(2)
             sum_p_2 = _pair_add(sum_p_2, _pair_block_sum(strips[0], length))
             sum_p_2_tangent = _pair_add(sum_p_2_tangent, _pair_block_sum(strips[1], length))
         power_value_14 = _pair_power(sum_negative_2, term_9)
@@ -3488,7 +3770,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 a_4 = anchor[i, f_72]
                 n_4 = negative[i, f_72]
                 term_11 = _pair_of_sum(a_4, -n_4)
-                ratio_value_8 = _pair_ratio(_pair_magnitude(term_11), max_negative_2)
+                ratio_value_8 = _pair_multiply(_pair_scaled(_pair_magnitude(term_11), over_max_negative_2_unit), over_max_negative_2)
                 log_value_5 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_8[0] == 0.0 else (ratio_value_8 if ratio_value_8[0] == ratio_value_8[0] else (np.nan, 0.0))))
                 power_value_16 = _pair_power(ratio_value_8, (p, 0.0))
                 v_a_3 = direction_anchor[i, f_72]
@@ -3496,19 +3778,19 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 signum_value_5 = _signum(term_11[0])
                 v_n_2 = direction_negative[i, f_72]
                 term_12 = _pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(adjoint_sum_negative_2_tangent, log_value_5), power_value_16), _pair_multiply(_pair_multiply(factor_20, _pair_multiply(log_value_5, log_value_5)), power_value_16)), _pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_21, v_a_3), _pair_add_number(_pair_multiply_number(log_value_5, p), 1.0)), power_value_17), signum_value_5)), _pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_21, v_n_2), power_value_17), signum_value_5), _pair_add_number(_pair_negative(_pair_multiply_number(log_value_5, p)), -1.0)))
-                _pair_put(strips, (0, place), term_12)
+                strips[0, 0, place], strips[0, 1, place] = term_12
                 p_5 = positive[i, f_72]
                 term_13 = _pair_of_sum(p_5, -n_4)
-                ratio_value_9 = _pair_ratio(_pair_magnitude(term_13), max_negative)
+                ratio_value_9 = _pair_multiply(_pair_scaled(_pair_magnitude(term_13), over_max_negative_unit), over_max_negative)
                 log_value_6 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_9[0] == 0.0 else (ratio_value_9 if ratio_value_9[0] == ratio_value_9[0] else (np.nan, 0.0))))
                 power_value_18 = _pair_power(ratio_value_9, (p, 0.0))
                 v_p_3 = direction_positive[i, f_72]
                 power_value_19 = _pair_power(ratio_value_9, term_4)
                 signum_value_6 = _signum(term_13[0])
                 term_14 = _pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(adjoint_sum_negative_tangent, log_value_6), power_value_18), _pair_multiply(_pair_multiply(factor_22, _pair_multiply(log_value_6, log_value_6)), power_value_18)), _pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_23, v_p_3), _pair_add_number(_pair_multiply_number(log_value_6, p), 1.0)), power_value_19), signum_value_6)), _pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_23, v_n_2), power_value_19), signum_value_6), _pair_add_number(_pair_negative(_pair_multiply_number(log_value_6, p)), -1.0)))
-                _pair_put(strips, (1, place), term_14)
+                strips[1, 0, place], strips[1, 1, place] = term_14
                 term_15 = _pair_of_sum(a_4, -p_5)
-                ratio_value_10 = _pair_ratio(_pair_magnitude(term_15), max_positive)
+                ratio_value_10 = _pair_multiply(_pair_scaled(_pair_magnitude(term_15), over_max_positive_unit), over_max_positive)
                 log_value_7 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_10[0] == 0.0 else (ratio_value_10 if ratio_value_10[0] == ratio_value_10[0] else (np.nan, 0.0))))
                 power_value_20 = _pair_power(ratio_value_10, term_4)
                 signum_value_7 = _signum(term_15[0])
@@ -3522,6 +3804,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 power_value_23 = _pair_power(ratio_value_9, term_16)
                 product_positive[i, f_72] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_multiply(factor_23, power_value_19), signum_value_6), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_35, log_value_6), power_value_19), signum_value_6)), _pair_multiply_number(_pair_multiply(factor_36, power_value_20), signum_value_7)), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_37, log_value_7), power_value_20), signum_value_7)), direction_parameters[1]), _pair_multiply(_pair_multiply_number(term_4, v_p_3), _pair_add(_pair_multiply(_pair_multiply(factor_38, square_5), power_value_23), factor_29))), _pair_multiply_number(_pair_multiply(factor_39, power_value_19), signum_value_6)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_40, v_n_2), square_5), power_value_23)), _pair_multiply_number(_pair_multiply(factor_41, power_value_20), signum_value_7)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_34, v_a_3), square_3), power_value_22)))
                 product_negative[i, f_72] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_add(_pair_add(_pair_multiply_number(_pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_42, log_value_6), power_value_19), signum_value_6), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_43, log_value_5), power_value_17), signum_value_5)), p), _pair_multiply_number(_pair_multiply(factor_42, power_value_19), signum_value_6)), _pair_multiply_number(_pair_multiply(factor_43, power_value_17), signum_value_5)), direction_parameters[1]), _pair_multiply(_pair_multiply_number(factor_46, v_n_2), _pair_add(_pair_multiply(_pair_multiply(factor_44, square_5), power_value_23), _pair_multiply(_pair_multiply(factor_45, square), power_value_21)))), _pair_multiply_number(_pair_multiply(factor_47, power_value_17), signum_value_5)), _pair_multiply_number(_pair_multiply(factor_48, power_value_19), signum_value_6)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_40, v_p_3), square_5), power_value_23)), _pair_multiply(_pair_multiply(_pair_multiply_number(factor_33, v_a_3), square), power_value_21)))
+            _interleave(2)
             sum_p_3_tangent = _pair_add(sum_p_3_tangent, _pair_block_sum(strips[0], length))
             sum_p_4_tangent = _pair_add(sum_p_4_tangent, _pair_block_sum(strips[1], length))
     parameter_product[0] += 0.0

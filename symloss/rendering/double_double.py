@@ -6,7 +6,18 @@ for extending the available precision.
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 Pair = tuple[float, float]
+
+
+def _exact_fma(a: float, b: float, c: float) -> float:
+    """Return a b + c, rounded once."""
+    if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
+        return a * b + c
+    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+    return float(exact) if abs(exact) < 2**1024 - 2**970 else math.copysign(math.inf, exact)
 
 
 def _dd_sum(a: float, b: float) -> Pair:
@@ -17,15 +28,9 @@ def _dd_sum(a: float, b: float) -> Pair:
 
 
 def _dd_product(a: float, b: float) -> Pair:
-    """Return a b and what rounding took from it; for factors below 1e290."""
+    """Return a b and what rounding took from it."""
     p = a * b
-    t = 134217729.0 * a
-    a1 = t - (t - a)
-    a2 = a - a1
-    t = 134217729.0 * b
-    b1 = t - (t - b)
-    b2 = b - b1
-    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
+    return p, _exact_fma(a, b, -p)
 
 
 OPERATIONS = (_dd_sum, _dd_product)

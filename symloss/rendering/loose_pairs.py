@@ -9,24 +9,15 @@ as plain Python too, which is how they are tested.
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 import numpy as np
 
-Pair = tuple[float, float]
+from symloss.rendering.double_double import Pair, _exact_fma
 
 
 def _choose(condition: bool, a: float, b: float) -> float:
     """Return a where the condition holds, else b."""
     return a if condition else b
-
-
-def _exact_fma(a: float, b: float, c: float) -> float:
-    """Return a b + c, rounded once."""
-    if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
-        return a * b + c
-    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
-    return float(exact) if abs(exact) < 2**1024 - 2**970 else math.copysign(math.inf, exact)
 
 
 def _log(x: float) -> float:

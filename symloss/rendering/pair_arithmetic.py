@@ -150,6 +150,15 @@ def _pair_doubled(m: Pair) -> Pair:
     return _pair_of_small(m, (s, (m[0] - (s - 2.0)) + m[1]))
 
 
+def _pair_of_rest(h: Any, k: Any) -> Pair:
+    """Return h - k log 2, for a whole number k."""
+    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
+    part = k * 5.497923018708371e-14
+    lost = _fused(k, 5.497923018708371e-14, -part)
+    r, e = _pair_of_sum(far, -part)
+    return r, e - (lost + k * 1.94704509238075e-31)
+
+
 def _pair_exp(x: Pair) -> Pair:
     """Return exp(x)."""
     h, low = x[0], _finite(x[1])
@@ -157,11 +166,8 @@ def _pair_exp(x: Pair) -> Pair:
     h = _select(h < -746.0, -746.0, h)
     shifted = h * 1.4426950408889634 + 6755399441055744.0
     k = shifted - 6755399441055744.0
-    far = h - k * 0.6931471805598903  # 42 bits of log 2, so that the product is exact; then the rest
-    part = k * 5.497923018708371e-14
-    lost = _fused(k, 5.497923018708371e-14, -part)
-    r, e = _pair_of_sum(far, -part)
-    m = _pair_expm1((r, e + (low - lost - k * 1.94704509238075e-31)))
+    r, e = _pair_of_rest(h, k)
+    m = _pair_expm1((r, e + low))
     s = 1.0 + m[0]
     rest = (m[0] - (s - 1.0)) + m[1]
     up, on = _powers(shifted)
@@ -182,12 +188,26 @@ def _pair_log(x: Pair) -> Pair:
 
 def _pair_log1p(x: Pair) -> Pair:
     """Return log(1 + x), to the last bits of a pair even where x is small."""
-    y = _log1p(x[0])
-    if not abs(y) <= 0.5:
-        return _pair_log(_pair_add_number(x, 1.0))
-    m = _pair_expm1((y, 0.0))
-    r = _pair_divide(_pair_add(x, _pair_negative(m)), _pair_add_number(m, 1.0))
-    return _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0]))
+    return _pair_log1p_from(x, _log1p(x[0]))
+
+
+def _pair_log1p_from(x: Pair, y: Any) -> Any:
+    """Return log(1 + x) by one step of Newton's from a float, with 1 + x and exp(y) over the same power of 2.
+
+    Where the power is 1, both less 1 are compared: of a small x nothing is lost. Nothing branches.
+    """
+    h = _select((y > 710.0) | (y < -40.0), 0.0, y)  # infinite, and its own logarithm
+    shifted = h * 1.4426950408889634 + 6755399441055744.0
+    k = shifted - 6755399441055744.0
+    near = _equal(k, 0.0)
+    m = _pair_expm1(_pair_of_rest(h, k))
+    whole = _pair_add_number(m, 1.0)
+    up, on = _powers(13510798882111488.0 - shifted)  # of -k
+    scaled = _pair_scaled(_pair_scaled(_pair_add_number(x, 1.0), up), on)
+    off = _pair_add(_select(near, x, scaled), _pair_negative(_select(near, m, whole)))
+    r = _pair_divide(off, whole)
+    found = _select((y > -1e-40) & (y < 1e-40), x, _pair_close(y, r[0] + (r[1] - 0.5 * r[0] * r[0])))
+    return _select(_equal(y - y, 0.0), found, (y, 0.0))
 
 
 def _pair_raised_decay(x: Pair) -> Any:
@@ -269,8 +289,8 @@ def _pair_atan2(y: Pair, x: Pair) -> Pair:
 TRACED = (
     _finite, _pair_of_sum, _pair_of_product, _pair_close, _pair_rounded, _pair_add, _pair_add_number, _pair_negative,
     _pair_scaled, _pair_multiply, _pair_multiply_number, _pair_divide, _pair_root, _pair_step_of_series,
-    _pair_of_small, _pair_doubled, _pair_expm1, _pair_exp, _pair_exp_difference, _pair_magnitude, _pair_raised_decay,
-    _pair_positive_part, _pair_larger, _pair_ratio,
+    _pair_of_small, _pair_doubled, _pair_expm1, _pair_of_rest, _pair_exp, _pair_exp_difference, _pair_log1p_from,
+    _pair_magnitude, _pair_raised_decay, _pair_positive_part, _pair_larger, _pair_ratio,
 )  # fmt: skip
 """Functions of straight arithmetic, whose instructions are noted."""
 CALLED = (_pair_log, _pair_log1p, _pair_power, _pair_circle, _pair_cos, _pair_sin, _pair_atan2)

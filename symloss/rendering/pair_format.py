@@ -16,22 +16,28 @@ import sympy
 from symloss.elementary.formats import FLOAT64
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, LabelAccess
+from symloss.lowering.invariants import with_inverses
 from symloss.lowering.nodes import (
     LENGTH,
     PLACE,
     ROW,
     Assign,
     Begin,
+    Beside,
     Blocks,
     Buffer,
     Columns,
     Extreme,
     Finish,
+    Inverse,
     Kernel,
+    Lane,
+    Lanes,
     Loop,
     Matrix,
     Multiply,
     Node,
+    Side,
     Skip,
     Store,
     Strips,
@@ -41,9 +47,8 @@ from symloss.lowering.rows import STRIP
 from symloss.rendering.expression_format import NumbaPrinter
 from symloss.rendering.numba_format import block_size, mentions
 from symloss.rendering.pair_arithmetic import CALLED, TRACED
-
-Found = tuple[str, bool]
-"""An expression as source, and whether it is a pair."""
+from symloss.rendering.pair_lanes import IN_TURN, Found, Kept, is_kept, lanes, stored
+from symloss.rendering.primitives import interleaving
 
 _OWN = {"log1p_unit": "log1p", "arctangent": "atan2"}
 _OWN |= {f.__name__.removeprefix("_pair_"): f.__name__.removeprefix("_pair_") for f in (*TRACED, *CALLED)}
@@ -63,6 +68,8 @@ class _Pairs:
     """Buffers and their dtypes."""
     whole: set[str] = field(default_factory=set)
     """Locals and arguments that are integers."""
+    kept: Kept = field(default_factory=Kept)
+    """Numbers of rows side by side."""
 
     def call(self, name: str, *arguments: str) -> str:
         self.plain.used.add(name)
@@ -111,6 +118,8 @@ class _Pairs:
         return (repr(first), False) if rest == 0.0 else (f"({first!r}, {rest!r})", True)
 
     def entry(self, node: Access) -> Found:
+        if node.name in self.kept.rests:
+            return self.kept.entry(node, self.plain)
         if not self.is_layered(node.name):
             return self.plain.doprint(node), False
         if all(map(_is_loops, node.slots)):
@@ -186,8 +195,15 @@ class _Pairs:
         name = type(node).__name__
         if name in _SIDES:
             return self.call(_SIDES[name], f"{self.pair(node.args[0])}[0]"), False
-        if name == "difference":
-            return self.sum_of(self.of(node.args[0]), self.negative(self.of(node.args[1])))
+        if name in ("difference", "exp_difference"):
+            found = self.sum_of(self.of(node.args[0]), self.negative(self.of(node.args[1])))
+            return found if name == "difference" else (self.call("_pair_exp", found[0]), True)
+        if name == "magnitude" and not (found := self.of(node.args[0]))[1]:
+            return f"abs({found[0]})", False
+        if name == "quotient":
+            over, unit, inverse = map(self.of, node.args)
+            scaled = self.call("_pair_scaled", over[0], unit[0]) if over[1] else f"({over[0]} * {unit[0]})"
+            return self.times((scaled, over[1]), inverse)
         if name == "shrunk":
             return self.call("_pair_scaled", self.pair(node.args[0]), "5.421010862427522e-20"), True
         if name == "decay_of_sum":
@@ -266,10 +282,14 @@ class _Pairs:
                 return self.begin(node)
             case Finish():
                 return []
+            case Lanes() | Side() | Beside() | Lane():
+                return lanes(node, self)
+            case Buffer() if is_kept(node):
+                return lanes(node, self)
             case Buffer():
                 self.buffers[node.name] = node.dtype
                 if node.name == STRIP:
-                    return [f"{STRIP} = np.empty(({node.axes[0]}, {LENGTH}, 2))"]
+                    return [f"{STRIP} = np.empty(({node.axes[0]}, 2, {LENGTH}))"]
                 axes = ", ".join(("block", *node.axes[1:]) if node.blocked else node.axes)
                 if not self.is_layered(node.name):
                     return [f"{node.name} = np.empty(({axes},), np.{node.dtype})"]
@@ -282,7 +302,9 @@ class _Pairs:
                     if node.block and mentions("\n".join(inner), ROW.name)
                     else []
                 )
-                return [f"for {node.index.name} in range({extent}):", *row, *inner]
+                flat = all(isinstance(n, Assign | Store) for n in node.body)
+                after = interleaving(inner, "", self.plain.used, least=IN_TURN) if flat else []
+                return [f"for {node.index.name} in range({extent}):", *row, *inner, *after]
             case Blocks():
                 axis = node.index.axis.name
                 head = [f"for start in range(0, {axis}, block):", f"    stop = min(start + block, {axis})"]
@@ -293,6 +315,8 @@ class _Pairs:
                 return self.extreme(node)
             case Multiply():
                 return [self.multiply(node)]
+            case Inverse():
+                return self.inverse(node)
             case Columns():
                 block = f"{node.block}[: stop - start]"
                 return [self.call("_pair_update_columns", block, "start", node.peak, node.winner, node.rest)]
@@ -322,13 +346,19 @@ class _Pairs:
             return [f"{node.name} = {'-1' if masked else '0'}", f"{node.name}_best = ({best}, 0.0)"]
         if operation == "count":
             return [f"{node.name} = 0"]
+        if node.scales:  # any number of about that size does
+            self.set(node.name, is_pair=False)
+            return [f"{node.name} = -np.inf"]
         self.set(node.name, is_pair=True)
         start = {"max": "-np.inf", "min": "np.inf"}.get(operation, "0.0")
         return [f"{node.name} = ({start}, 0.0)"]
 
     def update(self, node: Update) -> list[str]:
-        value, name = self.pair(node.expression), node.name
+        name, found = node.name, self.of(node.expression)
+        value = self.raised(found)
         match node.op:
+            case "larger" | "max" if node.scales:
+                return [f"{name} = {self.call('_larger', name, f'{value}[0]' if found[1] else found[0])}"]
             case "sum" | "compensated" | "lanes" | "norm":
                 return [f"{name} = {self.call('_pair_add', name, value)}"]
             case "larger" | "max":
@@ -348,9 +378,13 @@ class _Pairs:
         raise ValueError(message)
 
     def store(self, node: Store) -> list[str]:
+        if node.array in self.kept.rests:
+            return stored(node, self)
+        if node.array == STRIP:  # all rests beside each other, so that loops over a strip stay vectors
+            number, place = map(self.slot, node.slots)
+            both = ", ".join(f"{STRIP}[{number}, {k}, {place}]" for k in (0, 1))
+            return [f"{both} = {self.pair(node.expression)}"]
         slots = ", ".join(map(self.slot, node.slots)) or "()"
-        if node.array == STRIP:
-            return [f"_pair_put({STRIP}, ({slots}), {self.pair(node.expression)})"]
         if self.is_layered(node.array):
             entries = [f"{node.array}[{slots}, {k}]" for k in (0, 1)]
             value, at_loops = self.pair(node.expression), all(map(_is_loops, node.slots))
@@ -372,16 +406,18 @@ class _Pairs:
 
     def strips(self, node: Strips) -> list[str]:
         axis, index = node.index.axis.name, node.index.name
+        inner = self.lines(node.body, 2)
         lines = [
             f"for strip in range(np.uint64(0), np.uint64({axis}), np.uint64({LENGTH})):",
             f"    length = min(np.uint64({LENGTH}), np.uint64({axis}) - strip)",
             f"    for {PLACE} in range(length):",
             f"        {index} = strip + {PLACE}",
-            *self.lines(node.body, 2),
+            *inner,
+            *interleaving(inner, "    ", self.plain.used, least=IN_TURN),
         ]
         for number, (_, _, left_out) in enumerate(node.sums):
             if left_out is not None:
-                both = ", ".join(f"{STRIP}[{number}, apart, {k}]" for k in (0, 1))
+                both = ", ".join(f"{STRIP}[{number}, {k}, apart]" for k in (0, 1))
                 lines.append(f"    apart = np.uint64({self.plain.doprint(left_out)}) - strip")
                 lines += ["    if apart < length:", f"        {both} = 0.0, 0.0"]
         for number, (name, _, _) in enumerate(node.sums):
@@ -405,6 +441,16 @@ class _Pairs:
         if layered:
             lines.append(f"{node.name} = ({first}, {rows[1]}[{place}])")
         return lines
+
+    def inverse(self, node: Inverse) -> list[str]:
+        """Return what sets the power of two, and the pair, that stand for a divisor."""
+        unit, inverse = node.names
+        divisor = self.of(node.divisor)
+        self.set(inverse, is_pair=True)
+        first = f"{divisor[0]}[0]" if divisor[1] else divisor[0]
+        scaled = self.call("_pair_scaled", self.raised(divisor), unit)
+        over = self.call("_pair_ratio" if node.zero else "_pair_divide", "(1.0, 0.0)", scaled)
+        return [f"{unit} = {self.call('_inverse', first)}[0]", f"{inverse} = {over}"]
 
     def multiply(self, node: Multiply) -> str:
         left, right, target = (self.matrix(m) for m in (node.left, node.right, node.target))
@@ -451,7 +497,7 @@ def format_pairs(kernel: Kernel, extents: dict[str, str], whole: frozenset[str])
         Where an operation has no form in pair arithmetic.
     """
     printer = _Pairs(NumbaPrinter(frozenset(), FLOAT64), whole=set(whole))
-    body = block_size(kernel) + printer.lines(kernel.body, 0)
+    body = block_size(kernel) + printer.kept.memory(printer.lines(with_inverses(kernel.body), 0))
     text = "\n".join(body)
     head = [f"{axis} = {source}" for axis, source in extents.items() if mentions(text, axis)]
     if "if weighted" in text:

@@ -22,40 +22,55 @@ from symloss.rendering.pair_arithmetic import (
     _pair_multiply,
     _pair_of_sum,
 )
-from symloss.rendering.primitives import _multiply
+from symloss.rendering.primitives import _larger, _multiply
 
 
 def _pair_block_sum(block: Any, count: int) -> Pair:
-    """Return the sum of the first numbers of a block and of their rests."""
-    total, lost = 0.0, 0.0
-    for k in range(count):
-        total, e = _pair_of_sum(total, block[k, 0])
-        lost += _finite(e) + block[k, 1]
-    return _pair_close(total, lost)
+    """Return the sum of the first numbers of a block and of their rests, which are below them; it writes over both.
+
+    The second half is added to the first until one number is left: many sums side by side, where one after the other
+    each would wait for the one before.
+    """
+    size = np.uint64(count)
+    while size > np.uint64(1):
+        half = (size + np.uint64(1)) // np.uint64(2)
+        for k in range(size - half):
+            total, lost = _pair_of_sum(block[0, k], block[0, k + half])
+            block[0, k] = total
+            block[1, k] = block[1, k] + block[1, k + half] + _finite(lost)
+        size = half
+    return _pair_close(block[0, 0], block[1, 0]) if count > 0 else (0.0, 0.0)
 
 
 def _pair_part(matrix: Any, bits: int, transposed: bool) -> tuple[Any, Any]:
     """Return the leading bits of every number, counted from the largest beside it, and what they leave of the pair.
 
-    Beside it are those of its row, or of its column where the matrix is to be transposed.
+    Beside it are those of its row, or of its column where the matrix is to be transposed. Adding and taking away what
+    is 2**52 units of the last bit wanted rounds to it; of a row that is 0, huge or not finite nothing is taken.
     """
     rows, columns, layers = matrix.shape
+    numbers = matrix.reshape((rows, columns * layers))
     lead, rest = np.empty((rows, columns)), np.empty((rows, columns))
-    size = np.zeros(columns if transposed else rows)
+    grid = np.zeros(columns if transposed else rows)
+    for i in range(rows):
+        largest = 0.0
+        for j in range(columns):
+            x = abs(numbers[i, j] if layers == 1 else numbers[i, 2 * j])
+            if transposed:
+                grid[j] = _larger(grid[j], x)
+            else:
+                largest = _larger(largest, x)
+        if not transposed:
+            grid[i] = largest
+    for k in range(grid.size):
+        most = grid[k]
+        grid[k] = math.ldexp(1.5, math.frexp(most)[1] + 53 - bits) if 0.0 < most < 1e280 else 0.0
     for i in range(rows):
         for j in range(columns):
-            at = j if transposed else i
-            size[at] = max(size[at], abs(matrix[i, j, 0]))
-    for i in range(rows):
-        for j in range(columns):
-            most, x = size[j if transposed else i], matrix[i, j, 0]
-            lead[i, j], rest[i, j] = x, 0.0
-            if 0.0 < most < 1e280:
-                grid = math.ldexp(1.5, math.frexp(most)[1] + 53 - bits)
-                lead[i, j] = (x + grid) - grid
-                rest[i, j] = x - lead[i, j]
-            if layers > 1:
-                rest[i, j] += matrix[i, j, 1]
+            unit = grid[j if transposed else i]
+            x, low = (numbers[i, j], 0.0) if layers == 1 else (numbers[i, 2 * j], numbers[i, 2 * j + 1])
+            part = (x + unit) - unit
+            lead[i, j], rest[i, j] = part, _finite(x - part) + low
     return lead, rest
 
 
@@ -64,7 +79,8 @@ def _pair_matrices(
 ) -> None:  # fmt: skip
     """Write the product of two matrices as pairs, or add it to what is there.
 
-    The leading bits of a sum of so many products have room in a float.
+    The leading bits of a sum of so many products have room in a float. What they leave of the left is multiplied by
+    the whole of the right, rounded to one number: beside the leading bits that is far below the last place.
     """
     inner = left.shape[0] if left_transposed else left.shape[1]
     bits = int((55 - math.ceil(math.log2(max(inner, 2)))) // 2)
@@ -73,8 +89,10 @@ def _pair_matrices(
     exact, small = np.empty(out.shape[:2]), np.empty(out.shape[:2])
     _multiply(a, left_transposed, b, right_transposed, exact, False)
     _multiply(a, left_transposed, b_rest, right_transposed, small, False)
+    for i in range(b.shape[0]):
+        for j in range(b.shape[1]):
+            b[i, j] += b_rest[i, j]
     _multiply(a_rest, left_transposed, b, right_transposed, small, True)
-    _multiply(a_rest, left_transposed, b_rest, right_transposed, small, True)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             found = _pair_close(exact[i, j], small[i, j])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from types import ModuleType
 
 from symloss.language.definition import Definition
+from symloss.lowering.nodes import Kernel
 from symloss.rendering import tracing
 from symloss.rendering.intrinsics import INSIDE
 from symloss.rendering.module import ENVIRONMENT, Variant, described, extents_of, literal, specification
@@ -14,6 +17,9 @@ from symloss.rendering.pair_arithmetic import CALLED, TRACED
 from symloss.rendering.pair_format import format_pairs
 from symloss.rendering.pair_matrices import ARRAYS
 from symloss.rendering.primitives import GEMM, source_of, untyped, with_called
+
+SHORT = "_few"
+"""How the names of kernels for short rows end."""
 
 
 def render_pairs(definition: Definition, variants: tuple[Variant, ...], formula: str, digest: str) -> str:
@@ -25,8 +31,7 @@ def render_pairs(definition: Definition, variants: tuple[Variant, ...], formula:
         For names, axes and parameters.
     variants : tuple of (Definition, tuple of Kernel) pairs
         The definition as it is written for each combination of alternatives, and its kernels; the default first.
-        Those for short rows are left out.
-    formula : str
+        formula : str
         The loss as one line of text.
     digest : str
         The hash of the definition.
@@ -35,10 +40,7 @@ def render_pairs(definition: Definition, variants: tuple[Variant, ...], formula:
     kernels = []
     for variant, found in variants:
         whole = frozenset(a.name for a in variant.arguments if a.kind in ("label", "integer"))
-        for kernel in found:
-            if kernel.name.endswith("_few"):
-                continue
-            lines, primitives = format_pairs(kernel, extents_of(variant), whole)
+        for kernel, lines, primitives in _formatted(variant, found, whole):
             used |= primitives
             name = kernel.name + variant.suffix
             summary = kernel.summary[0].upper() + kernel.summary[1:]
@@ -47,15 +49,34 @@ def render_pairs(definition: Definition, variants: tuple[Variant, ...], formula:
     known = {f.__name__: inspect.getsource(f).rstrip() for f in (*TRACED, *CALLED, *ARRAYS)}
     wanted = with_called(used, known)
     traced = [untyped(known[f.__name__]) for f in TRACED if f.__name__ in wanted]
-    called = [untyped(known[f.__name__]) for f in (*CALLED, *ARRAYS) if f.__name__ in wanted]
+    called = [_compiled(untyped(known[f.__name__])) for f in (*CALLED, *ARRAYS) if f.__name__ in wanted]
     carried = source_of(wanted)
     spec = specification(definition, formula, digest, "exact")
     return ENVIRONMENT.get_template("pairs.py.jinja").render(
         **described(definition, formula, digest), spec=literal(spec), tracing=_carried(tracing), primitives=carried,
-        traced=traced, called=called, kernels=kernels, inside=INSIDE,
+        traced=traced, called=called, kernels=kernels,
         products=GEMM if "_multiply" in wanted else "", vectors=any("cgutils." in text for text in carried),
         intrinsics=any("@intrinsic" in text for text in carried),
     )  # fmt: skip
+
+
+def _formatted(
+    definition: Definition, kernels: tuple[Kernel, ...], whole: frozenset[str]
+) -> Iterator[tuple[Kernel, list[str], set[str]]]:
+    """Yield kernels with their bodies and the primitives they call; those for short rows all, or none of them."""
+    extents = extents_of(definition)
+    short = [k for k in kernels if k.name.endswith(SHORT)]
+    for kernel in kernels:
+        if kernel not in short:
+            yield kernel, *format_pairs(kernel, extents, whole)
+    with suppress(ValueError):  # something in them has no form
+        yield from [(kernel, *format_pairs(kernel, extents, whole)) for kernel in short]
+
+
+def _compiled(text: str) -> str:
+    """Return a function as Numba compiles it: one without branches and loops into the loop that calls it."""
+    inlined = "" if re.search(r"\n +(?:if|for|while) ", text) else ", forceinline=True"
+    return f"@njit({INSIDE}{inlined})\n{text}"
 
 
 def _carried(module: ModuleType) -> str:

@@ -211,7 +211,8 @@ def _plan(module: ModuleType, fast: ModuleType | None, pairs: ModuleType | None,
     if spec.elementwise:
         plain, single = put_off(plain), put_off(single)
     kernels, narrow = {**plain, **double}, single or plain
-    few = {} if double else _few(module, plain, spec.suffix), _few(fast or module, narrow, spec.suffix)
+    shorter = pairs if pairs is not None and double else module
+    few = _few(shorter, kernels, spec.suffix), _few(fast or module, narrow, spec.suffix)
     unwanted: dict[np.dtype[Any], Array | None] = dict.fromkeys((F32, F64))
     unweighted = dict(unwanted)
     if not spec.elementwise:

@@ -43,7 +43,6 @@ FREE = (
     ("", ("dropped term",), "_lanes[row] = np.int32(", "an index of either width is the same"),
     ("_closely", ("dropped term",), "return float(", "a number of NumPy's is the same"),
     ("_loose_decay", ("comparison",), "x[0] < 0.0", "the exponential of a zero of either sign is 1"),
-    ("_dd_product", ("sign", "constant"), "t = 134217729.0 *", "any number of that size takes a factor apart exactly"),
     (
         "_block_sum",
         ("constant", "operator", "dropped term"),

@@ -116,7 +116,7 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     "_first_largest": FloatContract(
         lambda row, count: (np.max(row[:count]), np.isfinite(np.max(row[:count])) and np.argmax(row[:count])),
         [*ROWS, (np.array([1.0, math.nan, 2.0]), 3), (TIES, 5), *((_WITH_TIES, n) for n in (128, 200, 256, 320)),
-         (np.where(np.arange(329) == 200, math.nan, _ROW), 320)],
+         (np.where(np.arange(329) == 200, math.nan, _ROW), 320), (np.arange(256.0), 256)],
     ),
     "_cancels": FloatContract(
         lambda value, size, near: float(abs(value) / near < size <= 1e290),
