@@ -1,7 +1,7 @@
 """Sums and products of two floats without an error: what rounding takes comes as a second float.
 
-The functions run as plain Python too, which is how they are tested. Source: Dekker (1971), A floating-point technique
-for extending the available precision.
+A product's comes from a fused multiply and add, which processors have. The functions run as plain Python too, which is
+how they are tested. Source: Dekker (1971), A floating-point technique for extending the available precision.
 """
 
 from __future__ import annotations

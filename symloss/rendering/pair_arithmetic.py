@@ -186,7 +186,7 @@ def _pair_log(x: Pair) -> Pair:
     return _pair_close(y, m[0] + (m[1] - 0.5 * m[0] * m[0]))
 
 
-def _pair_log1p(x: Pair) -> Pair:
+def _pair_log1p(x: Pair) -> Any:
     """Return log(1 + x), to the last bits of a pair even where x is small."""
     return _pair_log1p_from(x, _log1p(x[0]))
 

@@ -47,7 +47,7 @@ from symloss.lowering.rows import STRIP
 from symloss.rendering.expression_format import NumbaPrinter
 from symloss.rendering.numba_format import block_size, mentions
 from symloss.rendering.pair_arithmetic import CALLED, TRACED
-from symloss.rendering.pair_lanes import IN_TURN, Found, Kept, is_kept, lanes, stored
+from symloss.rendering.pair_rows import IN_TURN, Found, Kept, extreme_lines, is_kept, lanes, stored, strip_lines
 from symloss.rendering.primitives import interleaving
 
 _OWN = {"log1p_unit": "log1p", "arctangent": "atan2"}
@@ -310,9 +310,9 @@ class _Pairs:
                 head = [f"for start in range(0, {axis}, block):", f"    stop = min(start + block, {axis})"]
                 return [*head, *self.lines(node.body, 1)]
             case Strips():
-                return self.strips(node)
+                return strip_lines(node, self)
             case Extreme():
-                return self.extreme(node)
+                return extreme_lines(node, self)
             case Multiply():
                 return [self.multiply(node)]
             case Inverse():
@@ -403,44 +403,6 @@ class _Pairs:
                 return [f"{node.array}[{slots}] += {value}"]
             case guard:
                 return [f"if {guard}:", f"    {node.array}[{slots}] = {value}"]
-
-    def strips(self, node: Strips) -> list[str]:
-        axis, index = node.index.axis.name, node.index.name
-        inner = self.lines(node.body, 2)
-        lines = [
-            f"for strip in range(np.uint64(0), np.uint64({axis}), np.uint64({LENGTH})):",
-            f"    length = min(np.uint64({LENGTH}), np.uint64({axis}) - strip)",
-            f"    for {PLACE} in range(length):",
-            f"        {index} = strip + {PLACE}",
-            *inner,
-            *interleaving(inner, "    ", self.plain.used, least=IN_TURN),
-        ]
-        for number, (_, _, left_out) in enumerate(node.sums):
-            if left_out is not None:
-                both = ", ".join(f"{STRIP}[{number}, {k}, apart]" for k in (0, 1))
-                lines.append(f"    apart = np.uint64({self.plain.doprint(left_out)}) - strip")
-                lines += ["    if apart < length:", f"        {both} = 0.0, 0.0"]
-        for number, (name, _, _) in enumerate(node.sums):
-            added = self.call("_pair_block_sum", f"{STRIP}[{number}]", "length")
-            lines.append(f"    {name} = {self.call('_pair_add', name, added)}")
-        return lines
-
-    def extreme(self, node: Extreme) -> list[str]:
-        """Return the search for the largest of a row, by first parts; where these are the same, the first is taken."""
-        layered = self.is_layered(node.row.name)
-        self.set(node.name, layered)
-        slots = [self.plain.doprint(s) for s in node.row.slots]
-        rows = [f"{node.row.name}[{', '.join([*slots, ':', str(k)])}]" for k in (0, 1)]
-        row = rows[0] if layered else f"{node.row.name}[{', '.join(slots)}]" if slots else node.row.name
-        first, place = (f"{node.name}_first", f"{node.name}_place") if layered else (node.name, "")
-        place = node.place or place
-        lines = [f"{first} = {self.call('_largest', row, node.axis)}"]
-        if place:
-            self.whole.add(place)
-            lines.append(f"{place} = {self.call('_place_of', first, row, node.axis)}")
-        if layered:
-            lines.append(f"{node.name} = ({first}, {rows[1]}[{place}])")
-        return lines
 
     def inverse(self, node: Inverse) -> list[str]:
         """Return what sets the power of two, and the pair, that stand for a divisor."""

@@ -31,7 +31,7 @@ def render_pairs(definition: Definition, variants: tuple[Variant, ...], formula:
         For names, axes and parameters.
     variants : tuple of (Definition, tuple of Kernel) pairs
         The definition as it is written for each combination of alternatives, and its kernels; the default first.
-        formula : str
+    formula : str
         The loss as one line of text.
     digest : str
         The hash of the definition.

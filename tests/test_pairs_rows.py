@@ -24,7 +24,7 @@ KINDS = ("value", "value_and_gradient", "gradient_and_hessian")
 def test_some_losses_have_short_rows() -> None:
     assert {"softmax_cross_entropy", "softmax_focal", "poly_cross_entropy"} <= set(SHORT)
     for name in SHORT:
-        plan = symloss.load(name).plan
+        plan: Any = symloss.load(name).plan
         assert {n for n in KINDS if plan.few[0][n] is not plan.kernels[n]} == set(KINDS)
         assert all(plan.few[0][n].py_func.__module__ == plan.kernels[n].py_func.__module__ for n in KINDS)
 
@@ -62,7 +62,7 @@ def test_rows_side_by_side_give_the_numbers_of_a_row_at_a_time(name: str, kind: 
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_side_by_side_are_vectors(kind: str) -> None:
     """The exponentials of rows, and what a row computes once, its logarithm too."""
-    plan = symloss.load("softmax_cross_entropy").plan
+    plan: Any = symloss.load("softmax_cross_entropy").plan
     rng = np.random.default_rng(3)
     ready = prepare(plan, (rng.normal(size=(70, 5)), rng.integers(0, 5, 70)), None, {})
     fresh = njit(nogil=True, error_model="numpy")(plan.few[0][kind].py_func)

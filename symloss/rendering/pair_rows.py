@@ -1,7 +1,7 @@
-"""Short rows side by side as lines of Numba source in pair arithmetic.
+"""Rows as lines of Numba source in pair arithmetic: sums by strips, the largest entry, and short rows side by side.
 
-What is kept for every row of a block is an array, and where numbers have rests, another beside it: so a loop over the
-rows becomes vector instructions. Which have rests is known when all lines are, so memory is named by a mark until then.
+What is kept for every short row of a block is an array, and where numbers have rests, another beside it: so a loop over
+the rows becomes vector instructions. Which have rests is known when all lines are: until then a mark stands for memory.
 """
 
 from __future__ import annotations
@@ -13,7 +13,22 @@ from typing import Protocol
 import sympy
 
 from symloss.language.nodes import Access
-from symloss.lowering.nodes import LANES, ROW, Beside, Buffer, Lane, Lanes, Node, Side, Store
+from symloss.lowering.nodes import (
+    LANES,
+    LENGTH,
+    PLACE,
+    ROW,
+    Beside,
+    Buffer,
+    Extreme,
+    Lane,
+    Lanes,
+    Node,
+    Side,
+    Store,
+    Strips,
+)
+from symloss.lowering.rows import STRIP
 from symloss.rendering.primitives import interleaving
 from symloss.rendering.row_format import Printer, lane_lines
 
@@ -36,6 +51,16 @@ class Pairs(Protocol):
     @property
     def kept(self) -> Kept:
         """What is known of the rows' numbers."""
+
+    @property
+    def whole(self) -> set[str]:
+        """Locals and arguments that are integers."""
+
+    def set(self, name: str, is_pair: bool) -> None:
+        """Note whether a local is a pair."""
+
+    def is_layered(self, name: str) -> bool:
+        """Tell whether an array is a buffer of pairs."""
 
     def of(self, node: sympy.Expr) -> Found:
         """Return an expression as source, and whether it is a pair."""
@@ -91,6 +116,47 @@ class Kept:
                 found.append(f"{name} = np.empty(({len(names)}, {LANES}))")
                 found += [f"{part} = {name}[{k}]" for k, part in enumerate(names)]
         return found
+
+
+def strip_lines(node: Strips, pairs: Pairs) -> list[str]:
+    """Return a loop by strips; its indices have no sign, so that none could count from the end."""
+    axis, index = node.index.axis.name, node.index.name
+    inner = pairs.lines(node.body, 2)
+    lines = [
+        f"for strip in range(np.uint64(0), np.uint64({axis}), np.uint64({LENGTH})):",
+        f"    length = min(np.uint64({LENGTH}), np.uint64({axis}) - strip)",
+        f"    for {PLACE} in range(length):",
+        f"        {index} = strip + {PLACE}",
+        *inner,
+        *interleaving(inner, "    ", pairs.plain.used, least=IN_TURN),
+    ]
+    for number, (_, _, left_out) in enumerate(node.sums):
+        if left_out is not None:
+            both = ", ".join(f"{STRIP}[{number}, {k}, apart]" for k in (0, 1))
+            lines.append(f"    apart = np.uint64({pairs.plain.doprint(left_out)}) - strip")
+            lines += ["    if apart < length:", f"        {both} = 0.0, 0.0"]
+    for number, (name, _, _) in enumerate(node.sums):
+        added = pairs.call("_pair_block_sum", f"{STRIP}[{number}]", "length")
+        lines.append(f"    {name} = {pairs.call('_pair_add', name, added)}")
+    return lines
+
+
+def extreme_lines(node: Extreme, pairs: Pairs) -> list[str]:
+    """Return the search for the largest of a row, by first parts; where these are the same, the first is taken."""
+    layered = pairs.is_layered(node.row.name)
+    pairs.set(node.name, layered)
+    slots = [pairs.plain.doprint(s) for s in node.row.slots]
+    rows = [f"{node.row.name}[{', '.join([*slots, ':', str(k)])}]" for k in (0, 1)]
+    row = rows[0] if layered else f"{node.row.name}[{', '.join(slots)}]" if slots else node.row.name
+    first, place = (f"{node.name}_first", f"{node.name}_place") if layered else (node.name, "")
+    place = node.place or place
+    lines = [f"{first} = {pairs.call('_largest', row, node.axis)}"]
+    if place:
+        pairs.whole.add(place)
+        lines.append(f"{place} = {pairs.call('_place_of', first, row, node.axis)}")
+    if layered:
+        lines.append(f"{node.name} = ({first}, {rows[1]}[{place}])")
+    return lines
 
 
 def is_kept(node: Buffer) -> bool:
