@@ -950,8 +950,6 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     sum_w_unit_2_right = np.empty((block, d, 2))
     sum_w_unit_2 = np.empty((c, d, 2))
     sum_x_unit_product = np.empty((block, d, 2))
-    sum_w_unit_3 = np.empty((c, d, 2))
-    sum_w_unit_4 = np.empty((c, d, 2))
     adjoint_x_unit = np.empty((d, 2))
     for k_4 in range(c):
         peak_weight_now = -np.inf
@@ -982,8 +980,6 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             _pair_put(w_unit, (k_4, f_5,), _pair_multiply_number(over_factor, (W_3 * over_factor_unit)))
         _interleave(2)
     sum_w_unit_2[:, :, 0], sum_w_unit_2[:, :, 1] = (0.0, 0.0)
-    sum_w_unit_3[:, :, 0], sum_w_unit_3[:, :, 1] = (0.0, 0.0)
-    sum_w_unit_4[:, :, 0], sum_w_unit_4[:, :, 1] = (0.0, 0.0)
     total = (0.0, 0.0)
     factor_6 = _pair_scaled((3.141592653589793, 1.2246467991473532e-16), 0.5)
     term_4 = _pair_add_number((3.141592653589793, 1.2246467991473532e-16), -margin)
@@ -1128,6 +1124,8 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             over_factor_10 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_10, over_factor_10_unit))
             over_factor_11_unit = _inverse(factor_11[0])[0]
             over_factor_11 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_11, over_factor_11_unit))
+            per_scale_unit = _inverse(scale)[0]
+            per_scale = _pair_divide((1.0, 0.0), _pair_scaled((scale, 0.0), per_scale_unit))
             over_factor_14_unit = _inverse(factor_14[0])[0]
             over_factor_14 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_14, over_factor_14_unit))
             for f_5 in range(d):
@@ -1135,8 +1133,8 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 _pair_put(sum_w_unit_2_right, (row, f_5,), _pair_multiply(factor_9, x_unit_3))
                 W_y_3 = weight[y_2, f_5]
                 ratio_value_7 = _pair_multiply_number(over_factor_10, (W_y_3 * over_factor_10_unit))
-                sum_w_unit_3[y_2, f_5, 0], sum_w_unit_3[y_2, f_5, 1] = _pair_add((sum_w_unit_3[y_2, f_5, 0], sum_w_unit_3[y_2, f_5, 1]), _pair_multiply(factor_15, _pair_multiply(_pair_scaled(_pair_add(x_unit_3, ratio_value_7), over_factor_11_unit), over_factor_11)))
-                sum_w_unit_4[y_2, f_5, 0], sum_w_unit_4[y_2, f_5, 1] = _pair_add((sum_w_unit_4[y_2, f_5, 0], sum_w_unit_4[y_2, f_5, 1]), _pair_multiply(factor_16, _pair_multiply(_pair_scaled(_pair_add(x_unit_3, _pair_negative(ratio_value_7)), over_factor_14_unit), over_factor_14)))
+                sum_w_unit_2[y_2, f_5, 0], sum_w_unit_2[y_2, f_5, 1] = _pair_add((sum_w_unit_2[y_2, f_5, 0], sum_w_unit_2[y_2, f_5, 1]), _pair_multiply(_pair_scaled(_pair_negative(_pair_scaled(_pair_multiply(factor_15, _pair_multiply(_pair_scaled(_pair_add(x_unit_3, ratio_value_7), over_factor_11_unit), over_factor_11)), 2.0)), per_scale_unit), per_scale))
+                sum_w_unit_2[y_2, f_5, 0], sum_w_unit_2[y_2, f_5, 1] = _pair_add((sum_w_unit_2[y_2, f_5, 0], sum_w_unit_2[y_2, f_5, 1]), _pair_multiply(_pair_scaled(_pair_negative(_pair_scaled(_pair_multiply(factor_16, _pair_multiply(_pair_scaled(_pair_add(x_unit_3, _pair_negative(ratio_value_7)), over_factor_14_unit), over_factor_14)), 2.0)), per_scale_unit), per_scale))
             _interleave(2)
             loss = _pair_add(_pair_add(max_target_now, _pair_negative(factor_12)), _pair_log1p(rest_target_now))
             sample_weight_2 = _pair_at(sample_weight, (row,))
@@ -1212,7 +1210,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_237 = strip + place
-                factor_28 = _pair_multiply(_pair_at(w_unit, (k_4, f_237,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_w_unit_2, (k_4, f_237,)), scale), _pair_negative(_pair_scaled(_pair_at(sum_w_unit_3, (k_4, f_237,)), 2.0))), _pair_negative(_pair_scaled(_pair_at(sum_w_unit_4, (k_4, f_237,)), 2.0))))
+                factor_28 = _pair_multiply(_pair_at(w_unit, (k_4, f_237,)), _pair_multiply_number(_pair_at(sum_w_unit_2, (k_4, f_237,)), scale))
                 strips[0, 0, place], strips[0, 1, place] = factor_28
             _interleave(2)
             sum_norm_weight = _pair_add(sum_norm_weight, _pair_block_sum(strips[0], length))
@@ -1220,7 +1218,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
         factor_29 = _pair_multiply(_pair_root(_pair_at(scaled_weight, (k_4,))), _pair_positive_part(peak_weight_2))
         ratio_value_14 = _pair_ratio((1.0, 0.0), factor_29)
         for d_187 in range(d):
-            gradient_weight[k_4, d_187] = _pair_rounded(_pair_multiply(ratio_value_14, _pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_w_unit_2, (k_4, d_187,)), scale), _pair_negative(_pair_scaled(_pair_at(sum_w_unit_3, (k_4, d_187,)), 2.0))), _pair_negative(_pair_scaled(_pair_at(sum_w_unit_4, (k_4, d_187,)), 2.0))), _pair_negative(_pair_multiply(sum_norm_weight, _pair_at(w_unit, (k_4, d_187,)))))))
+            gradient_weight[k_4, d_187] = _pair_rounded(_pair_multiply(ratio_value_14, _pair_add(_pair_multiply_number(_pair_at(sum_w_unit_2, (k_4, d_187,)), scale), _pair_negative(_pair_multiply(sum_norm_weight, _pair_at(w_unit, (k_4, d_187,)))))))
     return _pair_rounded(total)
 
 

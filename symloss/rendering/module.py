@@ -94,6 +94,12 @@ def described(definition: Definition, formula: str, digest: str) -> dict[str, st
     }  # fmt: skip
 
 
+def positive_parameters(definition: Definition) -> frozenset[str]:
+    """Return the parameters that are above 0."""
+    domains = {a.name: a.domain for a in definition.parameters if a.kind == "real" and not a.axes}
+    return frozenset(n for n, d in domains.items() if isinstance(d, Interval) and (d.low, d.low_open) >= (0, True))
+
+
 def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format) -> _Rendered:
     """Return what the template needs of each kernel of one variant, and the primitives and recipes they call."""
     loads = frozenset(
@@ -101,8 +107,7 @@ def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format)
         + [f"direction_{a.name}" for a in definition.differentiable]
     )
     scalars = frozenset(a.name for a in definition.parameters if a.kind == "real" and not a.axes) | {"loss_scale"}
-    domains = {a.name: a.domain for a in definition.parameters if a.kind == "real" and not a.axes}
-    positive = frozenset(n for n, d in domains.items() if isinstance(d, Interval) and (d.low, d.low_open) >= (0, True))
+    positive = positive_parameters(definition)
     if real is not FLOAT64:
         loads |= {"sample_weights", "direction_parameters"}
         loads |= {a.name for a in definition.parameters if a.kind == "real" and a.axes}

@@ -17,6 +17,7 @@ from symloss.elementary.formats import FLOAT64
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, LabelAccess
 from symloss.lowering.invariants import with_inverses
+from symloss.lowering.joined import joined
 from symloss.lowering.nodes import (
     LENGTH,
     PLACE,
@@ -441,7 +442,9 @@ def _is_power_of_two(number: sympy.Rational) -> bool:
     return all(n & (n - 1) == 0 for n in (abs(int(number.p)), int(number.q)))
 
 
-def format_pairs(kernel: Kernel, extents: dict[str, str], whole: frozenset[str]) -> tuple[list[str], set[str]]:
+def format_pairs(
+    kernel: Kernel, extents: dict[str, str], whole: frozenset[str], positive: frozenset[str] = frozenset()
+) -> tuple[list[str], set[str]]:
     """Return the body of a kernel in pair arithmetic as source lines, and the primitives it calls.
 
     Parameters
@@ -452,6 +455,8 @@ def format_pairs(kernel: Kernel, extents: dict[str, str], whole: frozenset[str])
         The source of each axis's extent.
     whole : frozenset of str
         Arguments that are integers.
+    positive : frozenset of str
+        Parameters that are above 0.
 
     Raises
     ------
@@ -459,7 +464,8 @@ def format_pairs(kernel: Kernel, extents: dict[str, str], whole: frozenset[str])
         Where an operation has no form in pair arithmetic.
     """
     printer = _Pairs(NumbaPrinter(frozenset(), FLOAT64), whole=set(whole))
-    body = block_size(kernel) + printer.kept.memory(printer.lines(with_inverses(kernel.body), 0))
+    nodes = with_inverses(joined(kernel.body, positive, alike=True))
+    body = block_size(kernel) + printer.kept.memory(printer.lines(nodes, 0))
     text = "\n".join(body)
     head = [f"{axis} = {source}" for axis, source in extents.items() if mentions(text, axis)]
     if "if weighted" in text:

@@ -12,7 +12,15 @@ from symloss.language.definition import Definition
 from symloss.lowering.nodes import Kernel
 from symloss.rendering import tracing
 from symloss.rendering.intrinsics import INSIDE
-from symloss.rendering.module import ENVIRONMENT, Variant, described, extents_of, literal, specification
+from symloss.rendering.module import (
+    ENVIRONMENT,
+    Variant,
+    described,
+    extents_of,
+    literal,
+    positive_parameters,
+    specification,
+)
 from symloss.rendering.pair_arithmetic import CALLED, TRACED
 from symloss.rendering.pair_format import format_pairs
 from symloss.rendering.pair_matrices import ARRAYS
@@ -64,13 +72,13 @@ def _formatted(
     definition: Definition, kernels: tuple[Kernel, ...], whole: frozenset[str]
 ) -> Iterator[tuple[Kernel, list[str], set[str]]]:
     """Yield kernels with their bodies and the primitives they call; those for short rows all, or none of them."""
-    extents = extents_of(definition)
+    extents, positive = extents_of(definition), positive_parameters(definition)
     short = [k for k in kernels if k.name.endswith(SHORT)]
     for kernel in kernels:
         if kernel not in short:
-            yield kernel, *format_pairs(kernel, extents, whole)
+            yield kernel, *format_pairs(kernel, extents, whole, positive)
     with suppress(ValueError):  # something in them has no form
-        yield from [(kernel, *format_pairs(kernel, extents, whole)) for kernel in short]
+        yield from [(kernel, *format_pairs(kernel, extents, whole, positive)) for kernel in short]
 
 
 def _compiled(text: str) -> str:
