@@ -429,6 +429,14 @@ def _pair_log1p_from(x, y):
     return _select(_equal(y - y, 0.0), found, (y, 0.0))
 
 
+@_traced
+def _pair_power_from(x, exponent, power):
+    """Return what a power is found to be, but where x or the exponent is 0, and below what is infinite."""
+    power = _select(power[0] > 1.7976931348623157e308, (1.7976931348623157e308, 0.0), power)
+    power = _select(_equal(x[0], 0.0), (0.0, 0.0), power)
+    return _select(_equal(exponent[0], 0.0), (1.0, 0.0), power)
+
+
 @intrinsic
 def _bits_of(typing_context, x):
     """Return the bits of a number as an integer."""
@@ -605,15 +613,10 @@ def _pair_log1p(x):
     return _pair_log1p_from(x, _log1p(x[0]))
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _pair_power(x, exponent):
     """Return x to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
-    if exponent[0] == 0.0:
-        return 1.0, 0.0
-    if x[0] == 0.0:
-        return 0.0, 0.0
-    p = _pair_exp(_pair_multiply(exponent, _pair_log(x)))
-    return (1.7976931348623157e308, 0.0) if p[0] > 1.7976931348623157e308 else p
+    return _pair_power_from(x, exponent, _pair_exp(_pair_multiply(exponent, _pair_log(x))))
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)

@@ -238,14 +238,16 @@ def _pair_ratio(x: Pair, y: Pair) -> Any:
     return _select(_equal(y[0], 0.0), (0.0, 0.0), q)
 
 
-def _pair_power(x: Pair, exponent: Pair) -> Pair:
+def _pair_power(x: Pair, exponent: Pair) -> Any:
     """Return x to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
-    if exponent[0] == 0.0:
-        return 1.0, 0.0
-    if x[0] == 0.0:
-        return 0.0, 0.0
-    p = _pair_exp(_pair_multiply(exponent, _pair_log(x)))
-    return (1.7976931348623157e308, 0.0) if p[0] > 1.7976931348623157e308 else p
+    return _pair_power_from(x, exponent, _pair_exp(_pair_multiply(exponent, _pair_log(x))))
+
+
+def _pair_power_from(x: Pair, exponent: Pair, power: Pair) -> Any:
+    """Return what a power is found to be, but where x or the exponent is 0, and below what is infinite."""
+    power = _select(power[0] > 1.7976931348623157e308, (1.7976931348623157e308, 0.0), power)
+    power = _select(_equal(x[0], 0.0), (0.0, 0.0), power)
+    return _select(_equal(exponent[0], 0.0), (1.0, 0.0), power)
 
 
 def _pair_circle(x: Pair) -> tuple[Pair, Pair]:
@@ -291,6 +293,7 @@ TRACED = (
     _pair_scaled, _pair_multiply, _pair_multiply_number, _pair_divide, _pair_root, _pair_step_of_series,
     _pair_of_small, _pair_doubled, _pair_expm1, _pair_of_rest, _pair_exp, _pair_exp_difference, _pair_log1p_from,
     _pair_magnitude, _pair_raised_decay, _pair_positive_part, _pair_larger, _pair_ratio,
+    _pair_power_from,
 )  # fmt: skip
 """Functions of straight arithmetic, whose instructions are noted."""
 CALLED = (_pair_log, _pair_log1p, _pair_power, _pair_circle, _pair_cos, _pair_sin, _pair_atan2)
