@@ -227,6 +227,19 @@ def test_logarithms_of_the_smallest_numbers_are_these_numbers() -> None:
     assert math.isnan(pair_arithmetic._pair_log1p((math.nan, 0.0))[0])
 
 
+def test_powers_keep_their_conventions() -> None:
+    """0 to any power but 0 is 0, everything to that is 1, and no power is infinite."""
+    power, most = pair_arithmetic._pair_power, np.finfo(np.float64).max
+    for exponent in (2.0, 0.5, -0.5, -3.0):
+        assert power((0.0, 0.0), (exponent, 0.0)) == (0.0, 0.0)
+    for x in (0.0, 1e-310, 3.0, 1e300, math.inf):
+        assert power((x, 0.0), (0.0, 0.0)) == (1.0, 0.0)
+    assert power((1e300, 0.0), (2.0, 0.0)) == (most, 0.0)
+    assert power((1e-300, 0.0), (-2.0, 0.0)) == (most, 0.0)
+    assert power((1e-300, 0.0), (2.0, 0.0))[0] == 0.0
+    assert math.isnan(power((math.nan, 0.0), (2.0, 0.0))[0])
+
+
 def test_sums_of_blocks_keep_what_is_left() -> None:
     rng = np.random.default_rng(11)
     numbers = np.stack([rng.normal(size=500), rng.normal(size=500) * 2.0**-54])
