@@ -72,7 +72,7 @@ def test_rows_side_by_side_are_vectors(kind: str) -> None:
     packed = [p for p in products if p]
     assert len(packed) >= 100
     divided = re.findall(r"fdiv <\d+ x double>", code)
-    assert kind == "value" or divided
+    assert divided
 
 
 def test_the_largest_of_pairs_has_no_form() -> None:

@@ -204,7 +204,7 @@ def _kernel(
         beside = by_lanes(named, naming[3], naming[-1])
         if beside is None:
             return None
-        kernel = Kernel(f"{plan.name}_few", (), by_rows(beside, naming[-1]), "", f"{plan.summary}, for short rows")
+        kernel = Kernel(plan.name + SHORT, (), by_rows(beside, naming[-1]), "", f"{plan.summary}, for short rows")
     else:
         if definition.elementwise:
             squared = frozenset(a.name for a in definition.parameters if a.default == USUAL)
@@ -219,6 +219,8 @@ def _kernel(
 
 FEW = ("value", "value_and_gradient", "gradient_and_hessian")
 """The kernels that have a form for short rows."""
+SHORT = "_few"
+"""How the names of those forms end."""
 
 
 def _seeds(definition: Definition, plan: Plan) -> list[Item]:

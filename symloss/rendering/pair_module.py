@@ -9,9 +9,9 @@ from contextlib import suppress
 from types import ModuleType
 
 from symloss.language.definition import Definition
+from symloss.lowering.kernels import SHORT
 from symloss.lowering.nodes import Kernel
 from symloss.rendering import tracing
-from symloss.rendering.intrinsics import INSIDE
 from symloss.rendering.module import (
     ENVIRONMENT,
     Variant,
@@ -24,10 +24,7 @@ from symloss.rendering.module import (
 from symloss.rendering.pair_arithmetic import CALLED, TRACED
 from symloss.rendering.pair_format import format_pairs
 from symloss.rendering.pair_matrices import ARRAYS
-from symloss.rendering.primitives import GEMM, source_of, untyped, with_called
-
-SHORT = "_few"
-"""How the names of kernels for short rows end."""
+from symloss.rendering.primitives import GEMM, decorator, source_of, untyped, with_called
 
 
 def render_pairs(definition: Definition, variants: tuple[Variant, ...], formula: str, digest: str) -> str:
@@ -57,12 +54,12 @@ def render_pairs(definition: Definition, variants: tuple[Variant, ...], formula:
     known = {f.__name__: inspect.getsource(f).rstrip() for f in (*TRACED, *CALLED, *ARRAYS)}
     wanted = with_called(used, known)
     traced = [untyped(known[f.__name__]) for f in TRACED if f.__name__ in wanted]
-    called = [_compiled(untyped(known[f.__name__])) for f in (*CALLED, *ARRAYS) if f.__name__ in wanted]
+    called = [untyped(known[f.__name__]) for f in (*CALLED, *ARRAYS) if f.__name__ in wanted]
     carried = source_of(wanted)
     spec = specification(definition, formula, digest, "exact")
     return ENVIRONMENT.get_template("pairs.py.jinja").render(
         **described(definition, formula, digest), spec=literal(spec), tracing=_carried(tracing), primitives=carried,
-        traced=traced, called=called, kernels=kernels,
+        traced=traced, called=[f"{decorator(text)}\n{text}" for text in called], kernels=kernels,
         products=GEMM if "_multiply" in wanted else "", vectors=any("cgutils." in text for text in carried),
         intrinsics=any("@intrinsic" in text for text in carried),
     )  # fmt: skip
@@ -79,12 +76,6 @@ def _formatted(
             yield kernel, *format_pairs(kernel, extents, whole, positive)
     with suppress(ValueError):  # something in them has no form
         yield from [(kernel, *format_pairs(kernel, extents, whole, positive)) for kernel in short]
-
-
-def _compiled(text: str) -> str:
-    """Return a function as Numba compiles it: one without branches and loops into the loop that calls it."""
-    inlined = "" if re.search(r"\n +(?:if|for|while) ", text) else ", forceinline=True"
-    return f"@njit({INSIDE}{inlined})\n{text}"
 
 
 def _carried(module: ModuleType) -> str:

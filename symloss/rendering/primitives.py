@@ -335,7 +335,7 @@ def source_of(names: set[str], real: Format = FLOAT64, *, close: bool = True) ->
     return (
         *(text for name, text in INTRINSICS.items() if name in wanted),
         *([f"_CONSTANTS = np.array((\n    {constants},\n))"] if "_closely" in wanted else []),
-        *(f"{_decorator(text)}\n{untyped(text)}" for text in texts),
+        *(f"{decorator(text)}\n{untyped(text)}" for text in texts),
     )
 
 
@@ -364,9 +364,9 @@ def narrowed(text: str) -> str:
     return re.sub(r"(?<![\w.])(?:\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+|(?:np|math)\.(?:inf|nan)\b)", r"f32(\g<0>)", text)
 
 
-def _decorator(text: str) -> str:
+def decorator(text: str) -> str:
     """Return how a primitive is compiled: one that a loop is to turn into vector instructions, into that loop."""
-    inlined = ", forceinline=True" if "\n    for " not in text else ""
+    inlined = "" if re.search(r"\n +(?:for|while) ", text) else ", forceinline=True"
     return f"@njit({INSIDE}{inlined})"
 
 
