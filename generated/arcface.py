@@ -168,6 +168,16 @@ def _wide(typing_context, array):
     return (types.none if array.dtype == types.float32 else types.intp)(array), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc",))
+
+    return a(a, b), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -261,14 +271,41 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("interleave.count", count),):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -494,13 +531,15 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
         over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_weight_now_part = 0.0
             for place in range(length):
                 f_350 = strip + place
                 W_2 = np.float64(weight[k_4, f_350])
                 ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
-            scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, _block_sum(strips[0], length))
+                scaled_weight_now_part = _add_in_lanes(scaled_weight_now_part, square)
+            _lanes(4, 4)
+            scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, scaled_weight_now_part)
         scaled_weight_now = _completed(scaled_weight_now_sum, scaled_weight_now_lost)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
@@ -529,13 +568,15 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_embedding_part = 0.0
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = np.float64(embedding[i, f_351])
                     ratio_value_2 = _quotient(x_2, over_peak_embedding_unit, over_peak_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
-                    strips[0, place] = square_2
-                scaled_embedding_sum, scaled_embedding_lost = _plus(scaled_embedding_sum, scaled_embedding_lost, _block_sum(strips[0], length))
+                    scaled_embedding_part = _add_in_lanes(scaled_embedding_part, square_2)
+                _lanes(4, 4)
+                scaled_embedding_sum, scaled_embedding_lost = _plus(scaled_embedding_sum, scaled_embedding_lost, scaled_embedding_part)
             scaled_embedding = _completed(scaled_embedding_sum, scaled_embedding_lost)
             peak_label = 1.0 if wide is None else -np.inf
             peak_label_2 = 1.0 if wide is None else -np.inf
@@ -564,6 +605,8 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             over_peak_label_2_unit, over_peak_label_2 = _divisor(peak_label_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_label_part = 0.0
+                scaled_label_2_part = 0.0
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = x_unit[row, f_352]
@@ -571,12 +614,13 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                     ratio_value_4 = _quotient(W_y_2, over_factor_3_unit, over_factor_3)
                     ratio_value_5 = _quotient(x_unit_2 - ratio_value_4, over_peak_label_unit, over_peak_label)
                     square_3 = (ratio_value_5 * ratio_value_5)
-                    strips[0, place] = square_3
+                    scaled_label_part = _add_in_lanes(scaled_label_part, square_3)
                     ratio_value_6 = _quotient(x_unit_2 + ratio_value_4, over_peak_label_2_unit, over_peak_label_2)
                     square_4 = (ratio_value_6 * ratio_value_6)
-                    strips[1, place] = square_4
-                scaled_label_sum, scaled_label_lost = _plus(scaled_label_sum, scaled_label_lost, _block_sum(strips[0], length))
-                scaled_label_2_sum, scaled_label_2_lost = _plus(scaled_label_2_sum, scaled_label_2_lost, _block_sum(strips[1], length))
+                    scaled_label_2_part = _add_in_lanes(scaled_label_2_part, square_4)
+                _lanes(4, 4)
+                scaled_label_sum, scaled_label_lost = _plus(scaled_label_sum, scaled_label_lost, scaled_label_part)
+                scaled_label_2_sum, scaled_label_2_lost = _plus(scaled_label_2_sum, scaled_label_2_lost, scaled_label_2_part)
             scaled_label = _completed(scaled_label_sum, scaled_label_lost)
             scaled_label_2 = _completed(scaled_label_2_sum, scaled_label_2_lost)
             theta = 2.0 * math.atan2(math.sqrt(scaled_label) * _positive_part(peak_label), math.sqrt(scaled_label_2) * _positive_part(peak_label_2))  # 2*arctangent(sqrt(scaled_label)*positive_part(peak_label), sqrt(scaled_label_2)*positive_part(peak_label_2))
@@ -663,13 +707,15 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
         over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_weight_now_part = 0.0
             for place in range(length):
                 f_350 = strip + place
                 W_2 = np.float64(weight[k_4, f_350])
                 ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
-            scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, _block_sum(strips[0], length))
+                scaled_weight_now_part = _add_in_lanes(scaled_weight_now_part, square)
+            _lanes(4, 4)
+            scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, scaled_weight_now_part)
         scaled_weight_now = _completed(scaled_weight_now_sum, scaled_weight_now_lost)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
@@ -702,13 +748,15 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_embedding_now_part = 0.0
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = np.float64(embedding[i, f_351])
                     ratio_value_2 = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
-                    strips[0, place] = square_2
-                scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
+                    scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square_2)
+                _lanes(4, 4)
+                scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, scaled_embedding_now_part)
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[row] = scaled_embedding_now
             peak_label_now = 1.0 if wide is None else -np.inf
@@ -742,6 +790,8 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             over_peak_label_2_now_unit, over_peak_label_2_now = _divisor(peak_label_2_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_label_now_part = 0.0
+                scaled_label_2_now_part = 0.0
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = x_unit[row, f_352]
@@ -749,12 +799,13 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                     ratio_value_4 = _quotient(W_y_2, over_factor_3_unit, over_factor_3)
                     ratio_value_5 = _quotient(x_unit_2 - ratio_value_4, over_peak_label_now_unit, over_peak_label_now)
                     square_3 = (ratio_value_5 * ratio_value_5)
-                    strips[0, place] = square_3
+                    scaled_label_now_part = _add_in_lanes(scaled_label_now_part, square_3)
                     ratio_value_6 = _quotient(x_unit_2 + ratio_value_4, over_peak_label_2_now_unit, over_peak_label_2_now)
                     square_4 = (ratio_value_6 * ratio_value_6)
-                    strips[1, place] = square_4
-                scaled_label_now_sum, scaled_label_now_lost = _plus(scaled_label_now_sum, scaled_label_now_lost, _block_sum(strips[0], length))
-                scaled_label_2_now_sum, scaled_label_2_now_lost = _plus(scaled_label_2_now_sum, scaled_label_2_now_lost, _block_sum(strips[1], length))
+                    scaled_label_2_now_part = _add_in_lanes(scaled_label_2_now_part, square_4)
+                _lanes(4, 4)
+                scaled_label_now_sum, scaled_label_now_lost = _plus(scaled_label_now_sum, scaled_label_now_lost, scaled_label_now_part)
+                scaled_label_2_now_sum, scaled_label_2_now_lost = _plus(scaled_label_2_now_sum, scaled_label_2_now_lost, scaled_label_2_now_part)
             scaled_label_now = _completed(scaled_label_now_sum, scaled_label_now_lost)
             scaled_label_2_now = _completed(scaled_label_2_now_sum, scaled_label_2_now_lost)
             scaled_label[row] = scaled_label_now
@@ -876,6 +927,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             over_factor_22_unit, over_factor_22 = _divisor(factor_22)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_embedding_part = 0.0
                 for place in range(length):
                     f_8 = strip + place
                     sum_x_unit = _quotient(sum_x_unit_product[row, f_8], per_term_7_unit, per_term_7)  # exp_target*w_unit/(rest_target + 1)
@@ -887,8 +939,9 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                     adjoint_x_unit_now = factor_25 * (sum_x_unit + factor_23 * 2.0 * _quotient(term_8, over_factor_19_unit, over_factor_19) + factor_24 * (-2.0) * _quotient(term_11, over_factor_22_unit, over_factor_22))
                     adjoint_x_unit[f_8] = adjoint_x_unit_now
                     factor_26 = adjoint_x_unit_now * x_unit_4
-                    strips[0, place] = factor_26
-                sum_norm_embedding_sum, sum_norm_embedding_lost = _plus(sum_norm_embedding_sum, sum_norm_embedding_lost, _block_sum(strips[0], length))
+                    sum_norm_embedding_part = _add_in_lanes(sum_norm_embedding_part, factor_26)
+                _lanes(4, 4)
+                sum_norm_embedding_sum, sum_norm_embedding_lost = _plus(sum_norm_embedding_sum, sum_norm_embedding_lost, sum_norm_embedding_part)
             sum_norm_embedding = _completed(sum_norm_embedding_sum, sum_norm_embedding_lost)
             peak_embedding_2 = peak_embedding[row]
             factor_27 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_2)
@@ -900,11 +953,13 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
         sum_norm_weight_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_weight_part = 0.0
             for place in range(length):
                 f_237 = strip + place
                 factor_28 = w_unit[k_4, f_237] * scale * sum_w_unit_2[k_4, f_237]
-                strips[0, place] = factor_28
-            sum_norm_weight_sum, sum_norm_weight_lost = _plus(sum_norm_weight_sum, sum_norm_weight_lost, _block_sum(strips[0], length))
+                sum_norm_weight_part = _add_in_lanes(sum_norm_weight_part, factor_28)
+            _lanes(4, 4)
+            sum_norm_weight_sum, sum_norm_weight_lost = _plus(sum_norm_weight_sum, sum_norm_weight_lost, sum_norm_weight_part)
         sum_norm_weight = _completed(sum_norm_weight_sum, sum_norm_weight_lost)
         peak_weight_2 = peak_weight[k_4]
         factor_29 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
@@ -1015,13 +1070,15 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
         over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_weight_now_part = 0.0
             for place in range(length):
                 f_350 = strip + place
                 W_2 = np.float64(weight[k_4, f_350])
                 ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
-            scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, _block_sum(strips[0], length))
+                scaled_weight_now_part = _add_in_lanes(scaled_weight_now_part, square)
+            _lanes(4, 4)
+            scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, scaled_weight_now_part)
         scaled_weight_now = _completed(scaled_weight_now_sum, scaled_weight_now_lost)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
@@ -1080,13 +1137,15 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_embedding_now_part = 0.0
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = np.float64(embedding[i, f_351])
                     ratio_value_2 = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
-                    strips[0, place] = square_2
-                scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
+                    scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square_2)
+                _lanes(4, 4)
+                scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, scaled_embedding_now_part)
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[row] = scaled_embedding_now
             peak_label_now = 1.0 if wide is None else -np.inf
@@ -1097,6 +1156,9 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_embedding_sensitivity_3_now_part = 0.0
+                peak_label_now_part = -np.inf
+                peak_label_2_now_part = -np.inf
                 for place in range(length):
                     f_8 = strip + place
                     x_3 = np.float64(embedding[i, f_8])
@@ -1107,14 +1169,17 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                     term = x_unit_now - ratio_value_3
                     magnitude_value_3 = abs(term)
                     if wide is not None:
-                        peak_label_now = _larger(peak_label_now, magnitude_value_3)
+                        peak_label_now_part = _larger(peak_label_now_part, magnitude_value_3)
                     term_2 = x_unit_now + ratio_value_3
                     magnitude_value_4 = abs(term_2)
                     if wide is not None:
-                        peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4)
+                        peak_label_2_now_part = _larger(peak_label_2_now_part, magnitude_value_4)
                     square_3 = (x_unit_now * x_unit_now)
-                    strips[0, place] = square_3
-                sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost = _plus(sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost, _block_sum(strips[0], length))
+                    sum_norm_embedding_sensitivity_3_now_part = _add_in_lanes(sum_norm_embedding_sensitivity_3_now_part, square_3)
+                _lanes(4, 4)
+                peak_label_now = _larger(peak_label_now, peak_label_now_part)
+                peak_label_2_now = _larger(peak_label_2_now, peak_label_2_now_part)
+                sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost = _plus(sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost, sum_norm_embedding_sensitivity_3_now_part)
             sum_norm_embedding_sensitivity_3_now = _completed(sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost)
             peak_label[row] = peak_label_now
             peak_label_2[row] = peak_label_2_now
@@ -1127,6 +1192,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             over_peak_label_2_now_unit, over_peak_label_2_now = _divisor(peak_label_2_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_label_now_part = 0.0
+                scaled_label_2_now_part = 0.0
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = x_unit[row, f_352]
@@ -1134,12 +1201,13 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                     ratio_value_4 = _quotient(W_y_3, over_factor_2_unit, over_factor_2)
                     ratio_value_5 = _quotient(x_unit_2 - ratio_value_4, over_peak_label_now_unit, over_peak_label_now)
                     square_4 = (ratio_value_5 * ratio_value_5)
-                    strips[0, place] = square_4
+                    scaled_label_now_part = _add_in_lanes(scaled_label_now_part, square_4)
                     ratio_value_6 = _quotient(x_unit_2 + ratio_value_4, over_peak_label_2_now_unit, over_peak_label_2_now)
                     square_5 = (ratio_value_6 * ratio_value_6)
-                    strips[1, place] = square_5
-                scaled_label_now_sum, scaled_label_now_lost = _plus(scaled_label_now_sum, scaled_label_now_lost, _block_sum(strips[0], length))
-                scaled_label_2_now_sum, scaled_label_2_now_lost = _plus(scaled_label_2_now_sum, scaled_label_2_now_lost, _block_sum(strips[1], length))
+                    scaled_label_2_now_part = _add_in_lanes(scaled_label_2_now_part, square_5)
+                _lanes(4, 4)
+                scaled_label_now_sum, scaled_label_now_lost = _plus(scaled_label_now_sum, scaled_label_now_lost, scaled_label_now_part)
+                scaled_label_2_now_sum, scaled_label_2_now_lost = _plus(scaled_label_2_now_sum, scaled_label_2_now_lost, scaled_label_2_now_part)
             scaled_label_now = _completed(scaled_label_now_sum, scaled_label_now_lost)
             scaled_label_2_now = _completed(scaled_label_2_now_sum, scaled_label_2_now_lost)
             scaled_label[row] = scaled_label_now
@@ -1176,6 +1244,10 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             over_factor_5_unit, over_factor_5 = _divisor(factor_5)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                norm_label_sensitivity_now_part = 0.0
+                norm_label_2_sensitivity_now_part = 0.0
+                norm_label_sensitivity_2_now_part = 0.0
+                norm_label_2_sensitivity_2_now_part = 0.0
                 for place in range(length):
                     f_240 = strip + place
                     x_unit_3 = x_unit[row, f_240]
@@ -1183,22 +1255,23 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                     ratio_value_7 = _quotient(W_y_4, over_factor_2_unit, over_factor_2)
                     ratio_value_8 = _quotient(x_unit_3 - ratio_value_7, over_factor_4_unit, over_factor_4)
                     factor_8 = x_unit_3 * ratio_value_8
-                    strips[0, place] = factor_8
+                    norm_label_sensitivity_now_part = _add_in_lanes(norm_label_sensitivity_now_part, factor_8)
                     ratio_value_9 = _quotient(x_unit_3 + ratio_value_7, over_factor_5_unit, over_factor_5)
                     factor_9 = x_unit_3 * ratio_value_9
-                    strips[1, place] = factor_9
+                    norm_label_2_sensitivity_now_part = _add_in_lanes(norm_label_2_sensitivity_now_part, factor_9)
                     factor_10 = ratio_value_8 * ratio_value_7
-                    strips[2, place] = factor_10
+                    norm_label_sensitivity_2_now_part = _add_in_lanes(norm_label_sensitivity_2_now_part, factor_10)
                     factor_11 = ratio_value_9 * ratio_value_7
-                    strips[3, place] = factor_11
+                    norm_label_2_sensitivity_2_now_part = _add_in_lanes(norm_label_2_sensitivity_2_now_part, factor_11)
                     softmax_target_slope[row, f_240] = factor_13 * ratio_value_9
                     softmax_target_slope_2[row, f_240] = factor_14 * ratio_value_8
                     sum_norm_weight_sensitivity_3_left[row, f_240] = ratio_value_9
                     sum_norm_weight_sensitivity_8_left[row, f_240] = ratio_value_8
-                norm_label_sensitivity_now_sum, norm_label_sensitivity_now_lost = _plus(norm_label_sensitivity_now_sum, norm_label_sensitivity_now_lost, _block_sum(strips[0], length))
-                norm_label_2_sensitivity_now_sum, norm_label_2_sensitivity_now_lost = _plus(norm_label_2_sensitivity_now_sum, norm_label_2_sensitivity_now_lost, _block_sum(strips[1], length))
-                norm_label_sensitivity_2_now_sum, norm_label_sensitivity_2_now_lost = _plus(norm_label_sensitivity_2_now_sum, norm_label_sensitivity_2_now_lost, _block_sum(strips[2], length))
-                norm_label_2_sensitivity_2_now_sum, norm_label_2_sensitivity_2_now_lost = _plus(norm_label_2_sensitivity_2_now_sum, norm_label_2_sensitivity_2_now_lost, _block_sum(strips[3], length))
+                _lanes(4, 4)
+                norm_label_sensitivity_now_sum, norm_label_sensitivity_now_lost = _plus(norm_label_sensitivity_now_sum, norm_label_sensitivity_now_lost, norm_label_sensitivity_now_part)
+                norm_label_2_sensitivity_now_sum, norm_label_2_sensitivity_now_lost = _plus(norm_label_2_sensitivity_now_sum, norm_label_2_sensitivity_now_lost, norm_label_2_sensitivity_now_part)
+                norm_label_sensitivity_2_now_sum, norm_label_sensitivity_2_now_lost = _plus(norm_label_sensitivity_2_now_sum, norm_label_sensitivity_2_now_lost, norm_label_sensitivity_2_now_part)
+                norm_label_2_sensitivity_2_now_sum, norm_label_2_sensitivity_2_now_lost = _plus(norm_label_2_sensitivity_2_now_sum, norm_label_2_sensitivity_2_now_lost, norm_label_2_sensitivity_2_now_part)
             norm_label_sensitivity_now = _completed(norm_label_sensitivity_now_sum, norm_label_sensitivity_now_lost)
             norm_label_2_sensitivity_now = _completed(norm_label_2_sensitivity_now_sum, norm_label_2_sensitivity_now_lost)
             norm_label_sensitivity_2_now = _completed(norm_label_sensitivity_2_now_sum, norm_label_sensitivity_2_now_lost)
@@ -1421,6 +1494,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             over_factor_46_unit, over_factor_46 = _divisor(factor_46)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_embedding_now_part = 0.0
                 for place in range(length):
                     f_8 = strip + place
                     sum_x_unit = _quotient(sum_x_unit_product[row, f_8], per_term_19_unit, per_term_19)  # exp_target*w_unit/(rest_target + 1)
@@ -1432,8 +1506,9 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                     adjoint_x_unit_now = factor_49 * (sum_x_unit + factor_47 * 2.0 * _quotient(term_20, over_factor_44_unit, over_factor_44) + factor_48 * (-2.0) * _quotient(term_23, over_factor_46_unit, over_factor_46))
                     adjoint_x_unit[row, f_8] = adjoint_x_unit_now
                     factor_50 = adjoint_x_unit_now * x_unit_7
-                    strips[0, place] = factor_50
-                sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
+                    sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_50)
+                _lanes(4, 4)
+                sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, sum_norm_embedding_now_part)
             sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
             sum_norm_embedding[row] = sum_norm_embedding_now
             peak_embedding_3 = peak_embedding[row]
@@ -1645,6 +1720,10 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
         sum_norm_weight_sensitivity_14_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_weight_part = 0.0
+            sum_norm_weight_sensitivity_12_part = 0.0
+            sum_norm_weight_sensitivity_13_part = 0.0
+            sum_norm_weight_sensitivity_14_part = 0.0
             for place in range(length):
                 f_237 = strip + place
                 w_unit_3 = w_unit[k_4, f_237]
@@ -1652,20 +1731,21 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 sum_w_unit_3_2 = sum_w_unit_3[k_4, f_237]
                 sum_w_unit_4_2 = sum_w_unit_4[k_4, f_237]
                 factor_106 = w_unit_3 * (scale * sum_w_unit_2_2 + (-2.0) * sum_w_unit_3_2 + (-2.0) * sum_w_unit_4_2)
-                strips[0, place] = factor_106
+                sum_norm_weight_part = _add_in_lanes(sum_norm_weight_part, factor_106)
                 factor_107 = sum_w_unit_3_2 * w_unit_3
-                strips[1, place] = factor_107
+                sum_norm_weight_sensitivity_12_part = _add_in_lanes(sum_norm_weight_sensitivity_12_part, factor_107)
                 factor_108 = sum_w_unit_4_2 * w_unit_3
-                strips[2, place] = factor_108
+                sum_norm_weight_sensitivity_13_part = _add_in_lanes(sum_norm_weight_sensitivity_13_part, factor_108)
                 factor_109 = sum_w_unit_2_2 * w_unit_3
-                strips[3, place] = factor_109
+                sum_norm_weight_sensitivity_14_part = _add_in_lanes(sum_norm_weight_sensitivity_14_part, factor_109)
                 sum_norm_weight_sensitivity_5_own[f_237] = sum_norm_weight_sensitivity_5_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part3[k_4, f_237]
                 sum_norm_weight_sensitivity_9_own[f_237] = sum_norm_weight_sensitivity_9_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part3[k_4, f_237]
                 sum_w_unit_3_sensitivity_own_joint[f_237] = sum_w_unit_3_sensitivity_own_joint_part1[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part10[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part2[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part3[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part4[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part5[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part6[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part7[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part8[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part9[k_4, f_237]
-            sum_norm_weight_sum, sum_norm_weight_lost = _plus(sum_norm_weight_sum, sum_norm_weight_lost, _block_sum(strips[0], length))
-            sum_norm_weight_sensitivity_12_sum, sum_norm_weight_sensitivity_12_lost = _plus(sum_norm_weight_sensitivity_12_sum, sum_norm_weight_sensitivity_12_lost, _block_sum(strips[1], length))
-            sum_norm_weight_sensitivity_13_sum, sum_norm_weight_sensitivity_13_lost = _plus(sum_norm_weight_sensitivity_13_sum, sum_norm_weight_sensitivity_13_lost, _block_sum(strips[2], length))
-            sum_norm_weight_sensitivity_14_sum, sum_norm_weight_sensitivity_14_lost = _plus(sum_norm_weight_sensitivity_14_sum, sum_norm_weight_sensitivity_14_lost, _block_sum(strips[3], length))
+            _lanes(4, 4)
+            sum_norm_weight_sum, sum_norm_weight_lost = _plus(sum_norm_weight_sum, sum_norm_weight_lost, sum_norm_weight_part)
+            sum_norm_weight_sensitivity_12_sum, sum_norm_weight_sensitivity_12_lost = _plus(sum_norm_weight_sensitivity_12_sum, sum_norm_weight_sensitivity_12_lost, sum_norm_weight_sensitivity_12_part)
+            sum_norm_weight_sensitivity_13_sum, sum_norm_weight_sensitivity_13_lost = _plus(sum_norm_weight_sensitivity_13_sum, sum_norm_weight_sensitivity_13_lost, sum_norm_weight_sensitivity_13_part)
+            sum_norm_weight_sensitivity_14_sum, sum_norm_weight_sensitivity_14_lost = _plus(sum_norm_weight_sensitivity_14_sum, sum_norm_weight_sensitivity_14_lost, sum_norm_weight_sensitivity_14_part)
         sum_norm_weight = _completed(sum_norm_weight_sum, sum_norm_weight_lost)
         sum_norm_weight_sensitivity_12 = _completed(sum_norm_weight_sensitivity_12_sum, sum_norm_weight_sensitivity_12_lost)
         sum_norm_weight_sensitivity_13 = _completed(sum_norm_weight_sensitivity_13_sum, sum_norm_weight_sensitivity_13_lost)
@@ -1727,13 +1807,15 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
         over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_weight_now_part = 0.0
             for place in range(length):
                 f_350 = strip + place
                 W_2 = np.float64(weight[k_4, f_350])
                 ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
-            scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, _block_sum(strips[0], length))
+                scaled_weight_now_part = _add_in_lanes(scaled_weight_now_part, square)
+            _lanes(4, 4)
+            scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, scaled_weight_now_part)
         scaled_weight_now = _completed(scaled_weight_now_sum, scaled_weight_now_lost)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
@@ -1781,13 +1863,15 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_embedding_part = 0.0
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = np.float64(embedding[i, f_351])
                     ratio_value_2 = _quotient(x_2, over_peak_embedding_unit, over_peak_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
-                    strips[0, place] = square_2
-                scaled_embedding_sum, scaled_embedding_lost = _plus(scaled_embedding_sum, scaled_embedding_lost, _block_sum(strips[0], length))
+                    scaled_embedding_part = _add_in_lanes(scaled_embedding_part, square_2)
+                _lanes(4, 4)
+                scaled_embedding_sum, scaled_embedding_lost = _plus(scaled_embedding_sum, scaled_embedding_lost, scaled_embedding_part)
             scaled_embedding = _completed(scaled_embedding_sum, scaled_embedding_lost)
             peak_label = 1.0 if wide is None else -np.inf
             peak_label_2 = 1.0 if wide is None else -np.inf
@@ -1816,6 +1900,8 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             over_peak_label_2_unit, over_peak_label_2 = _divisor(peak_label_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_label_part = 0.0
+                scaled_label_2_part = 0.0
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = x_unit[row, f_352]
@@ -1823,12 +1909,13 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     ratio_value_4 = _quotient(W_y_2, over_factor_3_unit, over_factor_3)
                     ratio_value_5 = _quotient(x_unit_2 - ratio_value_4, over_peak_label_unit, over_peak_label)
                     square_3 = (ratio_value_5 * ratio_value_5)
-                    strips[0, place] = square_3
+                    scaled_label_part = _add_in_lanes(scaled_label_part, square_3)
                     ratio_value_6 = _quotient(x_unit_2 + ratio_value_4, over_peak_label_2_unit, over_peak_label_2)
                     square_4 = (ratio_value_6 * ratio_value_6)
-                    strips[1, place] = square_4
-                scaled_label_sum, scaled_label_lost = _plus(scaled_label_sum, scaled_label_lost, _block_sum(strips[0], length))
-                scaled_label_2_sum, scaled_label_2_lost = _plus(scaled_label_2_sum, scaled_label_2_lost, _block_sum(strips[1], length))
+                    scaled_label_2_part = _add_in_lanes(scaled_label_2_part, square_4)
+                _lanes(4, 4)
+                scaled_label_sum, scaled_label_lost = _plus(scaled_label_sum, scaled_label_lost, scaled_label_part)
+                scaled_label_2_sum, scaled_label_2_lost = _plus(scaled_label_2_sum, scaled_label_2_lost, scaled_label_2_part)
             scaled_label = _completed(scaled_label_sum, scaled_label_lost)
             scaled_label_2 = _completed(scaled_label_2_sum, scaled_label_2_lost)
             theta_now = 2.0 * math.atan2(math.sqrt(scaled_label) * _positive_part(peak_label), math.sqrt(scaled_label_2) * _positive_part(peak_label_2))
@@ -2003,13 +2090,15 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         over_peak_weight_now_unit, over_peak_weight_now = _divisor(peak_weight_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_weight_now_part = 0.0
             for place in range(length):
                 f_350 = strip + place
                 W_2 = np.float64(weight[k_4, f_350])
                 ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
-            scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, _block_sum(strips[0], length))
+                scaled_weight_now_part = _add_in_lanes(scaled_weight_now_part, square)
+            _lanes(4, 4)
+            scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, scaled_weight_now_part)
         scaled_weight_now = _completed(scaled_weight_now_sum, scaled_weight_now_lost)
         scaled_weight[k_4] = scaled_weight_now
         norm_weight_tangent_now_sum = 0.0
@@ -2018,6 +2107,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         over_factor_unit, over_factor = _divisor(factor)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_weight_tangent_now_part = 0.0
             for place in range(length):
                 f_5 = strip + place
                 W_3 = np.float64(weight[k_4, f_5])
@@ -2025,8 +2115,9 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 w_unit[k_4, f_5] = w_unit_now
                 v_W = np.float64(direction_weight[k_4, f_5])
                 factor_2 = v_W * w_unit_now
-                strips[0, place] = factor_2
-            norm_weight_tangent_now_sum, norm_weight_tangent_now_lost = _plus(norm_weight_tangent_now_sum, norm_weight_tangent_now_lost, _block_sum(strips[0], length))
+                norm_weight_tangent_now_part = _add_in_lanes(norm_weight_tangent_now_part, factor_2)
+            _lanes(4, 4)
+            norm_weight_tangent_now_sum, norm_weight_tangent_now_lost = _plus(norm_weight_tangent_now_sum, norm_weight_tangent_now_lost, norm_weight_tangent_now_part)
         norm_weight_tangent_now = _completed(norm_weight_tangent_now_sum, norm_weight_tangent_now_lost)
         norm_weight_tangent[k_4] = norm_weight_tangent_now
         ratio_value_2 = _ratio(1.0, factor)
@@ -2076,13 +2167,15 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_embedding_now_part = 0.0
                 for place in range(length):
                     f_351 = strip + place
                     x_2 = np.float64(embedding[i, f_351])
                     ratio_value_3 = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square_2 = (ratio_value_3 * ratio_value_3)
-                    strips[0, place] = square_2
-                scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
+                    scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square_2)
+                _lanes(4, 4)
+                scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, scaled_embedding_now_part)
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[row] = scaled_embedding_now
             peak_label_now = 1.0 if wide is None else -np.inf
@@ -2096,6 +2189,9 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             over_factor_4_unit, over_factor_4 = _divisor(factor_4)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                norm_embedding_tangent_now_part = 0.0
+                peak_label_now_part = -np.inf
+                peak_label_2_now_part = -np.inf
                 for place in range(length):
                     f_8 = strip + place
                     x_3 = np.float64(embedding[i, f_8])
@@ -2106,15 +2202,18 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     term = x_unit_now - ratio_value_4
                     magnitude_value_3 = abs(term)
                     if wide is not None:
-                        peak_label_now = _larger(peak_label_now, magnitude_value_3)
+                        peak_label_now_part = _larger(peak_label_now_part, magnitude_value_3)
                     term_2 = x_unit_now + ratio_value_4
                     magnitude_value_4 = abs(term_2)
                     if wide is not None:
-                        peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4)
+                        peak_label_2_now_part = _larger(peak_label_2_now_part, magnitude_value_4)
                     v_x = np.float64(direction_embedding[i, f_8])
                     factor_5 = v_x * x_unit_now
-                    strips[0, place] = factor_5
-                norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost = _plus(norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost, _block_sum(strips[0], length))
+                    norm_embedding_tangent_now_part = _add_in_lanes(norm_embedding_tangent_now_part, factor_5)
+                _lanes(4, 4)
+                peak_label_now = _larger(peak_label_now, peak_label_now_part)
+                peak_label_2_now = _larger(peak_label_2_now, peak_label_2_now_part)
+                norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost = _plus(norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost, norm_embedding_tangent_now_part)
             norm_embedding_tangent_now = _completed(norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost)
             peak_label[row] = peak_label_now
             peak_label_2[row] = peak_label_2_now
@@ -2128,6 +2227,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             over_peak_label_2_now_unit, over_peak_label_2_now = _divisor(peak_label_2_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_label_now_part = 0.0
+                scaled_label_2_now_part = 0.0
                 for place in range(length):
                     f_352 = strip + place
                     x_unit_2 = x_unit[row, f_352]
@@ -2135,14 +2236,15 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     ratio_value_5 = _quotient(W_y_2, over_factor_4_unit, over_factor_4)
                     ratio_value_6 = _quotient(x_unit_2 - ratio_value_5, over_peak_label_now_unit, over_peak_label_now)
                     square_3 = (ratio_value_6 * ratio_value_6)
-                    strips[0, place] = square_3
+                    scaled_label_now_part = _add_in_lanes(scaled_label_now_part, square_3)
                     ratio_value_7 = _quotient(x_unit_2 + ratio_value_5, over_peak_label_2_now_unit, over_peak_label_2_now)
                     square_4 = (ratio_value_7 * ratio_value_7)
-                    strips[1, place] = square_4
+                    scaled_label_2_now_part = _add_in_lanes(scaled_label_2_now_part, square_4)
                     v_x_2 = np.float64(direction_embedding[i, f_352])
                     x_unit_tangent[row, f_352] = ratio_value_8 * (v_x_2 - norm_embedding_tangent_now * x_unit_2)
-                scaled_label_now_sum, scaled_label_now_lost = _plus(scaled_label_now_sum, scaled_label_now_lost, _block_sum(strips[0], length))
-                scaled_label_2_now_sum, scaled_label_2_now_lost = _plus(scaled_label_2_now_sum, scaled_label_2_now_lost, _block_sum(strips[1], length))
+                _lanes(4, 4)
+                scaled_label_now_sum, scaled_label_now_lost = _plus(scaled_label_now_sum, scaled_label_now_lost, scaled_label_now_part)
+                scaled_label_2_now_sum, scaled_label_2_now_lost = _plus(scaled_label_2_now_sum, scaled_label_2_now_lost, scaled_label_2_now_part)
             scaled_label_now = _completed(scaled_label_now_sum, scaled_label_now_lost)
             scaled_label_2_now = _completed(scaled_label_2_now_sum, scaled_label_2_now_lost)
             scaled_label[row] = scaled_label_now
@@ -2170,6 +2272,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             over_factor_7_unit, over_factor_7 = _divisor(factor_7)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                norm_label_tangent_now_part = 0.0
+                norm_label_2_tangent_now_part = 0.0
                 for place in range(length):
                     f_335 = strip + place
                     x_unit_3 = x_unit[row, f_335]
@@ -2179,11 +2283,12 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     v_W_y = np.float64(direction_weight[y, f_335])
                     term_5 = v_W_y - norm_weight_tangent_y * ratio_value_9
                     factor_10 = _quotient(x_unit_3 - ratio_value_9, over_factor_6_unit, over_factor_6) * (x_unit_tangent_2 - ratio_value_10 * term_5)
-                    strips[0, place] = factor_10
+                    norm_label_tangent_now_part = _add_in_lanes(norm_label_tangent_now_part, factor_10)
                     factor_11 = (x_unit_tangent_2 + ratio_value_10 * term_5) * _quotient(x_unit_3 + ratio_value_9, over_factor_7_unit, over_factor_7)
-                    strips[1, place] = factor_11
-                norm_label_tangent_now_sum, norm_label_tangent_now_lost = _plus(norm_label_tangent_now_sum, norm_label_tangent_now_lost, _block_sum(strips[0], length))
-                norm_label_2_tangent_now_sum, norm_label_2_tangent_now_lost = _plus(norm_label_2_tangent_now_sum, norm_label_2_tangent_now_lost, _block_sum(strips[1], length))
+                    norm_label_2_tangent_now_part = _add_in_lanes(norm_label_2_tangent_now_part, factor_11)
+                _lanes(4, 4)
+                norm_label_tangent_now_sum, norm_label_tangent_now_lost = _plus(norm_label_tangent_now_sum, norm_label_tangent_now_lost, norm_label_tangent_now_part)
+                norm_label_2_tangent_now_sum, norm_label_2_tangent_now_lost = _plus(norm_label_2_tangent_now_sum, norm_label_2_tangent_now_lost, norm_label_2_tangent_now_part)
             norm_label_tangent_now = _completed(norm_label_tangent_now_sum, norm_label_tangent_now_lost)
             norm_label_2_tangent_now = _completed(norm_label_2_tangent_now_sum, norm_label_2_tangent_now_lost)
             norm_label_tangent[row] = norm_label_tangent_now
@@ -2308,6 +2413,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             over_factor_25_unit, over_factor_25 = _divisor(factor_25)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_embedding_now_part = 0.0
                 for place in range(length):
                     f_8 = strip + place
                     sum_x_unit_now = _quotient(sum_x_unit_product[row, f_8], per_term_10_unit, per_term_10)
@@ -2323,8 +2429,9 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     adjoint_x_unit_now = factor_28 * term_15
                     adjoint_x_unit[row, f_8] = adjoint_x_unit_now
                     factor_29 = adjoint_x_unit_now * x_unit_5
-                    strips[0, place] = factor_29
-                sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
+                    sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_29)
+                _lanes(4, 4)
+                sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, sum_norm_embedding_now_part)
             sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
             sum_norm_embedding[row] = sum_norm_embedding_now
         _multiply(x_unit_tangent[: stop - start], np.bool_(False), w_unit, np.bool_(True), sum_w_unit_tangent_part1[: stop - start], np.bool_(False))
@@ -2347,11 +2454,13 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             per_term_16_unit, per_term_16 = _inverse(term_16)
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
+                logsumexp_target_tangent_part = 0.0
                 for place in range(length):
                     k_338 = strip + place
                     factor_31 = _quotient(exp_target[row, k_338] * (direction_parameters[0] * ((target_4) if k_338 == y_4 else sum_w_unit[row, k_338]) + scale * sum_w_unit_tangent[k_338] * ((0.0) if k_338 == y_4 else 1.0) + factor_30 * ((1.0) if k_338 == y_4 else 0.0) - term_17), per_term_16_unit, per_term_16)
-                    strips[0, place] = factor_31
-                logsumexp_target_tangent_sum, logsumexp_target_tangent_lost = _plus(logsumexp_target_tangent_sum, logsumexp_target_tangent_lost, _block_sum(strips[0], length))
+                    logsumexp_target_tangent_part = _add_in_lanes(logsumexp_target_tangent_part, factor_31)
+                _lanes(4, 4)
+                logsumexp_target_tangent_sum, logsumexp_target_tangent_lost = _plus(logsumexp_target_tangent_sum, logsumexp_target_tangent_lost, logsumexp_target_tangent_part)
             logsumexp_target_tangent = _completed(logsumexp_target_tangent_sum, logsumexp_target_tangent_lost)
             seed_4 = seed[row]
             for k_92 in range(c):
@@ -2513,6 +2622,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             over_factor_61_unit, over_factor_61 = _divisor(factor_61)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_embedding_tangent_part = 0.0
                 for place in range(length):
                     f_8 = strip + place
                     sum_x_unit_tangent_part2 = _quotient(sum_x_unit_tangent_part2_product[row, f_8], per_term_24_unit, per_term_24)  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
@@ -2532,8 +2642,9 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     adjoint_x_unit_tangent[f_8] = adjoint_x_unit_tangent_now
                     adjoint_x_unit_2 = adjoint_x_unit[row, f_8]
                     term_33 = adjoint_x_unit_tangent_now * x_unit_8 + adjoint_x_unit_2 * x_unit_tangent_5
-                    strips[0, place] = term_33
-                sum_norm_embedding_tangent_sum, sum_norm_embedding_tangent_lost = _plus(sum_norm_embedding_tangent_sum, sum_norm_embedding_tangent_lost, _block_sum(strips[0], length))
+                    sum_norm_embedding_tangent_part = _add_in_lanes(sum_norm_embedding_tangent_part, term_33)
+                _lanes(4, 4)
+                sum_norm_embedding_tangent_sum, sum_norm_embedding_tangent_lost = _plus(sum_norm_embedding_tangent_sum, sum_norm_embedding_tangent_lost, sum_norm_embedding_tangent_part)
             sum_norm_embedding_tangent = _completed(sum_norm_embedding_tangent_sum, sum_norm_embedding_tangent_lost)
             peak_embedding_2 = peak_embedding[row]
             factor_79 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_2)
@@ -2557,17 +2668,20 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         sum_norm_weight_tangent_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_weight_part = 0.0
+            sum_norm_weight_tangent_part = 0.0
             for place in range(length):
                 f_237 = strip + place
                 w_unit_3 = w_unit[k_4, f_237]
                 sum_w_unit_2_2 = sum_w_unit_2[k_4, f_237]
                 term_34 = scale * sum_w_unit_2_2 + (-2.0) * sum_w_unit_3[k_4, f_237] + (-2.0) * sum_w_unit_4[k_4, f_237]
                 factor_83 = w_unit_3 * term_34
-                strips[0, place] = factor_83
+                sum_norm_weight_part = _add_in_lanes(sum_norm_weight_part, factor_83)
                 term_35 = w_unit_tangent[k_4, f_237] * term_34 + scale * sum_w_unit_2_tangent[k_4, f_237] * w_unit_3 + direction_parameters[0] * sum_w_unit_2_2 * w_unit_3 + (-2.0) * sum_w_unit_3_tangent[k_4, f_237] * w_unit_3 + (-2.0) * sum_w_unit_4_tangent[k_4, f_237] * w_unit_3
-                strips[1, place] = term_35
-            sum_norm_weight_sum, sum_norm_weight_lost = _plus(sum_norm_weight_sum, sum_norm_weight_lost, _block_sum(strips[0], length))
-            sum_norm_weight_tangent_sum, sum_norm_weight_tangent_lost = _plus(sum_norm_weight_tangent_sum, sum_norm_weight_tangent_lost, _block_sum(strips[1], length))
+                sum_norm_weight_tangent_part = _add_in_lanes(sum_norm_weight_tangent_part, term_35)
+            _lanes(4, 4)
+            sum_norm_weight_sum, sum_norm_weight_lost = _plus(sum_norm_weight_sum, sum_norm_weight_lost, sum_norm_weight_part)
+            sum_norm_weight_tangent_sum, sum_norm_weight_tangent_lost = _plus(sum_norm_weight_tangent_sum, sum_norm_weight_tangent_lost, sum_norm_weight_tangent_part)
         sum_norm_weight = _completed(sum_norm_weight_sum, sum_norm_weight_lost)
         sum_norm_weight_tangent = _completed(sum_norm_weight_tangent_sum, sum_norm_weight_tangent_lost)
         peak_weight_2 = peak_weight[k_4]

@@ -138,47 +138,23 @@ def _exact_fma(typing_context, a, b, c):
 
 @intrinsic
 def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        return builder.fadd(*arguments, flags=("reassoc",))
 
     return a(a, b), build
 
 
-def _sum_of(count):
-    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
+@intrinsic
+def _from_zero_to(typing_context, x, most):
+    """Tell whether a number is between 0 and another by its bits: those of -0, negative numbers and NaN are larger."""
 
     def build(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
-        parts = []
-        for k in range(0, count, 16):
-            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
-            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
-        (lanes,) = parts
-        for width in (8, 4, 2, 1):
-            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
-            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
-            lanes = builder.fadd(*halves)
-        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+        kind = cgutils.ir.IntType(32 if x == types.float32 else 64)
+        return builder.icmp_unsigned("<=", *(builder.bitcast(a, kind) for a in arguments))
 
-    return build
-
-
-@intrinsic
-def _sum_of_128(typing_context, block, start):
-    """Return the sum of 128 numbers of a block."""
-    return block.dtype(block, start), _sum_of(128)
-
-
-@intrinsic
-def _sum_of_16(typing_context, block, start):
-    """Return the sum of 16 numbers of a block."""
-    return block.dtype(block, start), _sum_of(16)
+    return types.boolean(x, most), build
 
 
 @intrinsic
@@ -204,14 +180,41 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("interleave.count", count),):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 _CONSTANTS = np.array((
@@ -521,20 +524,6 @@ def _plus(total: float, lost: float, x: float):
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
-    total, lost, stop = 0.0, 0.0, np.uint64(count)
-    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
-    for k in range(np.uint64(0), most, np.uint64(128)):
-        total, lost = _plus(total, lost, _sum_of_128(block, k))
-    for k in range(most, many, np.uint64(16)):
-        total, lost = _plus(total, lost, _sum_of_16(block, k))
-    for k in range(many, stop):
-        total, lost = _plus(total, lost, block[k])
-    return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -851,7 +840,6 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
     n = np.uint64(logit.shape[0])
     wide = _wide(logit)
     block = np.uint64(1024)
-    total_block = _scratch(np.float64)
     raised_decay_value_block = _scratch(np.float64)
     log1p_value_block = _scratch(np.float64)
     total = 0.0
@@ -859,6 +847,7 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
     term = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        total_part = 0.0
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -881,13 +870,11 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
             loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
             factor_2 = loss * sample_weight
-            total_block[row] = factor_2
-        _interleave(2)
-        total += _block_sum(total_block, stop - start)
-        if value_out is not None:
-            for i in range(start, stop):
-                row = i - start
-                value_out[i] = total_block[row]
+            total_part = _add_in_lanes(total_part, factor_2)
+            if value_out is not None:
+                value_out[i] = factor_2
+        _lanes(8, 2)
+        total += total_part
     return total
 
 
@@ -970,7 +957,6 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    total_block = _scratch(np.float64)
     raised_decay_value_block = _scratch(np.float64)
     log1p_value_block = _scratch(np.float64)
     doubt_block = _scratch(np.int64)
@@ -981,6 +967,7 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
     term = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        total_part = 0.0
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1008,7 +995,9 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
             loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
             factor_2 = loss * sample_weight
-            total_block[row] = factor_2
+            total_part = _add_in_lanes(total_part, factor_2)
+            if value_out is not None:
+                value_out[i] = factor_2
             factor_3 = decay / (1.0 + decay)
             p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), factor_3)  # sigmoid(logit)
             factor_4 = t_0 * p
@@ -1020,7 +1009,7 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
-        _interleave(2)
+        _lanes(8, 2)
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
@@ -1046,11 +1035,7 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
                 seed = sample_weight * loss_scale
                 gradient_logit[i] = seed * plain_sum_block[row]
             _interleave(2)
-        total += _block_sum(total_block, stop - start)
-        if value_out is not None:
-            for i in range(start, stop):
-                row = i - start
-                value_out[i] = total_block[row]
+        total += total_part
     return total
 
 
@@ -1198,8 +1183,6 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
     n = np.uint64(logit.shape[0])
     wide = _wide(logit)
     block = np.uint64(1024)
-    sum_label_smoothing_block = _scratch(np.float64)
-    sum_pos_weight_block = _scratch(np.float64)
     raised_decay_value_block = _scratch(np.float64)
     log1p_value_block = _scratch(np.float64)
     sum_label_smoothing = 0.0
@@ -1210,6 +1193,8 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
     term = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_label_smoothing_part = 0.0
+        sum_pos_weight_part = 0.0
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1230,13 +1215,13 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
             softplus_plus = log1p_value + _positive_part(z)  # softplus(logit)
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
             factor = seed * ((-0.5 + y) * softplus_plus + pos_weight * softplus_minus * (0.5 - y))
-            sum_label_smoothing_block[row] = factor
+            sum_label_smoothing_part = _add_in_lanes(sum_label_smoothing_part, factor)
             t_1 = factor_2 + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
             factor_3 = seed * t_1 * softplus_minus
-            sum_pos_weight_block[row] = factor_3
-        _interleave(2)
-        sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, _block_sum(sum_label_smoothing_block, stop - start))
-        sum_pos_weight, sum_pos_weight_lost = _plus(sum_pos_weight, sum_pos_weight_lost, _block_sum(sum_pos_weight_block, stop - start))
+            sum_pos_weight_part = _add_in_lanes(sum_pos_weight_part, factor_3)
+        _lanes(8, 2)
+        sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, sum_label_smoothing_part)
+        sum_pos_weight, sum_pos_weight_lost = _plus(sum_pos_weight, sum_pos_weight_lost, sum_pos_weight_part)
     sum_label_smoothing = _completed(sum_label_smoothing, sum_label_smoothing_lost)
     sum_pos_weight = _completed(sum_pos_weight, sum_pos_weight_lost)
     parameter_gradient[0] += sum_pos_weight
@@ -1253,8 +1238,6 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    sum_label_smoothing_tangent_block = _scratch(np.float64)
-    sum_pos_weight_tangent_block = _scratch(np.float64)
     raised_decay_value_block = _scratch(np.float64)
     log1p_value_block = _scratch(np.float64)
     doubt_block = _scratch(np.int64)
@@ -1268,6 +1251,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     term_3 = 1.0 - label_smoothing
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_label_smoothing_tangent_part = 0.0
+        sum_pos_weight_tangent_part = 0.0
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1297,10 +1282,10 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             log1p_value = log1p_value_block[row]
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
             factor_2 = seed * (v_z * term_2 + direction_parameters[0] * softplus_minus * term)
-            sum_label_smoothing_tangent_block[row] = factor_2
+            sum_label_smoothing_tangent_part = _add_in_lanes(sum_label_smoothing_tangent_part, factor_2)
             t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
             factor_4 = seed * (direction_parameters[1] * softplus_minus * term - v_z * t_1 * sigmoid_minus)
-            sum_pos_weight_tangent_block[row] = factor_4
+            sum_pos_weight_tangent_part = _add_in_lanes(sum_pos_weight_tangent_part, factor_4)
             term_4 = 0.5 + y
             plain_sum = term_2
             size = term_4 * p + pos_weight * term_4 * sigmoid_minus
@@ -1309,7 +1294,7 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
-        _interleave(2)
+        _lanes(8, 2)
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
@@ -1344,8 +1329,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
                 t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
                 product_logit[i] = seed * (direction_parameters[1] * plain_sum_block[row] + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
             _interleave(2)
-        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, _block_sum(sum_label_smoothing_tangent_block, stop - start))
-        sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, _block_sum(sum_pos_weight_tangent_block, stop - start))
+        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, sum_label_smoothing_tangent_part)
+        sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, sum_pos_weight_tangent_part)
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)
     sum_pos_weight_tangent = _completed(sum_pos_weight_tangent, sum_pos_weight_tangent_lost)
     parameter_product[0] += sum_pos_weight_tangent
@@ -1360,5 +1345,5 @@ def outside(logit, target):
     total = own(0.0)
     for i in range(n):
         y = target[i]
-        total = _add_in_lanes(total, _choose(((y <= own(1.0)) & (y >= own(0.0))), own(0.0), own(1.0)))
+        total = _add_in_lanes(total, _choose(_from_zero_to(y, own(1.0)), own(0.0), own(1.0)))
     return total

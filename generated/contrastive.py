@@ -55,26 +55,6 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
-@intrinsic(prefer_literal=True)
-def _strips(typing_context, rows, dtype):
-    """Return so many rows of 512 numbers."""
-    shape = (rows.literal_value, 512)
-    kind = types.Array(dtype.dtype, len(shape), "C")
-
-    def build(context, builder, signature, arguments):
-        number = context.get_data_type(kind.dtype)
-        width, count = context.get_abi_sizeof(number), math.prod(shape)
-        memory = cgutils.alloca_once(builder, number, count + 32)
-        memory.align = 64
-        array = context.make_array(kind)(context, builder)
-        array.data, array.nitems, array.itemsize = memory, cgutils.intp_t(count), cgutils.intp_t(width)
-        strides = [width * math.prod(shape[k + 1 :]) for k in range(len(shape))]
-        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
-        return array._getvalue()
-
-    return kind(rows, dtype), build
-
-
 @intrinsic
 def _wide(typing_context, array):
     """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
@@ -85,39 +65,14 @@ def _wide(typing_context, array):
     return (types.none if array.dtype == types.float32 else types.intp)(array), build
 
 
-def _sum_of(count):
-    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
 
     def build(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
-        parts = []
-        for k in range(0, count, 16):
-            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
-            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
-        (lanes,) = parts
-        for width in (8, 4, 2, 1):
-            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
-            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
-            lanes = builder.fadd(*halves)
-        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+        return builder.fadd(*arguments, flags=("reassoc",))
 
-    return build
-
-
-@intrinsic
-def _sum_of_128(typing_context, block, start):
-    """Return the sum of 128 numbers of a block."""
-    return block.dtype(block, start), _sum_of(128)
-
-
-@intrinsic
-def _sum_of_16(typing_context, block, start):
-    """Return the sum of 16 numbers of a block."""
-    return block.dtype(block, start), _sum_of(16)
+    return a(a, b), build
 
 
 @intrinsic
@@ -133,6 +88,31 @@ def _larger(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
+
+
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
@@ -145,20 +125,6 @@ def _plus(total: float, lost: float, x: float):
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
-    total, lost, stop = 0.0, 0.0, np.uint64(count)
-    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
-    for k in range(np.uint64(0), most, np.uint64(128)):
-        total, lost = _plus(total, lost, _sum_of_128(block, k))
-    for k in range(most, many, np.uint64(16)):
-        total, lost = _plus(total, lost, _sum_of_16(block, k))
-    for k in range(many, stop):
-        total, lost = _plus(total, lost, block[k])
-    return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -208,7 +174,6 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wide = _wide(first)
     wanted = value_out.size > 0
-    strips = _strips(1, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -217,6 +182,8 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
         squares_second_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            squares_second_part = 0.0
+            peak_second_part = -np.inf
             for place in range(length):
                 f_1 = strip + place
                 a = np.float64(first[i, f_1])
@@ -224,24 +191,28 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
                 term = a - b
                 magnitude_value = abs(term)
                 if wide is not None:
-                    peak_second = _larger(peak_second, magnitude_value)
+                    peak_second_part = _larger(peak_second_part, magnitude_value)
                 square = (term * term)
-                strips[0, place] = square
-            squares_second_sum, squares_second_lost = _plus(squares_second_sum, squares_second_lost, _block_sum(strips[0], length))
+                squares_second_part = _add_in_lanes(squares_second_part, square)
+            _lanes(4, 4)
+            peak_second = _larger(peak_second, peak_second_part)
+            squares_second_sum, squares_second_lost = _plus(squares_second_sum, squares_second_lost, squares_second_part)
         squares_second = _completed(squares_second_sum, squares_second_lost)
         scaled_second_sum = 0.0
         scaled_second_lost = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_second_part = 0.0
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
                 b_2 = np.float64(second[i, f_15])
                 ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square_2 = (ratio_value * ratio_value)
-                strips[0, place] = square_2
-            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
+                scaled_second_part = _add_in_lanes(scaled_second_part, square_2)
+            _lanes(4, 4)
+            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, scaled_second_part)
         scaled_second = _completed(scaled_second_sum, scaled_second_lost)
         Y = np.float64(dissimilar[i])
         positive_part_value = _positive_part(margin - math.sqrt(scaled_second) * _positive_part(peak_second))
@@ -261,7 +232,6 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
     weighted = sample_weights.size > 0
     wide = _wide(first)
     wanted = value_out.size > 0
-    strips = _strips(1, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -271,6 +241,8 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
         squares_second_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            squares_second_part = 0.0
+            peak_second_part = -np.inf
             for place in range(length):
                 f_1 = strip + place
                 a = np.float64(first[i, f_1])
@@ -278,24 +250,28 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
                 term = a - b
                 magnitude_value = abs(term)
                 if wide is not None:
-                    peak_second = _larger(peak_second, magnitude_value)
+                    peak_second_part = _larger(peak_second_part, magnitude_value)
                 square = (term * term)
-                strips[0, place] = square
-            squares_second_sum, squares_second_lost = _plus(squares_second_sum, squares_second_lost, _block_sum(strips[0], length))
+                squares_second_part = _add_in_lanes(squares_second_part, square)
+            _lanes(4, 4)
+            peak_second = _larger(peak_second, peak_second_part)
+            squares_second_sum, squares_second_lost = _plus(squares_second_sum, squares_second_lost, squares_second_part)
         squares_second = _completed(squares_second_sum, squares_second_lost)
         scaled_second_sum = 0.0
         scaled_second_lost = 0.0
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_second_part = 0.0
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
                 b_2 = np.float64(second[i, f_15])
                 ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square_2 = (ratio_value * ratio_value)
-                strips[0, place] = square_2
-            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
+                scaled_second_part = _add_in_lanes(scaled_second_part, square_2)
+            _lanes(4, 4)
+            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, scaled_second_part)
         scaled_second = _completed(scaled_second_sum, scaled_second_lost)
         Y = np.float64(dissimilar[i])
         power = math.sqrt(scaled_second)
@@ -327,7 +303,6 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(first)
-    strips = _strips(1, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -343,14 +318,16 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_second_part = 0.0
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
                 b_2 = np.float64(second[i, f_15])
                 ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
-            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
+                scaled_second_part = _add_in_lanes(scaled_second_part, square)
+            _lanes(4, 4)
+            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, scaled_second_part)
         scaled_second = _completed(scaled_second_sum, scaled_second_lost)
         Y = np.float64(dissimilar[i])
         case = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
@@ -386,7 +363,6 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(first)
-    strips = _strips(1, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -402,14 +378,16 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_second_part = 0.0
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
                 b_2 = np.float64(second[i, f_15])
                 ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
-            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
+                scaled_second_part = _add_in_lanes(scaled_second_part, square)
+            _lanes(4, 4)
+            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, scaled_second_part)
         scaled_second = _completed(scaled_second_sum, scaled_second_lost)
         norm_second_tangent_sum = 0.0
         norm_second_tangent_lost = 0.0
@@ -419,6 +397,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
         over_factor_unit, over_factor = _divisor(factor)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_second_tangent_part = 0.0
             for place in range(length):
                 f_13 = strip + place
                 v_a = np.float64(direction_first[i, f_13])
@@ -426,8 +405,9 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
                 a_3 = np.float64(first[i, f_13])
                 b_3 = np.float64(second[i, f_13])
                 factor_2 = (v_a - v_b) * _quotient(a_3 - b_3, over_factor_unit, over_factor)
-                strips[0, place] = factor_2
-            norm_second_tangent_sum, norm_second_tangent_lost = _plus(norm_second_tangent_sum, norm_second_tangent_lost, _block_sum(strips[0], length))
+                norm_second_tangent_part = _add_in_lanes(norm_second_tangent_part, factor_2)
+            _lanes(4, 4)
+            norm_second_tangent_sum, norm_second_tangent_lost = _plus(norm_second_tangent_sum, norm_second_tangent_lost, norm_second_tangent_part)
         norm_second_tangent = _completed(norm_second_tangent_sum, norm_second_tangent_lost)
         Y = np.float64(dissimilar[i])
         case = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
@@ -459,7 +439,6 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(first)
-    strips = _strips(1, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_margin_sensitivity = 0.0
@@ -479,14 +458,16 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_second_part = 0.0
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
                 b_2 = np.float64(second[i, f_15])
                 ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
-            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
+                scaled_second_part = _add_in_lanes(scaled_second_part, square)
+            _lanes(4, 4)
+            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, scaled_second_part)
         scaled_second = _completed(scaled_second_sum, scaled_second_lost)
         Y = np.float64(dissimilar[i])
         term = margin - math.sqrt(scaled_second) * _positive_part(peak_second)
@@ -508,7 +489,6 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(first)
-    strips = _strips(1, np.float64)
     sum_margin_tangent = 0.0
     sum_margin_tangent_lost = 0.0
     for i in range(n):
@@ -526,14 +506,16 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
         over_peak_second_unit, over_peak_second = _divisor(peak_second)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_second_part = 0.0
             for place in range(length):
                 f_15 = strip + place
                 a_2 = np.float64(first[i, f_15])
                 b_2 = np.float64(second[i, f_15])
                 ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
-            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
+                scaled_second_part = _add_in_lanes(scaled_second_part, square)
+            _lanes(4, 4)
+            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, scaled_second_part)
         scaled_second = _completed(scaled_second_sum, scaled_second_lost)
         norm_second_tangent_sum = 0.0
         norm_second_tangent_lost = 0.0
@@ -543,6 +525,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
         over_factor_unit, over_factor = _divisor(factor)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_second_tangent_part = 0.0
             for place in range(length):
                 f_13 = strip + place
                 v_a = np.float64(direction_first[i, f_13])
@@ -550,8 +533,9 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
                 a_3 = np.float64(first[i, f_13])
                 b_3 = np.float64(second[i, f_13])
                 factor_2 = (v_a - v_b) * _quotient(a_3 - b_3, over_factor_unit, over_factor)
-                strips[0, place] = factor_2
-            norm_second_tangent_sum, norm_second_tangent_lost = _plus(norm_second_tangent_sum, norm_second_tangent_lost, _block_sum(strips[0], length))
+                norm_second_tangent_part = _add_in_lanes(norm_second_tangent_part, factor_2)
+            _lanes(4, 4)
+            norm_second_tangent_sum, norm_second_tangent_lost = _plus(norm_second_tangent_sum, norm_second_tangent_lost, norm_second_tangent_part)
         norm_second_tangent = _completed(norm_second_tangent_sum, norm_second_tangent_lost)
         Y = np.float64(dissimilar[i])
         term = margin - power * positive_part_value

@@ -112,59 +112,39 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc",))
+
+    return a(a, b), build
+
+
 @intrinsic(prefer_literal=True)
-def _strips(typing_context, rows, dtype):
-    """Return so many rows of 512 numbers."""
-    shape = (rows.literal_value, 512)
-    kind = types.Array(dtype.dtype, len(shape), "C")
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
 
     def build(context, builder, signature, arguments):
-        number = context.get_data_type(kind.dtype)
-        width, count = context.get_abi_sizeof(number), math.prod(shape)
-        memory = cgutils.alloca_once(builder, number, count + 32)
-        memory.align = 64
-        array = context.make_array(kind)(context, builder)
-        array.data, array.nitems, array.itemsize = memory, cgutils.intp_t(count), cgutils.intp_t(width)
-        strides = [width * math.prod(shape[k + 1 :]) for k in range(len(shape))]
-        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
-        return array._getvalue()
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
 
-    return kind(rows, dtype), build
-
-
-def _sum_of(count):
-    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
-
-    def build(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
-        parts = []
-        for k in range(0, count, 16):
-            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
-            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
-        (lanes,) = parts
-        for width in (8, 4, 2, 1):
-            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
-            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
-            lanes = builder.fadd(*halves)
-        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
-
-    return build
-
-
-@intrinsic
-def _sum_of_128(typing_context, block, start):
-    """Return the sum of 128 numbers of a block."""
-    return block.dtype(block, start), _sum_of(128)
-
-
-@intrinsic
-def _sum_of_16(typing_context, block, start):
-    """Return the sum of 16 numbers of a block."""
-    return block.dtype(block, start), _sum_of(16)
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -181,20 +161,6 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
-    total, lost, stop = 0.0, 0.0, np.uint64(count)
-    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
-    for k in range(np.uint64(0), most, np.uint64(128)):
-        total, lost = _plus(total, lost, _sum_of_128(block, k))
-    for k in range(most, many, np.uint64(16)):
-        total, lost = _plus(total, lost, _sum_of_16(block, k))
-    for k in range(many, stop):
-        total, lost = _plus(total, lost, block[k])
-    return _completed(total, lost)
-
-
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
@@ -208,7 +174,6 @@ def value(probability, target, smooth, sample_weights, value_out):
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = _strips(2, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -218,16 +183,19 @@ def value(probability, target, smooth, sample_weights, value_out):
         lack_probability_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_2_part = 0.0
+            lack_probability_part = 0.0
             for place in range(length):
                 q_2 = strip + place
                 p = np.float64(probability[i, q_2])
                 t = np.float64(target[i, q_2])
                 term = p + t
-                strips[0, place] = term
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, term)
                 term_2 = t * (1.0 - p) + p * (1.0 - t)
-                strips[1, place] = term_2
-            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[0], length))
-            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, _block_sum(strips[1], length))
+                lack_probability_part = _add_in_lanes(lack_probability_part, term_2)
+            _lanes(4, 4)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, lack_probability_part)
         sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         lack_probability = _completed(lack_probability_sum, lack_probability_lost)
         term_3 = sum_probability_2 + smooth
@@ -246,7 +214,6 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = _strips(3, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -259,19 +226,23 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
         lack_probability_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
+            lack_probability_part = 0.0
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
                 t = np.float64(target[i, q_1])
                 factor = p * t
-                strips[0, place] = factor
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
                 term = p + t
-                strips[1, place] = term
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, term)
                 term_2 = t * (1.0 - p) + p * (1.0 - t)
-                strips[2, place] = term_2
-            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
-            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
-            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, _block_sum(strips[2], length))
+                lack_probability_part = _add_in_lanes(lack_probability_part, term_2)
+            _lanes(4, 4)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, lack_probability_part)
         sum_probability = _completed(sum_probability_sum, sum_probability_lost)
         sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         lack_probability = _completed(lack_probability_sum, lack_probability_lost)
@@ -295,7 +266,6 @@ def gradient_and_hessian(probability, target, smooth, sample_weights, loss_scale
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = _strips(2, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -305,16 +275,19 @@ def gradient_and_hessian(probability, target, smooth, sample_weights, loss_scale
         sum_probability_2_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
                 t = np.float64(target[i, q_1])
                 factor = p * t
-                strips[0, place] = factor
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
                 term = p + t
-                strips[1, place] = term
-            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
-            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, term)
+            _lanes(4, 4)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
         sum_probability = _completed(sum_probability_sum, sum_probability_lost)
         sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         term_2 = sum_probability_2 + smooth
@@ -335,7 +308,6 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = _strips(4, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -349,22 +321,27 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
         sum_probability_2_tangent_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
+            sum_probability_tangent_part = 0.0
+            sum_probability_2_tangent_part = 0.0
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
                 t = np.float64(target[i, q_1])
                 factor = p * t
-                strips[0, place] = factor
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
                 term = p + t
-                strips[1, place] = term
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, term)
                 v_p = np.float64(direction_probability[i, q_1])
                 factor_2 = v_p * t
-                strips[2, place] = factor_2
-                strips[3, place] = v_p
-            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
-            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
-            sum_probability_tangent_sum, sum_probability_tangent_lost = _plus(sum_probability_tangent_sum, sum_probability_tangent_lost, _block_sum(strips[2], length))
-            sum_probability_2_tangent_sum, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost, _block_sum(strips[3], length))
+                sum_probability_tangent_part = _add_in_lanes(sum_probability_tangent_part, factor_2)
+                sum_probability_2_tangent_part = _add_in_lanes(sum_probability_2_tangent_part, v_p)
+            _lanes(4, 4)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            sum_probability_tangent_sum, sum_probability_tangent_lost = _plus(sum_probability_tangent_sum, sum_probability_tangent_lost, sum_probability_tangent_part)
+            sum_probability_2_tangent_sum, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost, sum_probability_2_tangent_part)
         sum_probability = _completed(sum_probability_sum, sum_probability_lost)
         sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         sum_probability_tangent = _completed(sum_probability_tangent_sum, sum_probability_tangent_lost)
@@ -385,7 +362,6 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = _strips(2, np.float64)
     sum_smooth = 0.0
     sum_smooth_lost = 0.0
     sum_smooth_sensitivity = 0.0
@@ -399,16 +375,19 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
         sum_probability_2_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
                 t = np.float64(target[i, q_1])
                 factor = p * t
-                strips[0, place] = factor
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
                 term = p + t
-                strips[1, place] = term
-            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
-            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, term)
+            _lanes(4, 4)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
         sum_probability = _completed(sum_probability_sum, sum_probability_lost)
         sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         term_2 = sum_probability_2 + smooth
@@ -430,7 +409,6 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = _strips(4, np.float64)
     sum_smooth_tangent = 0.0
     sum_smooth_tangent_lost = 0.0
     for i in range(n):
@@ -446,22 +424,27 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
         sum_probability_2_tangent_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
+            sum_probability_tangent_part = 0.0
+            sum_probability_2_tangent_part = 0.0
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
                 t = np.float64(target[i, q_1])
                 factor = p * t
-                strips[0, place] = factor
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
                 term = p + t
-                strips[1, place] = term
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, term)
                 v_p = np.float64(direction_probability[i, q_1])
                 factor_2 = v_p * t
-                strips[2, place] = factor_2
-                strips[3, place] = v_p
-            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
-            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
-            sum_probability_tangent_sum, sum_probability_tangent_lost = _plus(sum_probability_tangent_sum, sum_probability_tangent_lost, _block_sum(strips[2], length))
-            sum_probability_2_tangent_sum, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost, _block_sum(strips[3], length))
+                sum_probability_tangent_part = _add_in_lanes(sum_probability_tangent_part, factor_2)
+                sum_probability_2_tangent_part = _add_in_lanes(sum_probability_2_tangent_part, v_p)
+            _lanes(4, 4)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            sum_probability_tangent_sum, sum_probability_tangent_lost = _plus(sum_probability_tangent_sum, sum_probability_tangent_lost, sum_probability_tangent_part)
+            sum_probability_2_tangent_sum, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost, sum_probability_2_tangent_part)
         sum_probability = _completed(sum_probability_sum, sum_probability_lost)
         sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         sum_probability_tangent = _completed(sum_probability_tangent_sum, sum_probability_tangent_lost)
@@ -490,7 +473,6 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = _strips(3, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -502,20 +484,24 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
         lack_probability_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_2_part = 0.0
+            sum_target_part = 0.0
+            lack_probability_part = 0.0
             for place in range(length):
                 q_2 = strip + place
                 p = np.float64(probability[i, q_2])
                 square = (p * p)
-                strips[0, place] = square
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, square)
                 t = np.float64(target[i, q_2])
                 square_2 = (t * t)
-                strips[1, place] = square_2
+                sum_target_part = _add_in_lanes(sum_target_part, square_2)
                 term = p - t
                 square_3 = (term * term)
-                strips[2, place] = square_3
-            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[0], length))
-            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, _block_sum(strips[1], length))
-            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, _block_sum(strips[2], length))
+                lack_probability_part = _add_in_lanes(lack_probability_part, square_3)
+            _lanes(4, 4)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, sum_target_part)
+            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, lack_probability_part)
         sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         sum_target = _completed(sum_target_sum, sum_target_lost)
         lack_probability = _completed(lack_probability_sum, lack_probability_lost)
@@ -535,7 +521,6 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = _strips(4, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -550,23 +535,28 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
         lack_probability_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
+            sum_target_part = 0.0
+            lack_probability_part = 0.0
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
                 t = np.float64(target[i, q_1])
                 factor = p * t
-                strips[0, place] = factor
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
                 square = (p * p)
-                strips[1, place] = square
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, square)
                 square_2 = (t * t)
-                strips[2, place] = square_2
+                sum_target_part = _add_in_lanes(sum_target_part, square_2)
                 term = p - t
                 square_3 = (term * term)
-                strips[3, place] = square_3
-            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
-            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
-            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, _block_sum(strips[2], length))
-            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, _block_sum(strips[3], length))
+                lack_probability_part = _add_in_lanes(lack_probability_part, square_3)
+            _lanes(4, 4)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, sum_target_part)
+            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, lack_probability_part)
         sum_probability = _completed(sum_probability_sum, sum_probability_lost)
         sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         sum_target = _completed(sum_target_sum, sum_target_lost)
@@ -592,7 +582,6 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = _strips(3, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -604,19 +593,23 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
         sum_target_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
+            sum_target_part = 0.0
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
                 t = np.float64(target[i, q_1])
                 factor = p * t
-                strips[0, place] = factor
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
                 square = (p * p)
-                strips[1, place] = square
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, square)
                 square_2 = (t * t)
-                strips[2, place] = square_2
-            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
-            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
-            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, _block_sum(strips[2], length))
+                sum_target_part = _add_in_lanes(sum_target_part, square_2)
+            _lanes(4, 4)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, sum_target_part)
         sum_probability = _completed(sum_probability_sum, sum_probability_lost)
         sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         sum_target = _completed(sum_target_sum, sum_target_lost)
@@ -639,7 +632,6 @@ def hessian_product_squared_true(probability, target, smooth, sample_weights, lo
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = _strips(5, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -655,26 +647,32 @@ def hessian_product_squared_true(probability, target, smooth, sample_weights, lo
         sum_probability_2_tangent_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
+            sum_target_part = 0.0
+            sum_probability_tangent_part = 0.0
+            sum_probability_2_tangent_part = 0.0
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
                 t = np.float64(target[i, q_1])
                 factor = p * t
-                strips[0, place] = factor
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
                 square = (p * p)
-                strips[1, place] = square
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, square)
                 square_2 = (t * t)
-                strips[2, place] = square_2
+                sum_target_part = _add_in_lanes(sum_target_part, square_2)
                 v_p = np.float64(direction_probability[i, q_1])
                 factor_2 = v_p * t
-                strips[3, place] = factor_2
+                sum_probability_tangent_part = _add_in_lanes(sum_probability_tangent_part, factor_2)
                 factor_3 = v_p * p
-                strips[4, place] = factor_3
-            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
-            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
-            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, _block_sum(strips[2], length))
-            sum_probability_tangent_sum, sum_probability_tangent_lost = _plus(sum_probability_tangent_sum, sum_probability_tangent_lost, _block_sum(strips[3], length))
-            sum_probability_2_tangent_sum, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost, _block_sum(strips[4], length))
+                sum_probability_2_tangent_part = _add_in_lanes(sum_probability_2_tangent_part, factor_3)
+            _lanes(4, 4)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, sum_target_part)
+            sum_probability_tangent_sum, sum_probability_tangent_lost = _plus(sum_probability_tangent_sum, sum_probability_tangent_lost, sum_probability_tangent_part)
+            sum_probability_2_tangent_sum, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost, sum_probability_2_tangent_part)
         sum_probability = _completed(sum_probability_sum, sum_probability_lost)
         sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         sum_target = _completed(sum_target_sum, sum_target_lost)
@@ -700,7 +698,6 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = _strips(3, np.float64)
     sum_smooth = 0.0
     sum_smooth_lost = 0.0
     sum_smooth_sensitivity = 0.0
@@ -716,19 +713,23 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
         sum_target_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
+            sum_target_part = 0.0
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
                 t = np.float64(target[i, q_1])
                 factor = p * t
-                strips[0, place] = factor
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
                 square = (p * p)
-                strips[1, place] = square
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, square)
                 square_2 = (t * t)
-                strips[2, place] = square_2
-            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
-            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
-            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, _block_sum(strips[2], length))
+                sum_target_part = _add_in_lanes(sum_target_part, square_2)
+            _lanes(4, 4)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, sum_target_part)
         sum_probability = _completed(sum_probability_sum, sum_probability_lost)
         sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         sum_target = _completed(sum_target_sum, sum_target_lost)
@@ -751,7 +752,6 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    strips = _strips(5, np.float64)
     sum_smooth_tangent = 0.0
     sum_smooth_tangent_lost = 0.0
     for i in range(n):
@@ -769,26 +769,32 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
         sum_probability_2_tangent_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
+            sum_target_part = 0.0
+            sum_probability_tangent_part = 0.0
+            sum_probability_2_tangent_part = 0.0
             for place in range(length):
                 q_1 = strip + place
                 p = np.float64(probability[i, q_1])
                 t = np.float64(target[i, q_1])
                 factor = p * t
-                strips[0, place] = factor
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
                 square = (p * p)
-                strips[1, place] = square
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, square)
                 square_2 = (t * t)
-                strips[2, place] = square_2
+                sum_target_part = _add_in_lanes(sum_target_part, square_2)
                 v_p = np.float64(direction_probability[i, q_1])
                 factor_2 = v_p * t
-                strips[3, place] = factor_2
+                sum_probability_tangent_part = _add_in_lanes(sum_probability_tangent_part, factor_2)
                 factor_3 = v_p * p
-                strips[4, place] = factor_3
-            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
-            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
-            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, _block_sum(strips[2], length))
-            sum_probability_tangent_sum, sum_probability_tangent_lost = _plus(sum_probability_tangent_sum, sum_probability_tangent_lost, _block_sum(strips[3], length))
-            sum_probability_2_tangent_sum, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost, _block_sum(strips[4], length))
+                sum_probability_2_tangent_part = _add_in_lanes(sum_probability_2_tangent_part, factor_3)
+            _lanes(4, 4)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, sum_target_part)
+            sum_probability_tangent_sum, sum_probability_tangent_lost = _plus(sum_probability_tangent_sum, sum_probability_tangent_lost, sum_probability_tangent_part)
+            sum_probability_2_tangent_sum, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost, sum_probability_2_tangent_part)
         sum_probability = _completed(sum_probability_sum, sum_probability_lost)
         sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         sum_target = _completed(sum_target_sum, sum_target_lost)

@@ -201,6 +201,16 @@ def _wide(typing_context, array):
     return (types.none if array.dtype == types.float32 else types.intp)(array), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc",))
+
+    return a(a, b), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -294,14 +304,41 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("interleave.count", count),):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -556,18 +593,21 @@ def value(query, key, temperature, sample_weights, value_out):
         over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_key_part = 0.0
+            scaled_query_part = 0.0
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
                 ratio_value = _quotient(k_2, over_peak_key_unit, over_peak_key)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_key_part = _add_in_lanes(scaled_key_part, square)
                 q_2 = np.float64(query[i, f_97])
                 ratio_value_2 = _quotient(q_2, over_peak_query_unit, over_peak_query)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, _block_sum(strips[0], length))
-            scaled_query_sum, scaled_query_lost = _plus(scaled_query_sum, scaled_query_lost, _block_sum(strips[1], length))
+                scaled_query_part = _add_in_lanes(scaled_query_part, square_2)
+            _lanes(4, 4)
+            scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, scaled_key_part)
+            scaled_query_sum, scaled_query_lost = _plus(scaled_query_sum, scaled_query_lost, scaled_query_part)
         scaled_key = _completed(scaled_key_sum, scaled_key_lost)
         scaled_query = _completed(scaled_query_sum, scaled_query_lost)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
@@ -667,18 +707,21 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_key_now_part = 0.0
+            scaled_query_now_part = 0.0
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
                 ratio_value = _quotient(k_2, over_peak_key_now_unit, over_peak_key_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_key_now_part = _add_in_lanes(scaled_key_now_part, square)
                 q_2 = np.float64(query[i, f_97])
                 ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, _block_sum(strips[0], length))
-            scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, _block_sum(strips[1], length))
+                scaled_query_now_part = _add_in_lanes(scaled_query_now_part, square_2)
+            _lanes(4, 4)
+            scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, scaled_key_now_part)
+            scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, scaled_query_now_part)
         scaled_key_now = _completed(scaled_key_now_sum, scaled_key_now_lost)
         scaled_query_now = _completed(scaled_query_now_sum, scaled_query_now_lost)
         scaled_key[i] = scaled_key_now
@@ -751,13 +794,15 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_query_part = 0.0
                 for place in range(length):
                     f_6 = strip + place
                     sum_q_unit_now = _quotient(sum_q_unit_product[row, f_6], per_term_unit, per_term)
                     sum_q_unit[f_6] = sum_q_unit_now
                     factor_8 = factor_7 * q_unit[i, f_6] * (sum_q_unit_now + factor_6 * k_unit[i, f_6])
-                    strips[0, place] = factor_8
-                sum_norm_query_sum, sum_norm_query_lost = _plus(sum_norm_query_sum, sum_norm_query_lost, _block_sum(strips[0], length))
+                    sum_norm_query_part = _add_in_lanes(sum_norm_query_part, factor_8)
+                _lanes(4, 4)
+                sum_norm_query_sum, sum_norm_query_lost = _plus(sum_norm_query_sum, sum_norm_query_lost, sum_norm_query_part)
             sum_norm_query = _completed(sum_norm_query_sum, sum_norm_query_lost)
             peak_query_2 = peak_query[i]
             factor_9 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
@@ -774,11 +819,13 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         per_temperature_unit, per_temperature = _inverse(temperature)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_key_part = 0.0
             for place in range(length):
                 f_46 = strip + place
                 factor_11 = _quotient(k_unit[j_2, f_46] * (sum_k_unit_2[j_2, f_46] + factor_10 * q_unit[j_2, f_46]), per_temperature_unit, per_temperature)
-                strips[0, place] = factor_11
-            sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, _block_sum(strips[0], length))
+                sum_norm_key_part = _add_in_lanes(sum_norm_key_part, factor_11)
+            _lanes(4, 4)
+            sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, sum_norm_key_part)
         sum_norm_key = _completed(sum_norm_key_sum, sum_norm_key_lost)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
         for d_10 in range(d):
@@ -850,18 +897,21 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_key_now_part = 0.0
+            scaled_query_now_part = 0.0
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
                 ratio_value = _quotient(k_2, over_peak_key_now_unit, over_peak_key_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_key_now_part = _add_in_lanes(scaled_key_now_part, square)
                 q_2 = np.float64(query[i, f_97])
                 ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, _block_sum(strips[0], length))
-            scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, _block_sum(strips[1], length))
+                scaled_query_now_part = _add_in_lanes(scaled_query_now_part, square_2)
+            _lanes(4, 4)
+            scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, scaled_key_now_part)
+            scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, scaled_query_now_part)
         scaled_key_now = _completed(scaled_key_now_sum, scaled_key_now_lost)
         scaled_query_now = _completed(scaled_query_now_sum, scaled_query_now_lost)
         scaled_key[i] = scaled_key_now
@@ -874,6 +924,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_query_sensitivity_now_part = 0.0
             for place in range(length):
                 f_3 = strip + place
                 k_3 = np.float64(key[i, f_3])
@@ -883,8 +934,9 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 q_unit_now = _quotient(q_3, over_factor_2_unit, over_factor_2)
                 q_unit[i, f_3] = q_unit_now
                 factor_3 = k_unit_now * q_unit_now
-                strips[0, place] = factor_3
-            sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost = _plus(sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost, _block_sum(strips[0], length))
+                sum_norm_query_sensitivity_now_part = _add_in_lanes(sum_norm_query_sensitivity_now_part, factor_3)
+            _lanes(4, 4)
+            sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost = _plus(sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost, sum_norm_query_sensitivity_now_part)
         sum_norm_query_sensitivity_now = _completed(sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost)
         sum_norm_query_sensitivity[i] = sum_norm_query_sensitivity_now
     sum_k_unit_2[:, :] = 0.0
@@ -990,17 +1042,20 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_query_now_part = 0.0
+                sum_norm_query_sensitivity_2_now_part = 0.0
                 for place in range(length):
                     f_6 = strip + place
                     sum_q_unit_now = _quotient(sum_q_unit_product[row, f_6], per_term_4_unit, per_term_4)
                     sum_q_unit[i, f_6] = sum_q_unit_now
                     q_unit_4 = q_unit[i, f_6]
                     factor_17 = factor_16 * q_unit_4 * (sum_q_unit_now + factor_15 * k_unit[i, f_6])
-                    strips[0, place] = factor_17
+                    sum_norm_query_now_part = _add_in_lanes(sum_norm_query_now_part, factor_17)
                     factor_18 = q_unit_4 * sum_q_unit_now
-                    strips[1, place] = factor_18
-                sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, _block_sum(strips[0], length))
-                sum_norm_query_sensitivity_2_now_sum, sum_norm_query_sensitivity_2_now_lost = _plus(sum_norm_query_sensitivity_2_now_sum, sum_norm_query_sensitivity_2_now_lost, _block_sum(strips[1], length))
+                    sum_norm_query_sensitivity_2_now_part = _add_in_lanes(sum_norm_query_sensitivity_2_now_part, factor_18)
+                _lanes(4, 4)
+                sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, sum_norm_query_now_part)
+                sum_norm_query_sensitivity_2_now_sum, sum_norm_query_sensitivity_2_now_lost = _plus(sum_norm_query_sensitivity_2_now_sum, sum_norm_query_sensitivity_2_now_lost, sum_norm_query_sensitivity_2_now_part)
             sum_norm_query_now = _completed(sum_norm_query_now_sum, sum_norm_query_now_lost)
             sum_norm_query_sensitivity_2_now = _completed(sum_norm_query_sensitivity_2_now_sum, sum_norm_query_sensitivity_2_now_lost)
             sum_norm_query[i] = sum_norm_query_now
@@ -1064,15 +1119,17 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         over_factor_30_unit, over_factor_30 = _divisor(factor_30)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_key_part = 0.0
+            sum_norm_key_sensitivity_2_part = 0.0
             for place in range(length):
                 f_46 = strip + place
                 k_unit_4 = k_unit[j_2, f_46]
                 sum_k_unit_2_2 = sum_k_unit_2[j_2, f_46]
                 q_unit_6 = q_unit[j_2, f_46]
                 factor_23 = _quotient(k_unit_4 * (sum_k_unit_2_2 + factor_22 * q_unit_6), per_temperature_unit, per_temperature)
-                strips[0, place] = factor_23
+                sum_norm_key_part = _add_in_lanes(sum_norm_key_part, factor_23)
                 factor_24 = k_unit_4 * sum_k_unit_2_2
-                strips[1, place] = factor_24
+                sum_norm_key_sensitivity_2_part = _add_in_lanes(sum_norm_key_sensitivity_2_part, factor_24)
                 q_4 = np.float64(query[argmax_sum_k_unit_3, f_46])
                 ratio_value_6 = _quotient(q_4, over_factor_25_unit, over_factor_25)
                 logsumexp_sum_k_unit_centred_3 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_3, f_46]
@@ -1083,8 +1140,9 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[j_2, f_46]
                 sum_q_unit_3 = sum_q_unit[j_2, f_46]
                 hessian_query[j_2, f_46] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2) + factor_29 - square_3 * (factor_32 * term_7 - sum_norm_query_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46] + sum_norm_query_sensitivity_2[argmax_sum_k_unit_3] * (-logsumexp_sum_k_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_query_sensitivity[argmax_sum_k_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_k_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_k_unit_centred_3 * ratio_value_8) if j_2 == argmax_sum_k_unit_3 else (factor_38 * (q_unit_6 * q_unit_6) + factor_39 * (sum_q_unit_sensitivity_own[j_2, f_46] - logsumexp_sum_k_unit_centred_4 * sum_q_unit_3) + factor_40 * k_unit_4 * (k_unit_4 + q_unit_6 * sum_k_unit[j_2, argmax_sum_k_unit_3] - ratio_value_8 - q_unit_6 * sum_k_unit[j_2, j_2]) + factor_41 - q_unit_6 * square_4 * (factor_43 * (sum_q_unit_3 + factor_42 * k_unit_4) - sum_norm_query_3 * q_unit_6) - q_unit_6 * sum_norm_query_change[j_2, f_46] * ratio_value_9 - q_unit_6 * sum_norm_query_change_2[j_2, f_46] * ratio_value_9 + factor_44 * k_unit_4 * logsumexp_sum_k_unit_centred_4))
-            sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, _block_sum(strips[0], length))
-            sum_norm_key_sensitivity_2_sum, sum_norm_key_sensitivity_2_lost = _plus(sum_norm_key_sensitivity_2_sum, sum_norm_key_sensitivity_2_lost, _block_sum(strips[1], length))
+            _lanes(4, 4)
+            sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, sum_norm_key_part)
+            sum_norm_key_sensitivity_2_sum, sum_norm_key_sensitivity_2_lost = _plus(sum_norm_key_sensitivity_2_sum, sum_norm_key_sensitivity_2_lost, sum_norm_key_sensitivity_2_part)
         sum_norm_key = _completed(sum_norm_key_sum, sum_norm_key_lost)
         sum_norm_key_sensitivity_2 = _completed(sum_norm_key_sensitivity_2_sum, sum_norm_key_sensitivity_2_lost)
         ratio_value_10 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
@@ -1146,18 +1204,21 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
         over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_key_part = 0.0
+            scaled_query_part = 0.0
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
                 ratio_value = _quotient(k_2, over_peak_key_unit, over_peak_key)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_key_part = _add_in_lanes(scaled_key_part, square)
                 q_2 = np.float64(query[i, f_97])
                 ratio_value_2 = _quotient(q_2, over_peak_query_unit, over_peak_query)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, _block_sum(strips[0], length))
-            scaled_query_sum, scaled_query_lost = _plus(scaled_query_sum, scaled_query_lost, _block_sum(strips[1], length))
+                scaled_query_part = _add_in_lanes(scaled_query_part, square_2)
+            _lanes(4, 4)
+            scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, scaled_key_part)
+            scaled_query_sum, scaled_query_lost = _plus(scaled_query_sum, scaled_query_lost, scaled_query_part)
         scaled_key = _completed(scaled_key_sum, scaled_key_lost)
         scaled_query = _completed(scaled_query_sum, scaled_query_lost)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
@@ -1236,11 +1297,13 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
             factor_11 = logsumexp_sum_k_unit_centred_2 * seed_2 / (1.0 + rest_sum_k_unit)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                sum_temperature_2_sensitivity_2_part = 0.0
                 for place in range(length):
                     j_85 = strip + place
                     factor_12 = factor_11 * exp_sum_k_unit[j_85] * sum_k_unit[row, j_85]
-                    strips[0, place] = factor_12
-                sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost = _plus(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost, _block_sum(strips[0], length))
+                    sum_temperature_2_sensitivity_2_part = _add_in_lanes(sum_temperature_2_sensitivity_2_part, factor_12)
+                _lanes(4, 4)
+                sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost = _plus(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost, sum_temperature_2_sensitivity_2_part)
     sum_temperature = _completed(sum_temperature, sum_temperature_lost)
     sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
     sum_temperature_2_sensitivity = _completed(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost)
@@ -1317,18 +1380,21 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_key_now_part = 0.0
+            scaled_query_now_part = 0.0
             for place in range(length):
                 f_97 = strip + place
                 k_2 = np.float64(key[i, f_97])
                 ratio_value = _quotient(k_2, over_peak_key_now_unit, over_peak_key_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_key_now_part = _add_in_lanes(scaled_key_now_part, square)
                 q_2 = np.float64(query[i, f_97])
                 ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, _block_sum(strips[0], length))
-            scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, _block_sum(strips[1], length))
+                scaled_query_now_part = _add_in_lanes(scaled_query_now_part, square_2)
+            _lanes(4, 4)
+            scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, scaled_key_now_part)
+            scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, scaled_query_now_part)
         scaled_key_now = _completed(scaled_key_now_sum, scaled_key_now_lost)
         scaled_query_now = _completed(scaled_query_now_sum, scaled_query_now_lost)
         scaled_key[i] = scaled_key_now
@@ -1343,6 +1409,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_key_tangent_now_part = 0.0
+            norm_query_tangent_now_part = 0.0
             for place in range(length):
                 f_3 = strip + place
                 k_3 = np.float64(key[i, f_3])
@@ -1353,12 +1421,13 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 q_unit[i, f_3] = q_unit_now
                 v_k = np.float64(direction_key[i, f_3])
                 factor_3 = v_k * k_unit_now
-                strips[0, place] = factor_3
+                norm_key_tangent_now_part = _add_in_lanes(norm_key_tangent_now_part, factor_3)
                 v_q = np.float64(direction_query[i, f_3])
                 factor_4 = v_q * q_unit_now
-                strips[1, place] = factor_4
-            norm_key_tangent_now_sum, norm_key_tangent_now_lost = _plus(norm_key_tangent_now_sum, norm_key_tangent_now_lost, _block_sum(strips[0], length))
-            norm_query_tangent_now_sum, norm_query_tangent_now_lost = _plus(norm_query_tangent_now_sum, norm_query_tangent_now_lost, _block_sum(strips[1], length))
+                norm_query_tangent_now_part = _add_in_lanes(norm_query_tangent_now_part, factor_4)
+            _lanes(4, 4)
+            norm_key_tangent_now_sum, norm_key_tangent_now_lost = _plus(norm_key_tangent_now_sum, norm_key_tangent_now_lost, norm_key_tangent_now_part)
+            norm_query_tangent_now_sum, norm_query_tangent_now_lost = _plus(norm_query_tangent_now_sum, norm_query_tangent_now_lost, norm_query_tangent_now_part)
         norm_key_tangent_now = _completed(norm_key_tangent_now_sum, norm_key_tangent_now_lost)
         norm_query_tangent_now = _completed(norm_query_tangent_now_sum, norm_query_tangent_now_lost)
         norm_key_tangent[i] = norm_key_tangent_now
@@ -1421,11 +1490,13 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             factor_7 = seed_2 / (1.0 + rest_sum_k_unit_now)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                sum_temperature_2_part = 0.0
                 for place in range(length):
                     j_20 = strip + place
                     factor_8 = factor_7 * exp_sum_k_unit[row, j_20] * sum_k_unit[row, j_20]
-                    strips[0, place] = factor_8
-                sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(strips[0], length))
+                    sum_temperature_2_part = _add_in_lanes(sum_temperature_2_part, factor_8)
+                _lanes(4, 4)
+                sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, sum_temperature_2_part)
             for f_3 in range(d):
                 q_unit_3 = q_unit[i, f_3]
                 sum_k_unit_2_right[row, f_3] = factor_7 * q_unit_3
@@ -1445,6 +1516,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_query_now_part = 0.0
                 for place in range(length):
                     f_6 = strip + place
                     sum_q_unit_now = _quotient(sum_q_unit_product[row, f_6], per_term_unit, per_term)
@@ -1453,8 +1525,9 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                     k_unit_3 = k_unit[i, f_6]
                     term_2 = sum_q_unit_now + factor_9 * k_unit_3
                     factor_11 = factor_10 * q_unit_4 * term_2
-                    strips[0, place] = factor_11
-                sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, _block_sum(strips[0], length))
+                    sum_norm_query_now_part = _add_in_lanes(sum_norm_query_now_part, factor_11)
+                _lanes(4, 4)
+                sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, sum_norm_query_now_part)
             sum_norm_query_now = _completed(sum_norm_query_now_sum, sum_norm_query_now_lost)
             sum_norm_query[row] = sum_norm_query_now
         _multiply(q_unit_tangent[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_tangent_part1[: stop - start], np.bool_(False))
@@ -1473,11 +1546,13 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                logsumexp_sum_k_unit_tangent_part = 0.0
                 for place in range(length):
                     j_89 = strip + place
                     factor_13 = _quotient(exp_sum_k_unit[row, j_89] * (_quotient(sum_k_unit_tangent[j_89], per_temperature_unit, per_temperature) + factor_12 * sum_k_unit[row, j_89] - term_4), per_term_3_unit, per_term_3)
-                    strips[0, place] = factor_13
-                logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost, _block_sum(strips[0], length))
+                    logsumexp_sum_k_unit_tangent_part = _add_in_lanes(logsumexp_sum_k_unit_tangent_part, factor_13)
+                _lanes(4, 4)
+                logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost, logsumexp_sum_k_unit_tangent_part)
             logsumexp_sum_k_unit_tangent = _completed(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost)
             seed_4 = seed[i]
             factor_14 = seed_4 * sum_k_unit_tangent[i]
@@ -1517,6 +1592,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_query_tangent_part = 0.0
                 for place in range(length):
                     f_6 = strip + place
                     sum_q_unit_tangent_part2 = _quotient(sum_q_unit_tangent_part2_product[row, f_6], per_term_5_unit, per_term_5)  # exp_sum_k_unit*k_unit_tangent/(rest_sum_k_unit + 1) + k_unit*softmax_sum_k_unit_tangent
@@ -1526,8 +1602,9 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                     term_6 = sum_q_unit[row, f_6] + factor_17 * k_unit_4
                     q_unit_6 = q_unit[i, f_6]
                     factor_20 = seed_5 * (_quotient(q_unit_tangent[i, f_6] * term_6, per_temperature_unit, per_temperature) + _quotient(sum_q_unit_tangent_now * q_unit_6, per_temperature_unit, per_temperature) + factor_18 * k_unit_4 * q_unit_6 + factor_12 * q_unit_6 * term_6 + factor_19 * k_unit_tangent[i, f_6] * q_unit_6)
-                    strips[0, place] = factor_20
-                sum_norm_query_tangent_sum, sum_norm_query_tangent_lost = _plus(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost, _block_sum(strips[0], length))
+                    sum_norm_query_tangent_part = _add_in_lanes(sum_norm_query_tangent_part, factor_20)
+                _lanes(4, 4)
+                sum_norm_query_tangent_sum, sum_norm_query_tangent_lost = _plus(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost, sum_norm_query_tangent_part)
             sum_norm_query_tangent = _completed(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost)
             peak_query_2 = peak_query[i]
             factor_21 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
@@ -1566,17 +1643,20 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         per_temperature_unit, per_temperature = _inverse(temperature)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_key_part = 0.0
+            sum_norm_key_tangent_part = 0.0
             for place in range(length):
                 f_46 = strip + place
                 k_unit_6 = k_unit[j_2, f_46]
                 q_unit_8 = q_unit[j_2, f_46]
                 term_8 = sum_k_unit_2[j_2, f_46] + factor_30 * q_unit_8
                 factor_31 = _quotient(k_unit_6 * term_8, per_temperature_unit, per_temperature)
-                strips[0, place] = factor_31
+                sum_norm_key_part = _add_in_lanes(sum_norm_key_part, factor_31)
                 term_9 = _quotient(k_unit_tangent[j_2, f_46] * term_8, per_temperature_unit, per_temperature) + _quotient(k_unit_6 * sum_k_unit_2_tangent[j_2, f_46], per_temperature_unit, per_temperature) + factor_32 * k_unit_6 * q_unit_8 + factor_12 * k_unit_6 * term_8 + factor_33 * k_unit_6 * q_unit_tangent[j_2, f_46]
-                strips[1, place] = term_9
-            sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, _block_sum(strips[0], length))
-            sum_norm_key_tangent_sum, sum_norm_key_tangent_lost = _plus(sum_norm_key_tangent_sum, sum_norm_key_tangent_lost, _block_sum(strips[1], length))
+                sum_norm_key_tangent_part = _add_in_lanes(sum_norm_key_tangent_part, term_9)
+            _lanes(4, 4)
+            sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, sum_norm_key_part)
+            sum_norm_key_tangent_sum, sum_norm_key_tangent_lost = _plus(sum_norm_key_tangent_sum, sum_norm_key_tangent_lost, sum_norm_key_tangent_part)
         sum_norm_key = _completed(sum_norm_key_sum, sum_norm_key_lost)
         sum_norm_key_tangent = _completed(sum_norm_key_tangent_sum, sum_norm_key_tangent_lost)
         ratio_value_6 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
@@ -1639,18 +1719,21 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
         over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_key_part = 0.0
+            scaled_query_part = 0.0
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
                 ratio_value = _quotient(k_2, over_peak_key_unit, over_peak_key)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_key_part = _add_in_lanes(scaled_key_part, square)
                 q_2 = np.float64(query[i, f_135])
                 ratio_value_2 = _quotient(q_2, over_peak_query_unit, over_peak_query)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, _block_sum(strips[0], length))
-            scaled_query_sum, scaled_query_lost = _plus(scaled_query_sum, scaled_query_lost, _block_sum(strips[1], length))
+                scaled_query_part = _add_in_lanes(scaled_query_part, square_2)
+            _lanes(4, 4)
+            scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, scaled_key_part)
+            scaled_query_sum, scaled_query_lost = _plus(scaled_query_sum, scaled_query_lost, scaled_query_part)
         scaled_key = _completed(scaled_key_sum, scaled_key_lost)
         scaled_query = _completed(scaled_query_sum, scaled_query_lost)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
@@ -1779,18 +1862,21 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_key_now_part = 0.0
+            scaled_query_now_part = 0.0
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
                 ratio_value = _quotient(k_2, over_peak_key_now_unit, over_peak_key_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_key_now_part = _add_in_lanes(scaled_key_now_part, square)
                 q_2 = np.float64(query[i, f_135])
                 ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, _block_sum(strips[0], length))
-            scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, _block_sum(strips[1], length))
+                scaled_query_now_part = _add_in_lanes(scaled_query_now_part, square_2)
+            _lanes(4, 4)
+            scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, scaled_key_now_part)
+            scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, scaled_query_now_part)
         scaled_key_now = _completed(scaled_key_now_sum, scaled_key_now_lost)
         scaled_query_now = _completed(scaled_query_now_sum, scaled_query_now_lost)
         scaled_key[i] = scaled_key_now
@@ -1885,13 +1971,15 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_query_part = 0.0
                 for place in range(length):
                     f_7 = strip + place
                     sum_q_unit_now = _quotient(sum_q_unit_product[row, f_7], per_temperature_unit, per_temperature)
                     sum_q_unit[f_7] = sum_q_unit_now
                     factor_9 = q_unit[i, f_7] * (sum_q_unit_now + factor_8 * k_unit[i, f_7])
-                    strips[0, place] = factor_9
-                sum_norm_query_sum, sum_norm_query_lost = _plus(sum_norm_query_sum, sum_norm_query_lost, _block_sum(strips[0], length))
+                    sum_norm_query_part = _add_in_lanes(sum_norm_query_part, factor_9)
+                _lanes(4, 4)
+                sum_norm_query_sum, sum_norm_query_lost = _plus(sum_norm_query_sum, sum_norm_query_lost, sum_norm_query_part)
             sum_norm_query = _completed(sum_norm_query_sum, sum_norm_query_lost)
             peak_query_2 = peak_query[i]
             factor_10 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
@@ -1909,13 +1997,15 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         per_temperature_unit, per_temperature = _inverse(temperature)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_key_part = 0.0
             for place in range(length):
                 f_4 = strip + place
                 sum_k_unit_2_now = _quotient(sum_k_unit_2_product[j_3, f_4], per_temperature_unit, per_temperature)
                 sum_k_unit_2[f_4] = sum_k_unit_2_now
                 factor_12 = k_unit[j_3, f_4] * (sum_k_unit_2_now + factor_11 * q_unit[j_3, f_4])
-                strips[0, place] = factor_12
-            sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, _block_sum(strips[0], length))
+                sum_norm_key_part = _add_in_lanes(sum_norm_key_part, factor_12)
+            _lanes(4, 4)
+            sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, sum_norm_key_part)
         sum_norm_key = _completed(sum_norm_key_sum, sum_norm_key_lost)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
         for d_11 in range(d):
@@ -2004,18 +2094,21 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_key_now_part = 0.0
+            scaled_query_now_part = 0.0
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
                 ratio_value = _quotient(k_2, over_peak_key_now_unit, over_peak_key_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_key_now_part = _add_in_lanes(scaled_key_now_part, square)
                 q_2 = np.float64(query[i, f_135])
                 ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, _block_sum(strips[0], length))
-            scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, _block_sum(strips[1], length))
+                scaled_query_now_part = _add_in_lanes(scaled_query_now_part, square_2)
+            _lanes(4, 4)
+            scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, scaled_key_now_part)
+            scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, scaled_query_now_part)
         scaled_key_now = _completed(scaled_key_now_sum, scaled_key_now_lost)
         scaled_query_now = _completed(scaled_query_now_sum, scaled_query_now_lost)
         scaled_key[i] = scaled_key_now
@@ -2028,6 +2121,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_query_sensitivity_now_part = 0.0
             for place in range(length):
                 f_4 = strip + place
                 k_3 = np.float64(key[i, f_4])
@@ -2037,8 +2131,9 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 q_unit_now = _quotient(q_3, over_factor_2_unit, over_factor_2)
                 q_unit[i, f_4] = q_unit_now
                 factor_3 = k_unit_now * q_unit_now
-                strips[0, place] = factor_3
-            sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost = _plus(sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost, _block_sum(strips[0], length))
+                sum_norm_query_sensitivity_now_part = _add_in_lanes(sum_norm_query_sensitivity_now_part, factor_3)
+            _lanes(4, 4)
+            sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost = _plus(sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost, sum_norm_query_sensitivity_now_part)
         sum_norm_query_sensitivity_now = _completed(sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost)
         sum_norm_query_sensitivity[i] = sum_norm_query_sensitivity_now
     max_sum_k_unit_2[:] = 0.0
@@ -2212,17 +2307,20 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_query_now_part = 0.0
+                sum_norm_query_sensitivity_4_now_part = 0.0
                 for place in range(length):
                     f_7 = strip + place
                     sum_q_unit_now = _quotient(sum_q_unit_product[row, f_7], per_temperature_unit, per_temperature)
                     sum_q_unit[i, f_7] = sum_q_unit_now
                     q_unit_5 = q_unit[i, f_7]
                     factor_29 = q_unit_5 * (sum_q_unit_now + factor_28 * k_unit[i, f_7])
-                    strips[0, place] = factor_29
+                    sum_norm_query_now_part = _add_in_lanes(sum_norm_query_now_part, factor_29)
                     factor_30 = q_unit_5 * sum_q_unit_now
-                    strips[1, place] = factor_30
-                sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, _block_sum(strips[0], length))
-                sum_norm_query_sensitivity_4_now_sum, sum_norm_query_sensitivity_4_now_lost = _plus(sum_norm_query_sensitivity_4_now_sum, sum_norm_query_sensitivity_4_now_lost, _block_sum(strips[1], length))
+                    sum_norm_query_sensitivity_4_now_part = _add_in_lanes(sum_norm_query_sensitivity_4_now_part, factor_30)
+                _lanes(4, 4)
+                sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, sum_norm_query_now_part)
+                sum_norm_query_sensitivity_4_now_sum, sum_norm_query_sensitivity_4_now_lost = _plus(sum_norm_query_sensitivity_4_now_sum, sum_norm_query_sensitivity_4_now_lost, sum_norm_query_sensitivity_4_now_part)
             sum_norm_query_now = _completed(sum_norm_query_now_sum, sum_norm_query_now_lost)
             sum_norm_query_sensitivity_4_now = _completed(sum_norm_query_sensitivity_4_now_sum, sum_norm_query_sensitivity_4_now_lost)
             sum_norm_query[i] = sum_norm_query_now
@@ -2311,6 +2409,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             over_factor_46_unit, over_factor_46 = _divisor(factor_46)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_key_now_part = 0.0
+                sum_norm_key_sensitivity_3_now_part = 0.0
                 for place in range(length):
                     f_4 = strip + place
                     sum_k_unit_2_now = _quotient(sum_k_unit_2_product[j_3, f_4], per_temperature_unit, per_temperature)
@@ -2318,9 +2418,9 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                     k_unit_7 = k_unit[j_3, f_4]
                     q_unit_7 = q_unit[j_3, f_4]
                     factor_40 = k_unit_7 * (sum_k_unit_2_now + factor_39 * q_unit_7)
-                    strips[0, place] = factor_40
+                    sum_norm_key_now_part = _add_in_lanes(sum_norm_key_now_part, factor_40)
                     factor_41 = k_unit_7 * sum_k_unit_2_now
-                    strips[1, place] = factor_41
+                    sum_norm_key_sensitivity_3_now_part = _add_in_lanes(sum_norm_key_sensitivity_3_now_part, factor_41)
                     q_6 = np.float64(query[argmax_sum_k_unit_4, f_4])
                     ratio_value_9 = _quotient(q_6, over_factor_44_unit, over_factor_44)
                     k_6 = np.float64(key[argmax_sum_k_unit_4, f_4])
@@ -2331,8 +2431,9 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                     logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_4, f_4]
                     factor_61 = -sum_k_unit_entry_1_4 * q_unit_7
                     hessian_query[j_3, f_4] = (((sum_q_unit_sensitivity_2_own[argmax_sum_k_unit_4, f_4] + factor_43 * 0.5 * sum_q_unit_sensitivity_own[argmax_sum_k_unit_4, f_4]) * ratio_value_8 + factor_45 * (ratio_value_9 * ratio_value_9) + factor_49 * 0.5 * term_11 * ratio_value_10 + factor_50 - square_3 * (sum_q_unit_3 + factor_52 - sum_norm_query_2 * ratio_value_9) * ratio_value_9 - (sum_norm_query_sensitivity_3[argmax_sum_k_unit_4, f_4] + (sum_q_unit_3 + factor_52) * ratio_value_8 + factor_56 * (factor_53 * 0.5 * term_11 + factor_54 * ratio_value_9 + factor_55 * (-0.5) * logsumexp_sum_k_unit_centred_4) + factor_43 * 0.5 * sum_norm_query_sensitivity_2[argmax_sum_k_unit_4, f_4] + factor_57 * ratio_value_9) * ratio_value_8 * ratio_value_9 + factor_58 * (-0.5) * logsumexp_sum_k_unit_centred_4 * ratio_value_10) if j_3 == argmax_sum_k_unit_4 else ((sum_q_unit_sensitivity_2_own[j_3, f_4] + factor_59 * 0.5 * sum_q_unit_sensitivity_own[j_3, f_4]) * ratio_value_11 + factor_60 * (q_unit_7 * q_unit_7) + factor_62 * 0.5 * k_unit_7 * (k_unit_7 + sum_k_unit_entry_2[j_3] * q_unit_7 - ratio_value_10 + factor_61) + factor_63 * 0.5 * k_unit_7 * (k_unit_7 + factor_61) + factor_64 - q_unit_7 * square_4 * (sum_q_unit[j_3, f_4] + factor_39 * k_unit_7 - sum_norm_query_3 * q_unit_7) - q_unit_7 * sum_norm_query_change[j_3, f_4] * ratio_value_11 - q_unit_7 * sum_norm_query_change_2[j_3, f_4] * ratio_value_11 + factor_65 * (-0.5) * k_unit_7 * logsumexp_sum_k_unit_centred[j_3, f_4]))
-                sum_norm_key_now_sum, sum_norm_key_now_lost = _plus(sum_norm_key_now_sum, sum_norm_key_now_lost, _block_sum(strips[0], length))
-                sum_norm_key_sensitivity_3_now_sum, sum_norm_key_sensitivity_3_now_lost = _plus(sum_norm_key_sensitivity_3_now_sum, sum_norm_key_sensitivity_3_now_lost, _block_sum(strips[1], length))
+                _lanes(4, 4)
+                sum_norm_key_now_sum, sum_norm_key_now_lost = _plus(sum_norm_key_now_sum, sum_norm_key_now_lost, sum_norm_key_now_part)
+                sum_norm_key_sensitivity_3_now_sum, sum_norm_key_sensitivity_3_now_lost = _plus(sum_norm_key_sensitivity_3_now_sum, sum_norm_key_sensitivity_3_now_lost, sum_norm_key_sensitivity_3_now_part)
             sum_norm_key_now = _completed(sum_norm_key_now_sum, sum_norm_key_now_lost)
             sum_norm_key_sensitivity_3_now = _completed(sum_norm_key_sensitivity_3_now_sum, sum_norm_key_sensitivity_3_now_lost)
             sum_norm_key[j_3] = sum_norm_key_now
@@ -2491,18 +2592,21 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         over_peak_query_unit, over_peak_query = _divisor(peak_query)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_key_part = 0.0
+            scaled_query_part = 0.0
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
                 ratio_value = _quotient(k_2, over_peak_key_unit, over_peak_key)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_key_part = _add_in_lanes(scaled_key_part, square)
                 q_2 = np.float64(query[i, f_135])
                 ratio_value_2 = _quotient(q_2, over_peak_query_unit, over_peak_query)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, _block_sum(strips[0], length))
-            scaled_query_sum, scaled_query_lost = _plus(scaled_query_sum, scaled_query_lost, _block_sum(strips[1], length))
+                scaled_query_part = _add_in_lanes(scaled_query_part, square_2)
+            _lanes(4, 4)
+            scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, scaled_key_part)
+            scaled_query_sum, scaled_query_lost = _plus(scaled_query_sum, scaled_query_lost, scaled_query_part)
         scaled_key = _completed(scaled_key_sum, scaled_key_lost)
         scaled_query = _completed(scaled_query_sum, scaled_query_lost)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
@@ -2585,11 +2689,13 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
             factor_11 = logsumexp_sum_k_unit_centred_2 * seed_2 / (1.0 + rest_sum_k_unit)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                sum_temperature_3_sensitivity_2_part = 0.0
                 for place in range(length):
                     j_120 = strip + place
                     factor_12 = factor_11 * exp_sum_k_unit[j_120] * sum_k_unit[i, j_120]
-                    strips[0, place] = factor_12
-                sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost = _plus(sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost, _block_sum(strips[0], length))
+                    sum_temperature_3_sensitivity_2_part = _add_in_lanes(sum_temperature_3_sensitivity_2_part, factor_12)
+                _lanes(4, 4)
+                sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost = _plus(sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost, sum_temperature_3_sensitivity_2_part)
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2, wide)
     sum_temperature = _completed(sum_temperature, sum_temperature_lost)
     sum_temperature_3 = _completed(sum_temperature_3, sum_temperature_3_lost)
@@ -2743,18 +2849,21 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         over_peak_query_now_unit, over_peak_query_now = _divisor(peak_query_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_key_now_part = 0.0
+            scaled_query_now_part = 0.0
             for place in range(length):
                 f_135 = strip + place
                 k_2 = np.float64(key[i, f_135])
                 ratio_value = _quotient(k_2, over_peak_key_now_unit, over_peak_key_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_key_now_part = _add_in_lanes(scaled_key_now_part, square)
                 q_2 = np.float64(query[i, f_135])
                 ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, _block_sum(strips[0], length))
-            scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, _block_sum(strips[1], length))
+                scaled_query_now_part = _add_in_lanes(scaled_query_now_part, square_2)
+            _lanes(4, 4)
+            scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, scaled_key_now_part)
+            scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, scaled_query_now_part)
         scaled_key_now = _completed(scaled_key_now_sum, scaled_key_now_lost)
         scaled_query_now = _completed(scaled_query_now_sum, scaled_query_now_lost)
         scaled_key[i] = scaled_key_now
@@ -2769,6 +2878,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_key_tangent_now_part = 0.0
+            norm_query_tangent_now_part = 0.0
             for place in range(length):
                 f_4 = strip + place
                 k_3 = np.float64(key[i, f_4])
@@ -2779,13 +2890,14 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 q_unit[i, f_4] = q_unit_now
                 v_k = np.float64(direction_key[i, f_4])
                 factor_3 = v_k * k_unit_now
-                strips[0, place] = factor_3
+                norm_key_tangent_now_part = _add_in_lanes(norm_key_tangent_now_part, factor_3)
                 v_q = np.float64(direction_query[i, f_4])
                 factor_4 = v_q * q_unit_now
-                strips[1, place] = factor_4
+                norm_query_tangent_now_part = _add_in_lanes(norm_query_tangent_now_part, factor_4)
                 sum_k_unit_2_tangent_part2_right[i, f_4] = seed_now * q_unit_now
-            norm_key_tangent_now_sum, norm_key_tangent_now_lost = _plus(norm_key_tangent_now_sum, norm_key_tangent_now_lost, _block_sum(strips[0], length))
-            norm_query_tangent_now_sum, norm_query_tangent_now_lost = _plus(norm_query_tangent_now_sum, norm_query_tangent_now_lost, _block_sum(strips[1], length))
+            _lanes(4, 4)
+            norm_key_tangent_now_sum, norm_key_tangent_now_lost = _plus(norm_key_tangent_now_sum, norm_key_tangent_now_lost, norm_key_tangent_now_part)
+            norm_query_tangent_now_sum, norm_query_tangent_now_lost = _plus(norm_query_tangent_now_sum, norm_query_tangent_now_lost, norm_query_tangent_now_part)
         norm_key_tangent_now = _completed(norm_key_tangent_now_sum, norm_key_tangent_now_lost)
         norm_query_tangent_now = _completed(norm_query_tangent_now_sum, norm_query_tangent_now_lost)
         norm_key_tangent[i] = norm_key_tangent_now
@@ -2850,11 +2962,13 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             factor_7 = seed_2 / (1.0 + rest_sum_k_unit_now)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                sum_temperature_3_part = 0.0
                 for place in range(length):
                     j_28 = strip + place
                     factor_8 = factor_7 * exp_sum_k_unit[row, j_28] * sum_k_unit[i, j_28]
-                    strips[0, place] = factor_8
-                sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, _block_sum(strips[0], length))
+                    sum_temperature_3_part = _add_in_lanes(sum_temperature_3_part, factor_8)
+                _lanes(4, 4)
+                sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, sum_temperature_3_part)
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2, wide)
         _multiply(q_unit_tangent[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_tangent_part1[start:stop], np.bool_(False))
         _multiply(q_unit[start:stop], np.bool_(False), k_unit_tangent, np.bool_(True), sum_k_unit_tangent_part2[start:stop], np.bool_(False))
@@ -2873,17 +2987,20 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                logsumexp_sum_k_unit_tangent_part = 0.0
                 for place in range(length):
                     j_124 = strip + place
                     factor_10 = _quotient(exp_sum_k_unit[row, j_124] * (_quotient(sum_k_unit_tangent[i, j_124], per_temperature_unit, per_temperature) + factor_9 * sum_k_unit[i, j_124] - term_2), per_term_unit, per_term)
-                    strips[0, place] = factor_10
-                logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost, _block_sum(strips[0], length))
+                    logsumexp_sum_k_unit_tangent_part = _add_in_lanes(logsumexp_sum_k_unit_tangent_part, factor_10)
+                _lanes(4, 4)
+                logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost, logsumexp_sum_k_unit_tangent_part)
             logsumexp_sum_k_unit_tangent = _completed(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost)
             seed_3 = seed[i]
             factor_11 = seed_3 * sum_k_unit_tangent[i, i]
             sum_temperature_tangent, sum_temperature_tangent_lost = _plus(sum_temperature_tangent, sum_temperature_tangent_lost, factor_11)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                sum_temperature_3_tangent_part = 0.0
                 for place in range(length):
                     j_1 = strip + place
                     exp_sum_k_unit_3 = exp_sum_k_unit[row, j_1]
@@ -2892,9 +3009,10 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     softmax_sum_k_unit_tangent_now = _quotient(exp_sum_k_unit_3 * (-logsumexp_sum_k_unit_tangent + (_quotient(sum_k_unit_tangent_2, per_temperature_unit, per_temperature) + factor_9 * sum_k_unit_4 - term_2)), per_term_unit, per_term)
                     softmax_sum_k_unit_tangent[j_1] = softmax_sum_k_unit_tangent_now
                     factor_12 = seed_3 * (softmax_sum_k_unit_tangent_now * sum_k_unit_4 + _quotient(exp_sum_k_unit_3 * sum_k_unit_tangent_2, per_term_unit, per_term))
-                    strips[0, place] = factor_12
+                    sum_temperature_3_tangent_part = _add_in_lanes(sum_temperature_3_tangent_part, factor_12)
                     sum_k_unit_2_tangent_part2_left[row, j_1] = ((softmax_sum_k_unit_tangent_now) if i != j_1 else 0.0)
-                sum_temperature_3_tangent, sum_temperature_3_tangent_lost = _plus(sum_temperature_3_tangent, sum_temperature_3_tangent_lost, _block_sum(strips[0], length))
+                _lanes(4, 4)
+                sum_temperature_3_tangent, sum_temperature_3_tangent_lost = _plus(sum_temperature_3_tangent, sum_temperature_3_tangent_lost, sum_temperature_3_tangent_part)
             softmax_sum_k_unit_tangent_own[i] = softmax_sum_k_unit_tangent[i]
         _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], np.bool_(True), sum_k_unit_2_tangent_part2_right[start:stop], np.bool_(False), sum_k_unit_2_tangent_part2_product, np.bool_(True))
         _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], np.bool_(False), k_unit, np.bool_(False), sum_q_unit_tangent_part2_product[: stop - start], np.bool_(False))
@@ -2952,13 +3070,15 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_query_now_part = 0.0
                 for place in range(length):
                     f_7 = strip + place
                     sum_q_unit_now = _quotient(sum_q_unit_product[row, f_7], per_temperature_unit, per_temperature)
                     sum_q_unit[i, f_7] = sum_q_unit_now
                     factor_17 = q_unit[i, f_7] * (sum_q_unit_now + factor_16 * k_unit[i, f_7])
-                    strips[0, place] = factor_17
-                sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, _block_sum(strips[0], length))
+                    sum_norm_query_now_part = _add_in_lanes(sum_norm_query_now_part, factor_17)
+                _lanes(4, 4)
+                sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, sum_norm_query_now_part)
             sum_norm_query_now = _completed(sum_norm_query_now_sum, sum_norm_query_now_lost)
             sum_norm_query[i] = sum_norm_query_now
         _multiply(sum_k_unit_2_left[: stop - start], np.bool_(True), q_unit_tangent[start:stop], np.bool_(False), sum_k_unit_2_tangent_part1_product, np.bool_(True))
@@ -2986,12 +3106,14 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             factor_18 = seed_7 / (1.0 + rest_sum_k_unit_2_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                sum_temperature_2_part = 0.0
                 for place in range(length):
                     j_22 = strip + place
                     factor_19 = factor_18 * exp_sum_k_unit_2[j_22, i_21] * sum_k_unit[j_22, i_21]
-                    strips[0, place] = factor_19
+                    sum_temperature_2_part = _add_in_lanes(sum_temperature_2_part, factor_19)
                     sum_k_unit_tangent_again_2[row, j_22] = sum_k_unit_tangent_part1[i_21, j_22] + sum_k_unit_tangent_part2[i_21, j_22]
-                sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(strips[0], length))
+                _lanes(4, 4)
+                sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, sum_temperature_2_part)
             sum_norm_key_now_sum = 0.0
             sum_norm_key_now_lost = 0.0
             rest_sum_k_unit_6 = rest_sum_k_unit[i_21]
@@ -2999,15 +3121,17 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_key_now_part = 0.0
                 for place in range(length):
                     f_4 = strip + place
                     sum_k_unit_2_now = _quotient(sum_k_unit_2_product[i_21, f_4], per_temperature_unit, per_temperature)
                     sum_k_unit_2[i_21, f_4] = sum_k_unit_2_now
                     factor_21 = k_unit[i_21, f_4] * (sum_k_unit_2_now + factor_20 * q_unit[i_21, f_4])
-                    strips[0, place] = factor_21
+                    sum_norm_key_now_part = _add_in_lanes(sum_norm_key_now_part, factor_21)
                     sum_k_unit_2_tangent_part1[i_21, f_4] = _quotient(sum_k_unit_2_tangent_part1_product[i_21, f_4], per_temperature_unit, per_temperature)
                     sum_k_unit_2_tangent_part4[i_21, f_4] = factor_9 * sum_k_unit_2_tangent_part4_product[i_21, f_4]
-                sum_norm_key_now_sum, sum_norm_key_now_lost = _plus(sum_norm_key_now_sum, sum_norm_key_now_lost, _block_sum(strips[0], length))
+                _lanes(4, 4)
+                sum_norm_key_now_sum, sum_norm_key_now_lost = _plus(sum_norm_key_now_sum, sum_norm_key_now_lost, sum_norm_key_now_part)
             sum_norm_key_now = _completed(sum_norm_key_now_sum, sum_norm_key_now_lost)
             sum_norm_key[i_21] = sum_norm_key_now
         _multiply(q_unit[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_again_2[: stop - start], np.bool_(False))
@@ -3035,11 +3159,13 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         per_term_3_unit, per_term_3 = _inverse(term_3)
         for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+            sum_temperature_2_tangent_part = 0.0
             for place in range(length):
                 j_128 = strip + place
                 factor_22 = seed_8 * (softmax_sum_k_unit_2_tangent[j_128, i_127] * sum_k_unit[j_128, i_127] + _quotient(exp_sum_k_unit_2[j_128, i_127] * sum_k_unit_tangent[j_128, i_127], per_term_3_unit, per_term_3))
-                strips[0, place] = factor_22
-            sum_temperature_2_tangent, sum_temperature_2_tangent_lost = _plus(sum_temperature_2_tangent, sum_temperature_2_tangent_lost, _block_sum(strips[0], length))
+                sum_temperature_2_tangent_part = _add_in_lanes(sum_temperature_2_tangent_part, factor_22)
+            _lanes(4, 4)
+            sum_temperature_2_tangent, sum_temperature_2_tangent_lost = _plus(sum_temperature_2_tangent, sum_temperature_2_tangent_lost, sum_temperature_2_tangent_part)
         sum_norm_key_tangent_sum = 0.0
         sum_norm_key_tangent_lost = 0.0
         factor_23 = seed_8 / temperature
@@ -3053,6 +3179,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         factor_27 = factor_9 * seed_8 * term_4
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_key_tangent_part = 0.0
             for place in range(length):
                 f_4 = strip + place
                 sum_k_unit_2_tangent_part3 = factor_23 * 0.5 * sum_k_unit_2_tangent_part3_product[i_127, f_4]  # -direction_temperature*q_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + q_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + q_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + q_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
@@ -3061,8 +3188,9 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 q_unit_3 = q_unit[i_127, f_4]
                 k_unit_3 = k_unit[i_127, f_4]
                 term_5 = k_unit_tangent[i_127, f_4] * (sum_k_unit_2[i_127, f_4] + factor_24 * q_unit_3) + sum_k_unit_2_tangent_now * k_unit_3 + factor_24 * k_unit_3 * q_unit_tangent[i_127, f_4] + factor_25 * 0.5 * k_unit_3 * q_unit_3 + factor_26 * 0.5 * k_unit_3 * q_unit_3 + factor_27 * k_unit_3 * q_unit_3
-                strips[0, place] = term_5
-            sum_norm_key_tangent_sum, sum_norm_key_tangent_lost = _plus(sum_norm_key_tangent_sum, sum_norm_key_tangent_lost, _block_sum(strips[0], length))
+                sum_norm_key_tangent_part = _add_in_lanes(sum_norm_key_tangent_part, term_5)
+            _lanes(4, 4)
+            sum_norm_key_tangent_sum, sum_norm_key_tangent_lost = _plus(sum_norm_key_tangent_sum, sum_norm_key_tangent_lost, sum_norm_key_tangent_part)
         sum_norm_key_tangent = _completed(sum_norm_key_tangent_sum, sum_norm_key_tangent_lost)
         ratio_value_5 = _ratio(1.0, math.sqrt(scaled_key[i_127]) * _positive_part(peak_key[i_127]))
         factor_28 = seed_8 * ratio_value_5 * term_4 / temperature
@@ -3101,6 +3229,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             per_temperature_unit, per_temperature = _inverse(temperature)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_query_tangent_part = 0.0
                 for place in range(length):
                     f_7 = strip + place
                     sum_q_unit_tangent_part3 = _quotient(0.5 * sum_q_unit_tangent_part3_product[row, f_7], per_temperature_unit, per_temperature)  # -direction_temperature*k_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + k_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + k_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + k_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
@@ -3109,8 +3238,9 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     k_unit_5 = k_unit[i_6, f_7]
                     q_unit_5 = q_unit[i_6, f_7]
                     term_7 = q_unit_tangent[i_6, f_7] * (sum_q_unit[i_6, f_7] + factor_35 * k_unit_5) + sum_q_unit_tangent_now * q_unit_5 + factor_35 * k_unit_tangent[i_6, f_7] * q_unit_5 + factor_36 * 0.5 * k_unit_5 * q_unit_5 + factor_37 * 0.5 * k_unit_5 * q_unit_5 + factor_38 * k_unit_5 * q_unit_5
-                    strips[0, place] = term_7
-                sum_norm_query_tangent_sum, sum_norm_query_tangent_lost = _plus(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost, _block_sum(strips[0], length))
+                    sum_norm_query_tangent_part = _add_in_lanes(sum_norm_query_tangent_part, term_7)
+                _lanes(4, 4)
+                sum_norm_query_tangent_sum, sum_norm_query_tangent_lost = _plus(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost, sum_norm_query_tangent_part)
             sum_norm_query_tangent = _completed(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost)
             ratio_value_6 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
             factor_39 = seed_9 * ratio_value_6 * term_6 / temperature

@@ -94,10 +94,10 @@ def _exact_fma(typing_context, a, b, c):
 
 @intrinsic
 def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        return builder.fadd(*arguments, flags=("reassoc",))
 
     return a(a, b), build
 
@@ -160,14 +160,41 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("interleave.count", count),):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 _CONSTANTS = np.array((
@@ -444,6 +471,7 @@ def value(first, second, target, margin, sample_weights, value_out):
             for i in range(start, stop):
                 row = i - start
                 value_out[i] = total_block[row]
+            _lanes(4, 2)
     return total
 
 
@@ -588,6 +616,7 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
             for i in range(start, stop):
                 row = i - start
                 value_out[i] = total_block[row]
+            _lanes(4, 2)
     return total
 
 
@@ -598,6 +627,7 @@ def hessian_diagonal(first, second, target, margin, sample_weights, loss_scale, 
     for i in range(n):
         hessian_first[i] = 0.0
         hessian_second[i] = 0.0
+    _lanes(4, 2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -673,6 +703,7 @@ def hessian_product(first, second, target, margin, sample_weights, loss_scale, d
     for i in range(n):
         product_first[i] = 0.0
         product_second[i] = 0.0
+    _lanes(4, 2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -680,22 +711,21 @@ def parameter_gradient_and_hessian(first, second, target, margin, sample_weights
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = np.uint64(first.shape[0])
     block = np.uint64(1024)
-    sum_margin_block = _scratch(np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_margin_part = 0.0
         for i in range(start, stop):
-            row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
             seed = sample_weight * loss_scale
             y = np.float64(target[i])
             u = np.float64(first[i])
             v = np.float64(second[i])
             factor = seed * _step(margin - y * (u - v))
-            sum_margin_block[row] = factor
-        _interleave(2)
-        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, _block_sum(sum_margin_block, stop - start))
+            sum_margin_part = _add_in_lanes(sum_margin_part, factor)
+        _lanes(4, 4)
+        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, sum_margin_part)
     sum_margin = _completed(sum_margin, sum_margin_lost)
     parameter_gradient[0] += sum_margin
     parameter_hessian[0] += 0.0
@@ -708,6 +738,7 @@ def full_hessian_product(first, second, target, margin, sample_weights, loss_sca
     for i in range(n):
         product_first[i] = 0.0
         product_second[i] = 0.0
+    _lanes(4, 2)
     parameter_product[0] += 0.0
 
 
@@ -719,5 +750,5 @@ def outside(first, second, target):
     total = own(0.0)
     for i in range(n):
         y = target[i]
-        total = _add_in_lanes(total, _choose(((y == own(1.0)) | (y == -own(1.0))), own(0.0), own(1.0)))
+        total = _add_in_lanes(total, _choose(abs(y) == own(1.0), own(0.0), own(1.0)))
     return total

@@ -153,10 +153,10 @@ def _exact_fma(typing_context, a, b, c):
 
 @intrinsic
 def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        return builder.fadd(*arguments, flags=("reassoc",))
 
     return a(a, b), build
 
@@ -219,14 +219,41 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("interleave.count", count),):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 _CONSTANTS = np.array((
@@ -1270,6 +1297,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             for i in range(start, stop):
                 row = i - start
                 value_out[i] = total_block[row]
+            _lanes(4, 2)
     return total
 
 
@@ -1533,6 +1561,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             for i in range(start, stop):
                 row = i - start
                 value_out[i] = total_block[row]
+            _lanes(4, 2)
     return total
 
 
@@ -1949,10 +1978,6 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
     n = np.uint64(logit.shape[0])
     wide = _wide(logit)
     block = np.uint64(1024)
-    sum_alpha_block = _scratch(np.float64)
-    sum_epsilon_block = _scratch(np.float64)
-    sum_gamma_block = _scratch(np.float64)
-    sum_gamma_sensitivity_block = _scratch(np.float64)
     raised_decay_value_block = _scratch(np.float64)
     log1p_value_block = _scratch(np.float64)
     sigmoid_power_value_block = _scratch(np.float64)
@@ -1967,6 +1992,10 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
     term_2 = 1.0 - alpha
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_alpha_part = 0.0
+        sum_epsilon_part = 0.0
+        sum_gamma_part = 0.0
+        sum_gamma_sensitivity_part = 0.0
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -2018,22 +2047,22 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = seed * softplus_minus * _choose(alpha_given, term, 0.0) * sigmoid_power_value
-            sum_alpha_block[row] = factor_3
+            sum_alpha_part = _add_in_lanes(sum_alpha_part, factor_3)
             sigmoid_minus = _choose(factor >= 0.0, decay / (1.0 + decay), (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
             factor_4 = seed * sigmoid_minus * sigmoid_power_value
-            sum_epsilon_block[row] = factor_4
+            sum_epsilon_part = _add_in_lanes(sum_epsilon_part, factor_4)
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             term_3 = epsilon * sigmoid_minus + softplus_minus * alpha_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             factor_5 = -seed * term_3 * softplus_plus * sigmoid_power_value
-            sum_gamma_block[row] = factor_5
+            sum_gamma_part = _add_in_lanes(sum_gamma_part, factor_5)
             factor_6 = -seed * (softplus_plus * softplus_plus) * term_3 * sigmoid_power_value
-            sum_gamma_sensitivity_block[row] = factor_6
-        _interleave(2)
-        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, _block_sum(sum_alpha_block, stop - start))
-        sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, _block_sum(sum_epsilon_block, stop - start))
-        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, _block_sum(sum_gamma_block, stop - start))
-        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, _block_sum(sum_gamma_sensitivity_block, stop - start))
+            sum_gamma_sensitivity_part = _add_in_lanes(sum_gamma_sensitivity_part, factor_6)
+        _lanes(8, 2)
+        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, sum_alpha_part)
+        sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, sum_epsilon_part)
+        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, sum_gamma_part)
+        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, sum_gamma_sensitivity_part)
     sum_alpha = _completed(sum_alpha, sum_alpha_lost)
     sum_epsilon = _completed(sum_epsilon, sum_epsilon_lost)
     sum_gamma = _completed(sum_gamma, sum_gamma_lost)
@@ -2054,9 +2083,6 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     nearer = 1.4551915228366852e-11 if logit.itemsize == 8 else 8.673617379884035e-19
     block = np.uint64(1024)
-    sum_alpha_tangent_block = _scratch(np.float64)
-    sum_epsilon_tangent_block = _scratch(np.float64)
-    sum_gamma_tangent_block = _scratch(np.float64)
     raised_decay_value_block = _scratch(np.float64)
     log1p_value_block = _scratch(np.float64)
     sigmoid_power_value_block = _scratch(np.float64)
@@ -2078,6 +2104,9 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     factor_10 = direction_parameters[2] * term_3
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_alpha_tangent_part = 0.0
+        sum_epsilon_tangent_part = 0.0
+        sum_gamma_tangent_part = 0.0
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -2137,16 +2166,16 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             case = _choose(alpha_given, term, 0.0)
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_4 = seed * (v_z * term * (-sigmoid_minus - gamma * softplus_minus * p_t) - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
-            sum_alpha_tangent_block[row] = factor_4
+            sum_alpha_tangent_part = _add_in_lanes(sum_alpha_tangent_part, factor_4)
             factor_5 = seed * (v_z * term * p_t * term_3 - direction_parameters[0] * softplus_plus) * sigmoid_minus * sigmoid_power_value
-            sum_epsilon_tangent_block[row] = factor_5
+            sum_epsilon_tangent_part = _add_in_lanes(sum_epsilon_tangent_part, factor_5)
             alpha_t = _choose(alpha_given, alpha * y + term_4 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_6 = softplus_minus * alpha_t
             term_5 = epsilon * sigmoid_minus + factor_6
             factor_7 = -term_5 * p_t
             term_6 = -alpha_t - epsilon * p_t
             factor_8 = seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * term_5 + v_z * term * (gamma * term_5 * softplus_plus * p_t + factor_7 - softplus_plus * sigmoid_minus * term_6) - direction_parameters[2] * softplus_plus * sigmoid_minus - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
-            sum_gamma_tangent_block[row] = factor_8
+            sum_gamma_tangent_part = _add_in_lanes(sum_gamma_tangent_part, factor_8)
             term_7 = sigmoid_minus * term_6 - gamma * term_5 * p_t
             term_8 = p_t * magnitude_value + alpha_t
             factor_9 = term_8 * sigmoid_minus
@@ -2167,7 +2196,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             size_2_block[row] = size_2
             doubt_block_2[row] = _cancels(plain_sum_2, size_2, near)
             doubtful += doubt_block_2[row]
-        _interleave(2)
+        _lanes(8, 2)
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
@@ -2224,9 +2253,9 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
                 magnified_value = _magnified(p_t, factor, raised_decay_value)
                 product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * plain_sum_block[row] + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * plain_sum_2_block[row] * 5.421010862427522e-20) + (factor_10 * term * _magnified(p_t * sigmoid_minus, -abs(factor), raised_decay_value) * 5.421010862427522e-20))
             _interleave(2)
-        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_block, stop - start))
-        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, _block_sum(sum_epsilon_tangent_block, stop - start))
-        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_block, stop - start))
+        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, sum_alpha_tangent_part)
+        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, sum_epsilon_tangent_part)
+        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, sum_gamma_tangent_part)
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)
     sum_epsilon_tangent = _completed(sum_epsilon_tangent, sum_epsilon_tangent_lost)
     sum_gamma_tangent = _completed(sum_gamma_tangent, sum_gamma_tangent_lost)

@@ -50,59 +50,24 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
-@intrinsic(prefer_literal=True)
-def _scratch(typing_context, dtype):
-    """Return an array of 1024 numbers: nothing is asked of the heap."""
-    shape = (1024,)
-    kind = types.Array(dtype.dtype, len(shape), "C")
+@intrinsic
+def _wide(typing_context, array):
+    """Return None for an array of float32, else a number: a condition on it is decided when a kernel is compiled."""
 
     def build(context, builder, signature, arguments):
-        number = context.get_data_type(kind.dtype)
-        width, count = context.get_abi_sizeof(number), math.prod(shape)
-        memory = cgutils.alloca_once(builder, number, count + 32)
-        memory.align = 64
-        array = context.make_array(kind)(context, builder)
-        array.data, array.nitems, array.itemsize = memory, cgutils.intp_t(count), cgutils.intp_t(width)
-        strides = [width * math.prod(shape[k + 1 :]) for k in range(len(shape))]
-        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
-        return array._getvalue()
+        return context.get_dummy_value() if array.dtype == types.float32 else cgutils.intp_t(0)
 
-    return kind(dtype), build
-
-
-def _sum_of(count):
-    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
-
-    def build(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
-        parts = []
-        for k in range(0, count, 16):
-            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
-            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
-        (lanes,) = parts
-        for width in (8, 4, 2, 1):
-            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
-            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
-            lanes = builder.fadd(*halves)
-        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
-
-    return build
+    return (types.none if array.dtype == types.float32 else types.intp)(array), build
 
 
 @intrinsic
-def _sum_of_128(typing_context, block, start):
-    """Return the sum of 128 numbers of a block."""
-    return block.dtype(block, start), _sum_of(128)
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
 
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc",))
 
-@intrinsic
-def _sum_of_16(typing_context, block, start):
-    """Return the sum of 16 numbers of a block."""
-    return block.dtype(block, start), _sum_of(16)
+    return a(a, b), build
 
 
 @intrinsic
@@ -116,8 +81,8 @@ def _choose(typing_context, condition, a, b):
 
 
 @intrinsic(prefer_literal=True)
-def _interleave(typing_context, count):
-    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
 
     def build(context, builder, signature, arguments):
         ends = []
@@ -128,14 +93,16 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
-    return types.none(count), build
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -152,52 +119,53 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
-    total, lost, stop = 0.0, 0.0, np.uint64(count)
-    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
-    for k in range(np.uint64(0), most, np.uint64(128)):
-        total, lost = _plus(total, lost, _sum_of_128(block, k))
-    for k in range(most, many, np.uint64(16)):
-        total, lost = _plus(total, lost, _sum_of_16(block, k))
-    for k in range(many, stop):
-        total, lost = _plus(total, lost, block[k])
-    return _completed(total, lost)
-
-
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
     return math.copysign(1.0, x) if abs(x) > 0.0 else x
 
 
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _inverse(b: float):
+    """Return what to multiply by in order to divide by b: a power of two, and 1 over what b times it is."""
+    size = abs(b)
+    unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
+    return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _over(x: float, b: float, unit: float, inverse: float, wide) -> float:
+    """Return x / b, or x divided by what the two numbers were made from b for where that is near enough."""
+    if wide is None:
+        return x * unit * inverse
+    return x / b
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(prediction, target, beta, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = np.uint64(prediction.shape[0])
+    wide = _wide(prediction)
     block = np.uint64(1024)
-    total_block = _scratch(np.float64)
     total = 0.0
     factor = (-0.5) * beta
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        total_part = 0.0
+        per_beta_unit, per_beta = _inverse(beta)
         for i in range(start, stop):
-            row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
             x = np.float64(prediction[i])
             y = np.float64(target[i])
             r = x - y  # prediction - target
             magnitude_value = abs(r)
-            loss = _choose(beta >= magnitude_value, 0.5 * (r * r) / beta, magnitude_value + factor)
+            loss = _choose(beta >= magnitude_value, _over(0.5 * (r * r), beta, per_beta_unit, per_beta, wide), magnitude_value + factor)
             factor_2 = loss * sample_weight
-            total_block[row] = factor_2
-        _interleave(2)
-        total += _block_sum(total_block, stop - start)
-        if value_out is not None:
-            for i in range(start, stop):
-                row = i - start
-                value_out[i] = total_block[row]
+            total_part = _add_in_lanes(total_part, factor_2)
+            if value_out is not None:
+                value_out[i] = factor_2
+        _lanes(4, 4)
+        total += total_part
     return total
 
 
@@ -205,43 +173,45 @@ def value(prediction, target, beta, sample_weights, value_out):
 def gradient(prediction, target, beta, sample_weights, loss_scale, gradient_prediction):
     """The gradient."""
     n = np.uint64(prediction.shape[0])
+    wide = _wide(prediction)
+    per_beta_unit, per_beta = _inverse(beta)
     for i in range(n):
         sample_weight = (1.0 if sample_weights is None else sample_weights[i])
         seed = sample_weight * loss_scale
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(beta >= abs(r), r / beta, _signum(r))
+        gradient_prediction[i] = seed * _choose(beta >= abs(r), _over(r, beta, per_beta_unit, per_beta, wide), _signum(r))
+    _lanes(4, 2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, value_out, gradient_prediction):
     """Value and gradient in one pass."""
     n = np.uint64(prediction.shape[0])
+    wide = _wide(prediction)
     block = np.uint64(1024)
-    total_block = _scratch(np.float64)
     total = 0.0
     factor = (-0.5) * beta
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        total_part = 0.0
+        per_beta_unit, per_beta = _inverse(beta)
         for i in range(start, stop):
-            row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
             seed = sample_weight * loss_scale
             x = np.float64(prediction[i])
             y = np.float64(target[i])
             r = x - y  # prediction - target
             magnitude_value = abs(r)
-            loss = _choose(beta >= magnitude_value, 0.5 * (r * r) / beta, magnitude_value + factor)
+            loss = _choose(beta >= magnitude_value, _over(0.5 * (r * r), beta, per_beta_unit, per_beta, wide), magnitude_value + factor)
             factor_2 = loss * sample_weight
-            total_block[row] = factor_2
-            gradient_prediction[i] = seed * _choose(beta >= magnitude_value, r / beta, _signum(r))
-        _interleave(2)
-        total += _block_sum(total_block, stop - start)
-        if value_out is not None:
-            for i in range(start, stop):
-                row = i - start
-                value_out[i] = total_block[row]
+            total_part = _add_in_lanes(total_part, factor_2)
+            if value_out is not None:
+                value_out[i] = factor_2
+            gradient_prediction[i] = seed * _choose(beta >= magnitude_value, _over(r, beta, per_beta_unit, per_beta, wide), _signum(r))
+        _lanes(4, 4)
+        total += total_part
     return total
 
 
@@ -256,20 +226,24 @@ def hessian_diagonal(prediction, target, beta, sample_weights, loss_scale, hessi
         y = np.float64(target[i])
         r = x - y  # prediction - target
         hessian_prediction[i] = seed * _choose(beta >= abs(r), (1.0 / beta), _choose((beta < abs(r)), 0.0, np.nan))
+    _lanes(4, 2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def gradient_and_hessian(prediction, target, beta, sample_weights, loss_scale, gradient_prediction, hessian_prediction):
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(prediction.shape[0])
+    wide = _wide(prediction)
+    per_beta_unit, per_beta = _inverse(beta)
     for i in range(n):
         sample_weight = (1.0 if sample_weights is None else sample_weights[i])
         seed = sample_weight * loss_scale
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(beta >= abs(r), r / beta, _signum(r))
+        gradient_prediction[i] = seed * _choose(beta >= abs(r), _over(r, beta, per_beta_unit, per_beta, wide), _signum(r))
         hessian_prediction[i] = seed * _choose(beta >= abs(r), (1.0 / beta), _choose((beta < abs(r)), 0.0, np.nan))
+    _lanes(4, 2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -284,6 +258,7 @@ def hessian_product(prediction, target, beta, sample_weights, loss_scale, direct
         y = np.float64(target[i])
         r = x - y  # prediction - target
         product_prediction[i] = seed * v_x * _choose(beta >= abs(r), (1.0 / beta), _choose((beta < abs(r)), 0.0, np.nan))
+    _lanes(4, 2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -291,16 +266,15 @@ def parameter_gradient_and_hessian(prediction, target, beta, sample_weights, los
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = np.uint64(prediction.shape[0])
     block = np.uint64(1024)
-    sum_beta_block = _scratch(np.float64)
-    sum_beta_sensitivity_block = _scratch(np.float64)
     sum_beta = 0.0
     sum_beta_lost = 0.0
     sum_beta_sensitivity = 0.0
     sum_beta_sensitivity_lost = 0.0
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_beta_part = 0.0
+        sum_beta_sensitivity_part = 0.0
         for i in range(start, stop):
-            row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
             seed = sample_weight * loss_scale
             x = np.float64(prediction[i])
@@ -308,12 +282,12 @@ def parameter_gradient_and_hessian(prediction, target, beta, sample_weights, los
             r = x - y  # prediction - target
             square = (r * r)
             factor = seed * _choose(beta >= abs(r), (-0.5) * square / (beta * beta), _choose((beta < abs(r)), -0.5, np.nan))
-            sum_beta_block[row] = factor
+            sum_beta_part = _add_in_lanes(sum_beta_part, factor)
             factor_2 = seed * _choose(beta >= abs(r), square / (beta * beta * beta), _choose((beta < abs(r)), 0.0, np.nan))
-            sum_beta_sensitivity_block[row] = factor_2
-        _interleave(2)
-        sum_beta, sum_beta_lost = _plus(sum_beta, sum_beta_lost, _block_sum(sum_beta_block, stop - start))
-        sum_beta_sensitivity, sum_beta_sensitivity_lost = _plus(sum_beta_sensitivity, sum_beta_sensitivity_lost, _block_sum(sum_beta_sensitivity_block, stop - start))
+            sum_beta_sensitivity_part = _add_in_lanes(sum_beta_sensitivity_part, factor_2)
+        _lanes(4, 4)
+        sum_beta, sum_beta_lost = _plus(sum_beta, sum_beta_lost, sum_beta_part)
+        sum_beta_sensitivity, sum_beta_sensitivity_lost = _plus(sum_beta_sensitivity, sum_beta_sensitivity_lost, sum_beta_sensitivity_part)
     sum_beta = _completed(sum_beta, sum_beta_lost)
     sum_beta_sensitivity = _completed(sum_beta_sensitivity, sum_beta_sensitivity_lost)
     parameter_gradient[0] += sum_beta
@@ -325,13 +299,12 @@ def full_hessian_product(prediction, target, beta, sample_weights, loss_scale, d
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = np.uint64(prediction.shape[0])
     block = np.uint64(1024)
-    sum_beta_tangent_block = _scratch(np.float64)
     sum_beta_tangent = 0.0
     sum_beta_tangent_lost = 0.0
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_beta_tangent_part = 0.0
         for i in range(start, stop):
-            row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
             seed = sample_weight * loss_scale
             x = np.float64(prediction[i])
@@ -340,9 +313,9 @@ def full_hessian_product(prediction, target, beta, sample_weights, loss_scale, d
             v_x = np.float64(direction_prediction[i])
             case = _choose(beta >= abs(r), -r / (beta * beta), _choose((beta < abs(r)), 0.0, np.nan))
             factor = seed * (direction_parameters[0] * _choose(beta >= abs(r), (r * r) / (beta * beta * beta), _choose((beta < abs(r)), 0.0, np.nan)) + v_x * case)
-            sum_beta_tangent_block[row] = factor
+            sum_beta_tangent_part = _add_in_lanes(sum_beta_tangent_part, factor)
             product_prediction[i] = seed * (direction_parameters[0] * case + v_x * _choose(beta >= abs(r), (1.0 / beta), _choose((beta < abs(r)), 0.0, np.nan)))
-        _interleave(2)
-        sum_beta_tangent, sum_beta_tangent_lost = _plus(sum_beta_tangent, sum_beta_tangent_lost, _block_sum(sum_beta_tangent_block, stop - start))
+        _lanes(4, 4)
+        sum_beta_tangent, sum_beta_tangent_lost = _plus(sum_beta_tangent, sum_beta_tangent_lost, sum_beta_tangent_part)
     sum_beta_tangent = _completed(sum_beta_tangent, sum_beta_tangent_lost)
     parameter_product[0] += sum_beta_tangent

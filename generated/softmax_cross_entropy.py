@@ -201,6 +201,16 @@ def _wide(typing_context, array):
     return (types.none if array.dtype == types.float32 else types.intp)(array), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc",))
+
+    return a(a, b), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -326,14 +336,41 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("interleave.count", count),):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -1132,13 +1169,15 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
         log1p_value = _log1p(rest_logits)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
+            sum_logits_part = 0.0
             for place in range(length):
                 k_2 = strip + place
                 w = class_weight[k_2]
                 z_3 = np.float64(logits[i, k_2])
                 factor = w * ((max_logits - z_3) + log1p_value)
-                strips[0, place] = factor
-            sum_logits_sum, sum_logits_lost = _plus(sum_logits_sum, sum_logits_lost, _block_sum(strips[0], length))
+                sum_logits_part = _add_in_lanes(sum_logits_part, factor)
+            _lanes(4, 4)
+            sum_logits_sum, sum_logits_lost = _plus(sum_logits_sum, sum_logits_lost, sum_logits_part)
         sum_logits = _completed(sum_logits_sum, sum_logits_lost)
         w_y = class_weight[y]
         z_y = np.float64(logits[i, y])
@@ -1164,11 +1203,13 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
     sum_logsumexp_logits_lost = 0.0
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
         length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
+        sum_logsumexp_logits_part = 0.0
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            strips[0, place] = w
-        sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, _block_sum(strips[0], length))
+            sum_logsumexp_logits_part = _add_in_lanes(sum_logsumexp_logits_part, w)
+        _lanes(4, 4)
+        sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, sum_logsumexp_logits_part)
     sum_logsumexp_logits = _completed(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost)
     total = 0.0
     factor_2 = sum_logsumexp_logits * label_smoothing / c
@@ -1216,14 +1257,16 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
         factor_6 = term_2 / (1.0 + rest_logits)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
+            sum_logits_part = 0.0
             for place in range(length):
                 k_2 = strip + place
                 w_2 = class_weight[k_2]
                 z_3 = np.float64(logits[i, k_2])
                 factor = w_2 * ((max_logits - z_3) + log1p_value)
-                strips[0, place] = factor
+                sum_logits_part = _add_in_lanes(sum_logits_part, factor)
                 gradient_logits[i, k_2] = seed * (factor_6 * exp_logits[k_2] + factor_3 * w_2)
-            sum_logits_sum, sum_logits_lost = _plus(sum_logits_sum, sum_logits_lost, _block_sum(strips[0], length))
+            _lanes(4, 4)
+            sum_logits_sum, sum_logits_lost = _plus(sum_logits_sum, sum_logits_lost, sum_logits_part)
         sum_logits = _completed(sum_logits_sum, sum_logits_lost)
         if y >= 0:
             gradient_logits[i, y] = factor_5
@@ -1248,11 +1291,13 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
     sum_logsumexp_logits_lost = 0.0
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
         length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
+        sum_logsumexp_logits_part = 0.0
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            strips[0, place] = w
-        sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, _block_sum(strips[0], length))
+            sum_logsumexp_logits_part = _add_in_lanes(sum_logsumexp_logits_part, w)
+        _lanes(4, 4)
+        sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, sum_logsumexp_logits_part)
     sum_logsumexp_logits = _completed(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost)
     factor = sum_logsumexp_logits * label_smoothing / c
     factor_2 = -label_smoothing / c
@@ -1322,11 +1367,13 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
     sum_logsumexp_logits_lost = 0.0
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
         length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
+        sum_logsumexp_logits_part = 0.0
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            strips[0, place] = w
-        sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, _block_sum(strips[0], length))
+            sum_logsumexp_logits_part = _add_in_lanes(sum_logsumexp_logits_part, w)
+        _lanes(4, 4)
+        sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, sum_logsumexp_logits_part)
     sum_logsumexp_logits = _completed(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost)
     term_2 = 1.0 - label_smoothing
     factor_2 = sum_logsumexp_logits * label_smoothing / c
@@ -1428,13 +1475,15 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
         log1p_value = _log1p(rest_logits)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
+            sum_logits_part = 0.0
             for place in range(length):
                 k_2 = strip + place
                 w = class_weight[k_2]
                 z_3 = np.float64(logits[i, k_2])
                 factor = w * ((max_logits - z_3) + log1p_value)
-                strips[0, place] = factor
-            sum_logits_sum, sum_logits_lost = _plus(sum_logits_sum, sum_logits_lost, _block_sum(strips[0], length))
+                sum_logits_part = _add_in_lanes(sum_logits_part, factor)
+            _lanes(4, 4)
+            sum_logits_sum, sum_logits_lost = _plus(sum_logits_sum, sum_logits_lost, sum_logits_part)
         sum_logits = _completed(sum_logits_sum, sum_logits_lost)
         w_y = class_weight[y]
         z_y = np.float64(logits[i, y])
@@ -1458,11 +1507,13 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
     sum_logsumexp_logits_lost = 0.0
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
         length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
+        sum_logsumexp_logits_part = 0.0
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            strips[0, place] = w
-        sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, _block_sum(strips[0], length))
+            sum_logsumexp_logits_part = _add_in_lanes(sum_logsumexp_logits_part, w)
+        _lanes(4, 4)
+        sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, sum_logsumexp_logits_part)
     sum_logsumexp_logits = _completed(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost)
     sum_label_smoothing_tangent = 0.0
     sum_label_smoothing_tangent_lost = 0.0
@@ -1534,16 +1585,18 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         per_c_unit, per_c = _inverse(c)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
+            sum_logits_tangent_part = 0.0
             for place in range(length):
                 k_15 = strip + place
                 w_2 = class_weight[k_15]
                 v_z_3 = np.float64(direction_logits[i, k_15])
                 difference_value = (v_z_3 - v_z_2)
                 factor_2 = w_2 * (-logsumexp_logits_tangent + difference_value)
-                strips[0, place] = factor_2
+                sum_logits_tangent_part = _add_in_lanes(sum_logits_tangent_part, factor_2)
                 exp_logits_2 = exp_logits[k_15]
                 product_logits[i, k_15] = seed * (direction_parameters[0] * (factor_7 * exp_logits_2 + _quotient(-w_2, per_c_unit, per_c)) + factor_8 * exp_logits_2 * ((-logsumexp_logits_tangent_centred) if k_15 == argmax_logits else (-logsumexp_logits_tangent_centred + difference_value)))
-            sum_logits_tangent_sum, sum_logits_tangent_lost = _plus(sum_logits_tangent_sum, sum_logits_tangent_lost, _block_sum(strips[0], length))
+            _lanes(4, 4)
+            sum_logits_tangent_sum, sum_logits_tangent_lost = _plus(sum_logits_tangent_sum, sum_logits_tangent_lost, sum_logits_tangent_part)
         sum_logits_tangent = _completed(sum_logits_tangent_sum, sum_logits_tangent_lost)
         if y >= 0:
             product_logits[i, y] = factor_6
@@ -1659,7 +1712,6 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
     weighted = sample_weights.size > 0
     wide = _wide(logits)
     wanted = value_out.size > 0
-    strips = _strips(1, np.float64)
     lanes = np.empty((17, 64))
     sample_weight_lanes = lanes[0]
     seed_lanes = lanes[1]
@@ -1688,11 +1740,13 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
     sum_logsumexp_logits_lost = 0.0
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
         length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
+        sum_logsumexp_logits_part = 0.0
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            strips[0, place] = w
-        sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, _block_sum(strips[0], length))
+            sum_logsumexp_logits_part = _add_in_lanes(sum_logsumexp_logits_part, w)
+        _lanes(4, 4)
+        sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, sum_logsumexp_logits_part)
     sum_logsumexp_logits = _completed(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost)
     total = 0.0
     factor_2 = sum_logsumexp_logits * label_smoothing / c
@@ -1797,7 +1851,6 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
-    strips = _strips(1, np.float64)
     lanes = np.empty((16, 64))
     sample_weight_lanes = lanes[0]
     seed_lanes = lanes[1]
@@ -1825,11 +1878,13 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
     sum_logsumexp_logits_lost = 0.0
     for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
         length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
+        sum_logsumexp_logits_part = 0.0
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            strips[0, place] = w
-        sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, _block_sum(strips[0], length))
+            sum_logsumexp_logits_part = _add_in_lanes(sum_logsumexp_logits_part, w)
+        _lanes(4, 4)
+        sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, sum_logsumexp_logits_part)
     sum_logsumexp_logits = _completed(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost)
     factor = sum_logsumexp_logits * label_smoothing / c
     factor_2 = -label_smoothing / c

@@ -57,26 +57,6 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
-@intrinsic(prefer_literal=True)
-def _strips(typing_context, rows, dtype):
-    """Return so many rows of 512 numbers."""
-    shape = (rows.literal_value, 512)
-    kind = types.Array(dtype.dtype, len(shape), "C")
-
-    def build(context, builder, signature, arguments):
-        number = context.get_data_type(kind.dtype)
-        width, count = context.get_abi_sizeof(number), math.prod(shape)
-        memory = cgutils.alloca_once(builder, number, count + 32)
-        memory.align = 64
-        array = context.make_array(kind)(context, builder)
-        array.data, array.nitems, array.itemsize = memory, cgutils.intp_t(count), cgutils.intp_t(width)
-        strides = [width * math.prod(shape[k + 1 :]) for k in range(len(shape))]
-        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
-        return array._getvalue()
-
-    return kind(rows, dtype), build
-
-
 @intrinsic
 def _bits_of(typing_context, x):
     """Return the bits of a number as an integer."""
@@ -120,39 +100,14 @@ def _wide(typing_context, array):
     return (types.none if array.dtype == types.float32 else types.intp)(array), build
 
 
-def _sum_of(count):
-    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
 
     def build(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
-        parts = []
-        for k in range(0, count, 16):
-            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
-            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
-        (lanes,) = parts
-        for width in (8, 4, 2, 1):
-            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
-            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
-            lanes = builder.fadd(*halves)
-        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+        return builder.fadd(*arguments, flags=("reassoc",))
 
-    return build
-
-
-@intrinsic
-def _sum_of_128(typing_context, block, start):
-    """Return the sum of 128 numbers of a block."""
-    return block.dtype(block, start), _sum_of(128)
-
-
-@intrinsic
-def _sum_of_16(typing_context, block, start):
-    """Return the sum of 16 numbers of a block."""
-    return block.dtype(block, start), _sum_of(16)
+    return a(a, b), build
 
 
 @intrinsic
@@ -181,14 +136,41 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("interleave.count", count),):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -243,20 +225,6 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
-    total, lost, stop = 0.0, 0.0, np.uint64(count)
-    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
-    for k in range(np.uint64(0), most, np.uint64(128)):
-        total, lost = _plus(total, lost, _sum_of_128(block, k))
-    for k in range(most, many, np.uint64(16)):
-        total, lost = _plus(total, lost, _sum_of_16(block, k))
-    for k in range(many, stop):
-        total, lost = _plus(total, lost, block[k])
-    return _completed(total, lost)
-
-
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_difference(a: float, b: float, wide) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
@@ -278,7 +246,6 @@ def value(logits, label, smooth, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wide = _wide(logits)
     wanted = value_out.size > 0
-    strips = _strips(2, np.float64)
     sample_weight = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -320,14 +287,17 @@ def value(logits, label, smooth, sample_weights, value_out):
             lack_logsumexp_logits_2_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+                sum_logsumexp_logits_2_now_part = 0.0
+                lack_logsumexp_logits_2_now_part = 0.0
                 for place in range(length):
                     q_4 = strip + place
                     factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-                    strips[0, place] = factor
+                    sum_logsumexp_logits_2_now_part = _add_in_lanes(sum_logsumexp_logits_2_now_part, factor)
                     y_2 = label[i, q_4]
-                    strips[1, place] = ((factor) if y_2 != k else 0.0)
-                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, _block_sum(strips[0], length))
-                lack_logsumexp_logits_2_now_sum, lack_logsumexp_logits_2_now_lost = _plus(lack_logsumexp_logits_2_now_sum, lack_logsumexp_logits_2_now_lost, _block_sum(strips[1], length))
+                    lack_logsumexp_logits_2_now_part = _add_in_lanes(lack_logsumexp_logits_2_now_part, ((factor) if y_2 != k else 0.0))
+                _lanes(4, 4)
+                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, sum_logsumexp_logits_2_now_part)
+                lack_logsumexp_logits_2_now_sum, lack_logsumexp_logits_2_now_lost = _plus(lack_logsumexp_logits_2_now_sum, lack_logsumexp_logits_2_now_lost, lack_logsumexp_logits_2_now_part)
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
             lack_logsumexp_logits_2_now = _completed(lack_logsumexp_logits_2_now_sum, lack_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
@@ -339,15 +309,17 @@ def value(logits, label, smooth, sample_weights, value_out):
             lack_logsumexp_logits[y_3] += ((rest_logits_2) if argmax_logits[q_72] == y_3 else (1.0 + rest_logits_2 - exp_logits[y_3, q_72]) if argmax_logits[q_72] == argmax_logits[q_72] else np.nan) / (1.0 + rest_logits_2)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
+            total_part = 0.0
             for place in range(length):
                 k = strip + place
                 term = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
                 loss = ((1.0) if term == 0 else (_ratio(lack_logsumexp_logits[k] + lack_logsumexp_logits_2[k], term)) if term == term else np.nan)
                 factor_2 = loss * sample_weight[k]
-                strips[0, place] = factor_2
+                total_part = _add_in_lanes(total_part, factor_2)
                 if wanted:
                     value_out[i, k] = factor_2
-            total += _block_sum(strips[0], length)
+            _lanes(4, 4)
+            total += total_part
     return total
 
 
@@ -360,7 +332,6 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     weighted = sample_weights.size > 0
     wide = _wide(logits)
     wanted = value_out.size > 0
-    strips = _strips(2, np.float64)
     sum_logsumexp_logits_3_weighed_there = np.empty((m,))
     sum_logsumexp_logits_3_weighed_there_2 = np.empty((m,))
     sample_weight = np.empty((c,))
@@ -421,14 +392,17 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             lack_logsumexp_logits_2_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+                sum_logsumexp_logits_2_now_part = 0.0
+                lack_logsumexp_logits_2_part = 0.0
                 for place in range(length):
                     q_4 = strip + place
                     factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-                    strips[0, place] = factor
+                    sum_logsumexp_logits_2_now_part = _add_in_lanes(sum_logsumexp_logits_2_now_part, factor)
                     y_3 = label[i, q_4]
-                    strips[1, place] = ((factor) if y_3 != k else 0.0)
-                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, _block_sum(strips[0], length))
-                lack_logsumexp_logits_2_sum, lack_logsumexp_logits_2_lost = _plus(lack_logsumexp_logits_2_sum, lack_logsumexp_logits_2_lost, _block_sum(strips[1], length))
+                    lack_logsumexp_logits_2_part = _add_in_lanes(lack_logsumexp_logits_2_part, ((factor) if y_3 != k else 0.0))
+                _lanes(4, 4)
+                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, sum_logsumexp_logits_2_now_part)
+                lack_logsumexp_logits_2_sum, lack_logsumexp_logits_2_lost = _plus(lack_logsumexp_logits_2_sum, lack_logsumexp_logits_2_lost, lack_logsumexp_logits_2_part)
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
             lack_logsumexp_logits_2 = _completed(lack_logsumexp_logits_2_sum, lack_logsumexp_logits_2_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
@@ -487,7 +461,6 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
-    strips = _strips(1, np.float64)
     seed = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -545,11 +518,13 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             sum_logsumexp_logits_2_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+                sum_logsumexp_logits_2_now_part = 0.0
                 for place in range(length):
                     q_4 = strip + place
                     factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-                    strips[0, place] = factor
-                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, _block_sum(strips[0], length))
+                    sum_logsumexp_logits_2_now_part = _add_in_lanes(sum_logsumexp_logits_2_now_part, factor)
+                _lanes(4, 4)
+                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, sum_logsumexp_logits_2_now_part)
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
@@ -637,7 +612,6 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
-    strips = _strips(1, np.float64)
     seed = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -697,18 +671,20 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             sum_logsumexp_logits_2_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+                sum_logsumexp_logits_2_now_part = 0.0
                 for place in range(length):
                     q_4 = strip + place
                     exp_logits_2 = exp_logits[k, q_4]
                     factor = exp_logits_2 / (1.0 + rest_logits[q_4])
-                    strips[0, place] = factor
+                    sum_logsumexp_logits_2_now_part = _add_in_lanes(sum_logsumexp_logits_2_now_part, factor)
                     v_z = np.float64(direction_logits[i, k, q_4])
                     v_z_2 = np.float64(direction_logits[i, argmax_logits[q_4], q_4])
                     factor_2 = exp_logits_2 * (v_z - v_z_2) / (1.0 + rest_logits[q_4])
                     logsumexp_logits_tangent[q_4] += factor_2
                     if k != argmax_logits[q_4]:
                         logsumexp_logits_tangent_centred[q_4] += factor_2
-                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, _block_sum(strips[0], length))
+                _lanes(4, 4)
+                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, sum_logsumexp_logits_2_now_part)
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
@@ -746,6 +722,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             factor_4 = seed_3 * sum_logsumexp_logits_tangent[k] * square
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+                sum_logsumexp_logits_2_tangent_now_part = 0.0
                 for place in range(length):
                     q_42 = strip + place
                     exp_logits_3 = exp_logits[k, q_42]
@@ -754,7 +731,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                     v_z_5 = np.float64(direction_logits[i, argmax_logits_3, q_42])
                     term_2 = -logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)
                     factor_3 = exp_logits_3 * term_2 / (1.0 + rest_logits[q_42])
-                    strips[0, place] = factor_3
+                    sum_logsumexp_logits_2_tangent_now_part = _add_in_lanes(sum_logsumexp_logits_2_tangent_now_part, factor_3)
                     term_3 = sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]
                     if k != argmax_logits_3:
                         sum_logsumexp_logits_3_tangent[q_42] += exp_logits_3 * term_2 * term_3 / (1.0 + rest_logits[q_42])
@@ -763,7 +740,8 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                     ratio_value_5 = _ratio(1.0, smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3])
                     if k != argmax_logits_3:
                         sum_logsumexp_logits_3_tangent_3_centred[q_42] += exp_logits_3 * (factor_4 - loss_scale * sum_logsumexp_logits_tangent[argmax_logits_3] * (ratio_value_5 * ratio_value_5) * ((sample_weights[i, argmax_logits_3]) if weighted else 1.0)) / (1.0 + rest_logits[q_42])
-                sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost, _block_sum(strips[0], length))
+                _lanes(4, 4)
+                sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost, sum_logsumexp_logits_2_tangent_now_part)
             sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost)
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
             ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_4)
@@ -823,7 +801,6 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
-    strips = _strips(1, np.float64)
     seed = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -869,11 +846,13 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             sum_logsumexp_logits_2_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+                sum_logsumexp_logits_2_part = 0.0
                 for place in range(length):
                     q_4 = strip + place
                     factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-                    strips[0, place] = factor
-                sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost = _plus(sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost, _block_sum(strips[0], length))
+                    sum_logsumexp_logits_2_part = _add_in_lanes(sum_logsumexp_logits_2_part, factor)
+                _lanes(4, 4)
+                sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost = _plus(sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost, sum_logsumexp_logits_2_part)
             sum_logsumexp_logits_2 = _completed(sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost)
             seed_2 = seed[k]
             term = sum_logsumexp_logits_2 + smooth + sum_mask[k]
@@ -897,7 +876,6 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
-    strips = _strips(1, np.float64)
     seed = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -968,18 +946,20 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             sum_logsumexp_logits_2_now_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+                sum_logsumexp_logits_2_now_part = 0.0
                 for place in range(length):
                     q_4 = strip + place
                     exp_logits_2 = exp_logits[k, q_4]
                     factor = exp_logits_2 / (1.0 + rest_logits[q_4])
-                    strips[0, place] = factor
+                    sum_logsumexp_logits_2_now_part = _add_in_lanes(sum_logsumexp_logits_2_now_part, factor)
                     v_z = np.float64(direction_logits[i, k, q_4])
                     v_z_2 = np.float64(direction_logits[i, argmax_logits[q_4], q_4])
                     factor_2 = exp_logits_2 * (v_z - v_z_2) / (1.0 + rest_logits[q_4])
                     logsumexp_logits_tangent[q_4] += factor_2
                     if k != argmax_logits[q_4]:
                         logsumexp_logits_tangent_centred[q_4] += factor_2
-                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, _block_sum(strips[0], length))
+                _lanes(4, 4)
+                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, sum_logsumexp_logits_2_now_part)
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
@@ -1031,6 +1011,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             factor_7 = seed_3 * square_2
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+                sum_logsumexp_logits_2_tangent_now_part = 0.0
                 for place in range(length):
                     q_42 = strip + place
                     exp_logits_4 = exp_logits[k, q_42]
@@ -1039,7 +1020,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                     v_z_5 = np.float64(direction_logits[i, argmax_logits_3, q_42])
                     term_2 = -logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)
                     factor_5 = exp_logits_4 * term_2 / (1.0 + rest_logits[q_42])
-                    strips[0, place] = factor_5
+                    sum_logsumexp_logits_2_tangent_now_part = _add_in_lanes(sum_logsumexp_logits_2_tangent_now_part, factor_5)
                     term_3 = sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]
                     if k != argmax_logits_3:
                         sum_logsumexp_logits_3_tangent[q_42] += exp_logits_4 * term_2 * term_3 / (1.0 + rest_logits[q_42])
@@ -1054,7 +1035,8 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                         sum_logsumexp_logits_3_tangent_2_centred[q_42] += exp_logits_4 * (factor_7 - loss_scale * square_3 * case_2) / (1.0 + rest_logits[q_42])
                     if k != argmax_logits_3:
                         sum_logsumexp_logits_3_tangent_4_centred[q_42] += exp_logits_4 * (sum_logsumexp_logits_3_tangent_4_weighed[k] - sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3]) / (1.0 + rest_logits[q_42])
-                sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost, _block_sum(strips[0], length))
+                _lanes(4, 4)
+                sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost, sum_logsumexp_logits_2_tangent_now_part)
             sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost)
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
             ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_4)

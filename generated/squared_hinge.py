@@ -54,69 +54,14 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
-@intrinsic(prefer_literal=True)
-def _scratch(typing_context, dtype):
-    """Return an array of 1024 numbers: nothing is asked of the heap."""
-    shape = (1024,)
-    kind = types.Array(dtype.dtype, len(shape), "C")
-
-    def build(context, builder, signature, arguments):
-        number = context.get_data_type(kind.dtype)
-        width, count = context.get_abi_sizeof(number), math.prod(shape)
-        memory = cgutils.alloca_once(builder, number, count + 32)
-        memory.align = 64
-        array = context.make_array(kind)(context, builder)
-        array.data, array.nitems, array.itemsize = memory, cgutils.intp_t(count), cgutils.intp_t(width)
-        strides = [width * math.prod(shape[k + 1 :]) for k in range(len(shape))]
-        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
-        return array._getvalue()
-
-    return kind(dtype), build
-
-
 @intrinsic
 def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        return builder.fadd(*arguments, flags=("reassoc",))
 
     return a(a, b), build
-
-
-def _sum_of(count):
-    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
-
-    def build(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
-        parts = []
-        for k in range(0, count, 16):
-            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
-            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
-        (lanes,) = parts
-        for width in (8, 4, 2, 1):
-            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
-            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
-            lanes = builder.fadd(*halves)
-        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
-
-    return build
-
-
-@intrinsic
-def _sum_of_128(typing_context, block, start):
-    """Return the sum of 128 numbers of a block."""
-    return block.dtype(block, start), _sum_of(128)
-
-
-@intrinsic
-def _sum_of_16(typing_context, block, start):
-    """Return the sum of 16 numbers of a block."""
-    return block.dtype(block, start), _sum_of(16)
 
 
 @intrinsic
@@ -130,8 +75,8 @@ def _choose(typing_context, condition, a, b):
 
 
 @intrinsic(prefer_literal=True)
-def _interleave(typing_context, count):
-    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
 
     def build(context, builder, signature, arguments):
         ends = []
@@ -142,14 +87,16 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
-    return types.none(count), build
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -164,20 +111,6 @@ def _plus(total: float, lost: float, x: float):
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
-    total, lost, stop = 0.0, 0.0, np.uint64(count)
-    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
-    for k in range(np.uint64(0), most, np.uint64(128)):
-        total, lost = _plus(total, lost, _sum_of_128(block, k))
-    for k in range(most, many, np.uint64(16)):
-        total, lost = _plus(total, lost, _sum_of_16(block, k))
-    for k in range(many, stop):
-        total, lost = _plus(total, lost, block[k])
-    return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -197,25 +130,22 @@ def value(score, target, margin, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = np.uint64(score.shape[0])
     block = np.uint64(1024)
-    total_block = _scratch(np.float64)
     total = 0.0
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        total_part = 0.0
         for i in range(start, stop):
-            row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
             s = np.float64(score[i])
             y = np.float64(target[i])
             positive_part_value = _positive_part(margin - s * y)
             loss = (positive_part_value * positive_part_value)
             factor = loss * sample_weight
-            total_block[row] = factor
-        _interleave(2)
-        total += _block_sum(total_block, stop - start)
-        if value_out is not None:
-            for i in range(start, stop):
-                row = i - start
-                value_out[i] = total_block[row]
+            total_part = _add_in_lanes(total_part, factor)
+            if value_out is not None:
+                value_out[i] = factor
+        _lanes(4, 4)
+        total += total_part
     return total
 
 
@@ -230,6 +160,7 @@ def gradient(score, target, margin, sample_weights, loss_scale, gradient_score):
         s = np.float64(score[i])
         term = margin - s * y
         gradient_score[i] = (-2.0) * seed * y * _positive_part(term) * _step(term)
+    _lanes(4, 2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -237,12 +168,11 @@ def value_and_gradient(score, target, margin, sample_weights, loss_scale, value_
     """Value and gradient in one pass."""
     n = np.uint64(score.shape[0])
     block = np.uint64(1024)
-    total_block = _scratch(np.float64)
     total = 0.0
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        total_part = 0.0
         for i in range(start, stop):
-            row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
             seed = sample_weight * loss_scale
             s = np.float64(score[i])
@@ -251,14 +181,12 @@ def value_and_gradient(score, target, margin, sample_weights, loss_scale, value_
             positive_part_value = _positive_part(term)
             loss = (positive_part_value * positive_part_value)
             factor = loss * sample_weight
-            total_block[row] = factor
+            total_part = _add_in_lanes(total_part, factor)
+            if value_out is not None:
+                value_out[i] = factor
             gradient_score[i] = (-2.0) * seed * y * positive_part_value * _step(term)
-        _interleave(2)
-        total += _block_sum(total_block, stop - start)
-        if value_out is not None:
-            for i in range(start, stop):
-                row = i - start
-                value_out[i] = total_block[row]
+        _lanes(4, 4)
+        total += total_part
     return total
 
 
@@ -273,6 +201,7 @@ def hessian_diagonal(score, target, margin, sample_weights, loss_scale, hessian_
         y = np.float64(target[i])
         step_value = _step(margin - s * y)
         hessian_score[i] = 2.0 * seed * (step_value * step_value)
+    _lanes(4, 2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -288,6 +217,7 @@ def gradient_and_hessian(score, target, margin, sample_weights, loss_scale, grad
         step_value = _step(term)
         gradient_score[i] = (-2.0) * seed * y * _positive_part(term) * step_value
         hessian_score[i] = 2.0 * seed * (step_value * step_value)
+    _lanes(4, 2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -302,6 +232,7 @@ def hessian_product(score, target, margin, sample_weights, loss_scale, direction
         y = np.float64(target[i])
         step_value = _step(margin - s * y)
         product_score[i] = 2.0 * seed * v_s * (step_value * step_value)
+    _lanes(4, 2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -309,16 +240,15 @@ def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_s
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = np.uint64(score.shape[0])
     block = np.uint64(1024)
-    sum_margin_block = _scratch(np.float64)
-    sum_margin_sensitivity_block = _scratch(np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_margin_sensitivity = 0.0
     sum_margin_sensitivity_lost = 0.0
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_margin_part = 0.0
+        sum_margin_sensitivity_part = 0.0
         for i in range(start, stop):
-            row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
             seed = sample_weight * loss_scale
             s = np.float64(score[i])
@@ -326,12 +256,12 @@ def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_s
             term = margin - s * y
             step_value = _step(term)
             factor = seed * _positive_part(term) * step_value
-            sum_margin_block[row] = factor
+            sum_margin_part = _add_in_lanes(sum_margin_part, factor)
             factor_2 = seed * (step_value * step_value)
-            sum_margin_sensitivity_block[row] = factor_2
-        _interleave(2)
-        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, _block_sum(sum_margin_block, stop - start))
-        sum_margin_sensitivity, sum_margin_sensitivity_lost = _plus(sum_margin_sensitivity, sum_margin_sensitivity_lost, _block_sum(sum_margin_sensitivity_block, stop - start))
+            sum_margin_sensitivity_part = _add_in_lanes(sum_margin_sensitivity_part, factor_2)
+        _lanes(4, 4)
+        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, sum_margin_part)
+        sum_margin_sensitivity, sum_margin_sensitivity_lost = _plus(sum_margin_sensitivity, sum_margin_sensitivity_lost, sum_margin_sensitivity_part)
     sum_margin = _completed(sum_margin, sum_margin_lost)
     sum_margin_sensitivity = _completed(sum_margin_sensitivity, sum_margin_sensitivity_lost)
     parameter_gradient[0] += 2.0 * sum_margin
@@ -343,13 +273,12 @@ def full_hessian_product(score, target, margin, sample_weights, loss_scale, dire
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = np.uint64(score.shape[0])
     block = np.uint64(1024)
-    sum_margin_tangent_block = _scratch(np.float64)
     sum_margin_tangent = 0.0
     sum_margin_tangent_lost = 0.0
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_margin_tangent_part = 0.0
         for i in range(start, stop):
-            row = i - start
             sample_weight = (1.0 if sample_weights is None else sample_weights[i])
             seed = sample_weight * loss_scale
             s = np.float64(score[i])
@@ -358,10 +287,10 @@ def full_hessian_product(score, target, margin, sample_weights, loss_scale, dire
             square = (step_value * step_value)
             v_s = np.float64(direction_score[i])
             factor = seed * square * (direction_parameters[0] - v_s * y)
-            sum_margin_tangent_block[row] = factor
+            sum_margin_tangent_part = _add_in_lanes(sum_margin_tangent_part, factor)
             product_score[i] = 2.0 * seed * square * (v_s - direction_parameters[0] * y)
-        _interleave(2)
-        sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, _block_sum(sum_margin_tangent_block, stop - start))
+        _lanes(4, 4)
+        sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, sum_margin_tangent_part)
     sum_margin_tangent = _completed(sum_margin_tangent, sum_margin_tangent_lost)
     parameter_product[0] += 2.0 * sum_margin_tangent
 
@@ -374,5 +303,5 @@ def outside(score, target):
     total = own(0.0)
     for i in range(n):
         y = target[i]
-        total = _add_in_lanes(total, _choose(((y == own(1.0)) | (y == -own(1.0))), own(0.0), own(1.0)))
+        total = _add_in_lanes(total, _choose(abs(y) == own(1.0), own(0.0), own(1.0)))
     return total

@@ -514,6 +514,16 @@ def _exact_fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc",))
+
+    return a(a, b), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -594,14 +604,41 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("interleave.count", count),):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -828,7 +865,6 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
     wanted = value_out.size > 0
-    strips = _strips(2, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -852,19 +888,22 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = 0.0
+            scaled_positive_part = 0.0
             for place in range(length):
                 f_12 = strip + place
                 a_2 = np.float64(anchor[i, f_12])
                 n_3 = np.float64(negative[i, f_12])
                 ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 p_3 = np.float64(positive[i, f_12])
                 ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[0], length))
-            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[1], length))
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(4, 4)
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
         loss = _positive_part(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - math.sqrt(scaled_negative) * _positive_part(peak_negative))
@@ -883,7 +922,6 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
     wanted = value_out.size > 0
-    strips = _strips(2, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -908,19 +946,22 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = 0.0
+            scaled_positive_part = 0.0
             for place in range(length):
                 f_12 = strip + place
                 a_2 = np.float64(anchor[i, f_12])
                 n_3 = np.float64(negative[i, f_12])
                 ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 p_3 = np.float64(positive[i, f_12])
                 ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[0], length))
-            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[1], length))
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(4, 4)
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
         factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
@@ -957,7 +998,6 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = _strips(2, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -981,19 +1021,22 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = 0.0
+            scaled_positive_part = 0.0
             for place in range(length):
                 f_12 = strip + place
                 a_2 = np.float64(anchor[i, f_12])
                 n_3 = np.float64(negative[i, f_12])
                 ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 p_3 = np.float64(positive[i, f_12])
                 ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[0], length))
-            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[1], length))
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(4, 4)
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
         factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
@@ -1033,7 +1076,6 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = _strips(2, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -1057,19 +1099,22 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = 0.0
+            scaled_positive_part = 0.0
             for place in range(length):
                 f_12 = strip + place
                 a_2 = np.float64(anchor[i, f_12])
                 n_3 = np.float64(negative[i, f_12])
                 ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 p_3 = np.float64(positive[i, f_12])
                 ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[0], length))
-            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[1], length))
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(4, 4)
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
         norm_negative_tangent_sum = 0.0
@@ -1084,6 +1129,8 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_negative_tangent_part = 0.0
+            norm_positive_tangent_part = 0.0
             for place in range(length):
                 f_10 = strip + place
                 v_a = np.float64(direction_anchor[i, f_10])
@@ -1091,13 +1138,14 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
                 a_3 = np.float64(anchor[i, f_10])
                 n_4 = np.float64(negative[i, f_10])
                 factor_2 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_unit, over_factor)
-                strips[0, place] = factor_2
+                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor_2)
                 v_p = np.float64(direction_positive[i, f_10])
                 p_4 = np.float64(positive[i, f_10])
                 factor_4 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_3_unit, over_factor_3)
-                strips[1, place] = factor_4
-            norm_negative_tangent_sum, norm_negative_tangent_lost = _plus(norm_negative_tangent_sum, norm_negative_tangent_lost, _block_sum(strips[0], length))
-            norm_positive_tangent_sum, norm_positive_tangent_lost = _plus(norm_positive_tangent_sum, norm_positive_tangent_lost, _block_sum(strips[1], length))
+                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_4)
+            _lanes(4, 4)
+            norm_negative_tangent_sum, norm_negative_tangent_lost = _plus(norm_negative_tangent_sum, norm_negative_tangent_lost, norm_negative_tangent_part)
+            norm_positive_tangent_sum, norm_positive_tangent_lost = _plus(norm_positive_tangent_sum, norm_positive_tangent_lost, norm_positive_tangent_part)
         norm_negative_tangent = _completed(norm_negative_tangent_sum, norm_negative_tangent_lost)
         norm_positive_tangent = _completed(norm_positive_tangent_sum, norm_positive_tangent_lost)
         ratio_value_3 = _ratio(1.0, factor_3)
@@ -1130,7 +1178,6 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = _strips(2, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -1156,19 +1203,22 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = 0.0
+            scaled_positive_part = 0.0
             for place in range(length):
                 f_12 = strip + place
                 a_2 = np.float64(anchor[i, f_12])
                 n_3 = np.float64(negative[i, f_12])
                 ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 p_3 = np.float64(positive[i, f_12])
                 ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[0], length))
-            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[1], length))
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(4, 4)
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
         factor = seed * _step(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - math.sqrt(scaled_negative) * _positive_part(peak_negative))
@@ -1187,7 +1237,6 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = _strips(2, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -1211,19 +1260,22 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = 0.0
+            scaled_positive_part = 0.0
             for place in range(length):
                 f_12 = strip + place
                 a_2 = np.float64(anchor[i, f_12])
                 n_3 = np.float64(negative[i, f_12])
                 ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 p_3 = np.float64(positive[i, f_12])
                 ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[0], length))
-            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[1], length))
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(4, 4)
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
         norm_negative_tangent_sum = 0.0
@@ -1238,6 +1290,8 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_negative_tangent_part = 0.0
+            norm_positive_tangent_part = 0.0
             for place in range(length):
                 f_10 = strip + place
                 v_a = np.float64(direction_anchor[i, f_10])
@@ -1245,13 +1299,14 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
                 a_3 = np.float64(anchor[i, f_10])
                 n_4 = np.float64(negative[i, f_10])
                 factor_2 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_unit, over_factor)
-                strips[0, place] = factor_2
+                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor_2)
                 v_p = np.float64(direction_positive[i, f_10])
                 p_4 = np.float64(positive[i, f_10])
                 factor_4 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_3_unit, over_factor_3)
-                strips[1, place] = factor_4
-            norm_negative_tangent_sum, norm_negative_tangent_lost = _plus(norm_negative_tangent_sum, norm_negative_tangent_lost, _block_sum(strips[0], length))
-            norm_positive_tangent_sum, norm_positive_tangent_lost = _plus(norm_positive_tangent_sum, norm_positive_tangent_lost, _block_sum(strips[1], length))
+                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_4)
+            _lanes(4, 4)
+            norm_negative_tangent_sum, norm_negative_tangent_lost = _plus(norm_negative_tangent_sum, norm_negative_tangent_lost, norm_negative_tangent_part)
+            norm_positive_tangent_sum, norm_positive_tangent_lost = _plus(norm_positive_tangent_sum, norm_positive_tangent_lost, norm_positive_tangent_part)
         norm_negative_tangent = _completed(norm_negative_tangent_sum, norm_negative_tangent_lost)
         norm_positive_tangent = _completed(norm_positive_tangent_sum, norm_positive_tangent_lost)
         ratio_value_3 = _ratio(1.0, factor_3)
@@ -1287,7 +1342,6 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
     wanted = value_out.size > 0
-    strips = _strips(3, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1318,23 +1372,27 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = 0.0
+            scaled_negative_2_part = 0.0
+            scaled_positive_part = 0.0
             for place in range(length):
                 f_17 = strip + place
                 p_3 = np.float64(positive[i, f_17])
                 n_3 = np.float64(negative[i, f_17])
                 ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 a_2 = np.float64(anchor[i, f_17])
                 ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
                 ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[0], length))
-            scaled_negative_2_sum, scaled_negative_2_lost = _plus(scaled_negative_2_sum, scaled_negative_2_lost, _block_sum(strips[1], length))
-            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[2], length))
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+            _lanes(4, 4)
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
+            scaled_negative_2_sum, scaled_negative_2_lost = _plus(scaled_negative_2_sum, scaled_negative_2_lost, scaled_negative_2_part)
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         scaled_negative_2 = _completed(scaled_negative_2_sum, scaled_negative_2_lost)
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
@@ -1356,7 +1414,6 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
     wanted = value_out.size > 0
-    strips = _strips(3, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1388,23 +1445,27 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = 0.0
+            scaled_negative_2_part = 0.0
+            scaled_positive_part = 0.0
             for place in range(length):
                 f_17 = strip + place
                 p_3 = np.float64(positive[i, f_17])
                 n_3 = np.float64(negative[i, f_17])
                 ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 a_2 = np.float64(anchor[i, f_17])
                 ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
                 ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[0], length))
-            scaled_negative_2_sum, scaled_negative_2_lost = _plus(scaled_negative_2_sum, scaled_negative_2_lost, _block_sum(strips[1], length))
-            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[2], length))
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+            _lanes(4, 4)
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
+            scaled_negative_2_sum, scaled_negative_2_lost = _plus(scaled_negative_2_sum, scaled_negative_2_lost, scaled_negative_2_part)
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         scaled_negative_2 = _completed(scaled_negative_2_sum, scaled_negative_2_lost)
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
@@ -1444,7 +1505,6 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = _strips(3, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -1475,23 +1535,27 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = 0.0
+            scaled_negative_2_part = 0.0
+            scaled_positive_part = 0.0
             for place in range(length):
                 f_17 = strip + place
                 p_3 = np.float64(positive[i, f_17])
                 n_3 = np.float64(negative[i, f_17])
                 ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 a_2 = np.float64(anchor[i, f_17])
                 ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
                 ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[0], length))
-            scaled_negative_2_sum, scaled_negative_2_lost = _plus(scaled_negative_2_sum, scaled_negative_2_lost, _block_sum(strips[1], length))
-            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[2], length))
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+            _lanes(4, 4)
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
+            scaled_negative_2_sum, scaled_negative_2_lost = _plus(scaled_negative_2_sum, scaled_negative_2_lost, scaled_negative_2_part)
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         scaled_negative_2 = _completed(scaled_negative_2_sum, scaled_negative_2_lost)
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
@@ -1540,7 +1604,6 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = _strips(3, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -1571,23 +1634,27 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = 0.0
+            scaled_negative_2_part = 0.0
+            scaled_positive_part = 0.0
             for place in range(length):
                 f_17 = strip + place
                 p_3 = np.float64(positive[i, f_17])
                 n_3 = np.float64(negative[i, f_17])
                 ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 a_2 = np.float64(anchor[i, f_17])
                 ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
                 ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[0], length))
-            scaled_negative_2_sum, scaled_negative_2_lost = _plus(scaled_negative_2_sum, scaled_negative_2_lost, _block_sum(strips[1], length))
-            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[2], length))
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+            _lanes(4, 4)
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
+            scaled_negative_2_sum, scaled_negative_2_lost = _plus(scaled_negative_2_sum, scaled_negative_2_lost, scaled_negative_2_part)
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         scaled_negative_2 = _completed(scaled_negative_2_sum, scaled_negative_2_lost)
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
@@ -1605,6 +1672,9 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_factor_5_unit, over_factor_5 = _divisor(factor_5)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_negative_tangent_part = 0.0
+            norm_negative_2_tangent_part = 0.0
+            norm_positive_tangent_part = 0.0
             for place in range(length):
                 f_14 = strip + place
                 p_4 = np.float64(positive[i, f_14])
@@ -1612,16 +1682,17 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
                 v_p = np.float64(direction_positive[i, f_14])
                 v_n = np.float64(direction_negative[i, f_14])
                 factor_2 = _quotient(p_4 - n_4, over_factor_unit, over_factor) * (v_p - v_n)
-                strips[0, place] = factor_2
+                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor_2)
                 v_a = np.float64(direction_anchor[i, f_14])
                 a_3 = np.float64(anchor[i, f_14])
                 factor_4 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
-                strips[1, place] = factor_4
+                norm_negative_2_tangent_part = _add_in_lanes(norm_negative_2_tangent_part, factor_4)
                 factor_6 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_5_unit, over_factor_5)
-                strips[2, place] = factor_6
-            norm_negative_tangent_sum, norm_negative_tangent_lost = _plus(norm_negative_tangent_sum, norm_negative_tangent_lost, _block_sum(strips[0], length))
-            norm_negative_2_tangent_sum, norm_negative_2_tangent_lost = _plus(norm_negative_2_tangent_sum, norm_negative_2_tangent_lost, _block_sum(strips[1], length))
-            norm_positive_tangent_sum, norm_positive_tangent_lost = _plus(norm_positive_tangent_sum, norm_positive_tangent_lost, _block_sum(strips[2], length))
+                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_6)
+            _lanes(4, 4)
+            norm_negative_tangent_sum, norm_negative_tangent_lost = _plus(norm_negative_tangent_sum, norm_negative_tangent_lost, norm_negative_tangent_part)
+            norm_negative_2_tangent_sum, norm_negative_2_tangent_lost = _plus(norm_negative_2_tangent_sum, norm_negative_2_tangent_lost, norm_negative_2_tangent_part)
+            norm_positive_tangent_sum, norm_positive_tangent_lost = _plus(norm_positive_tangent_sum, norm_positive_tangent_lost, norm_positive_tangent_part)
         norm_negative_tangent = _completed(norm_negative_tangent_sum, norm_negative_tangent_lost)
         norm_negative_2_tangent = _completed(norm_negative_2_tangent_sum, norm_negative_2_tangent_lost)
         norm_positive_tangent = _completed(norm_positive_tangent_sum, norm_positive_tangent_lost)
@@ -1667,7 +1738,6 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = _strips(3, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -1700,23 +1770,27 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = 0.0
+            scaled_negative_2_part = 0.0
+            scaled_positive_part = 0.0
             for place in range(length):
                 f_17 = strip + place
                 p_3 = np.float64(positive[i, f_17])
                 n_3 = np.float64(negative[i, f_17])
                 ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 a_2 = np.float64(anchor[i, f_17])
                 ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
                 ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[0], length))
-            scaled_negative_2_sum, scaled_negative_2_lost = _plus(scaled_negative_2_sum, scaled_negative_2_lost, _block_sum(strips[1], length))
-            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[2], length))
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+            _lanes(4, 4)
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
+            scaled_negative_2_sum, scaled_negative_2_lost = _plus(scaled_negative_2_sum, scaled_negative_2_lost, scaled_negative_2_part)
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         scaled_negative_2 = _completed(scaled_negative_2_sum, scaled_negative_2_lost)
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
@@ -1738,7 +1812,6 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wide = _wide(anchor)
-    strips = _strips(3, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -1769,23 +1842,27 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = 0.0
+            scaled_negative_2_part = 0.0
+            scaled_positive_part = 0.0
             for place in range(length):
                 f_17 = strip + place
                 p_3 = np.float64(positive[i, f_17])
                 n_3 = np.float64(negative[i, f_17])
                 ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 a_2 = np.float64(anchor[i, f_17])
                 ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
                 ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[0], length))
-            scaled_negative_2_sum, scaled_negative_2_lost = _plus(scaled_negative_2_sum, scaled_negative_2_lost, _block_sum(strips[1], length))
-            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[2], length))
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+            _lanes(4, 4)
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
+            scaled_negative_2_sum, scaled_negative_2_lost = _plus(scaled_negative_2_sum, scaled_negative_2_lost, scaled_negative_2_part)
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         scaled_negative_2 = _completed(scaled_negative_2_sum, scaled_negative_2_lost)
         scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
@@ -1803,6 +1880,9 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
         over_factor_5_unit, over_factor_5 = _divisor(factor_5)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_negative_tangent_part = 0.0
+            norm_negative_2_tangent_part = 0.0
+            norm_positive_tangent_part = 0.0
             for place in range(length):
                 f_14 = strip + place
                 p_4 = np.float64(positive[i, f_14])
@@ -1810,16 +1890,17 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
                 v_p = np.float64(direction_positive[i, f_14])
                 v_n = np.float64(direction_negative[i, f_14])
                 factor_2 = _quotient(p_4 - n_4, over_factor_unit, over_factor) * (v_p - v_n)
-                strips[0, place] = factor_2
+                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor_2)
                 v_a = np.float64(direction_anchor[i, f_14])
                 a_3 = np.float64(anchor[i, f_14])
                 factor_4 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
-                strips[1, place] = factor_4
+                norm_negative_2_tangent_part = _add_in_lanes(norm_negative_2_tangent_part, factor_4)
                 factor_6 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_5_unit, over_factor_5)
-                strips[2, place] = factor_6
-            norm_negative_tangent_sum, norm_negative_tangent_lost = _plus(norm_negative_tangent_sum, norm_negative_tangent_lost, _block_sum(strips[0], length))
-            norm_negative_2_tangent_sum, norm_negative_2_tangent_lost = _plus(norm_negative_2_tangent_sum, norm_negative_2_tangent_lost, _block_sum(strips[1], length))
-            norm_positive_tangent_sum, norm_positive_tangent_lost = _plus(norm_positive_tangent_sum, norm_positive_tangent_lost, _block_sum(strips[2], length))
+                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_6)
+            _lanes(4, 4)
+            norm_negative_tangent_sum, norm_negative_tangent_lost = _plus(norm_negative_tangent_sum, norm_negative_tangent_lost, norm_negative_tangent_part)
+            norm_negative_2_tangent_sum, norm_negative_2_tangent_lost = _plus(norm_negative_2_tangent_sum, norm_negative_2_tangent_lost, norm_negative_2_tangent_part)
+            norm_positive_tangent_sum, norm_positive_tangent_lost = _plus(norm_positive_tangent_sum, norm_positive_tangent_lost, norm_positive_tangent_part)
         norm_negative_tangent = _completed(norm_negative_tangent_sum, norm_negative_tangent_lost)
         norm_negative_2_tangent = _completed(norm_negative_2_tangent_sum, norm_negative_2_tangent_lost)
         norm_positive_tangent = _completed(norm_positive_tangent_sum, norm_positive_tangent_lost)
@@ -1867,7 +1948,6 @@ def value_p_1(anchor, positive, negative, margin, p, sample_weights, value_out):
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = _strips(2, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1877,17 +1957,20 @@ def value_p_1(anchor, positive, negative, margin, p, sample_weights, value_out):
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = 0.0
+            sum_positive_part = 0.0
             for place in range(length):
                 f_1 = strip + place
                 a = np.float64(anchor[i, f_1])
                 n_2 = np.float64(negative[i, f_1])
                 magnitude_value = abs(a - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 p_2 = np.float64(positive[i, f_1])
                 magnitude_value_2 = abs(a - p_2)
-                strips[1, place] = magnitude_value_2
-            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
-            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[1], length))
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_2)
+            _lanes(4, 4)
+            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, sum_negative_part)
+            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, sum_positive_part)
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
         loss = _positive_part(sum_positive + margin - sum_negative)
@@ -1905,7 +1988,6 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = _strips(2, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1916,17 +1998,20 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = 0.0
+            sum_positive_part = 0.0
             for place in range(length):
                 f_1 = strip + place
                 a = np.float64(anchor[i, f_1])
                 n_2 = np.float64(negative[i, f_1])
                 magnitude_value = abs(a - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 p_2 = np.float64(positive[i, f_1])
                 magnitude_value_2 = abs(a - p_2)
-                strips[1, place] = magnitude_value_2
-            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
-            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[1], length))
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_2)
+            _lanes(4, 4)
+            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, sum_negative_part)
+            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, sum_positive_part)
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
         term = sum_positive + margin - sum_negative
@@ -1956,7 +2041,6 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = _strips(2, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -1966,20 +2050,23 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = 0.0
+            sum_positive_part = 0.0
             for place in range(length):
                 f_1 = strip + place
                 a = np.float64(anchor[i, f_1])
                 n_2 = np.float64(negative[i, f_1])
                 magnitude_value = abs(a - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 p_2 = np.float64(positive[i, f_1])
                 magnitude_value_2 = abs(a - p_2)
-                strips[1, place] = magnitude_value_2
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_2)
                 hessian_anchor[i, f_1] = 0.0
                 hessian_positive[i, f_1] = 0.0
                 hessian_negative[i, f_1] = 0.0
-            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
-            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[1], length))
+            _lanes(4, 4)
+            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, sum_negative_part)
+            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, sum_positive_part)
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
         step_value = _step(sum_positive + margin - sum_negative)
@@ -2014,7 +2101,6 @@ def parameter_gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sa
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = _strips(2, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -2026,17 +2112,20 @@ def parameter_gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sa
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = 0.0
+            sum_positive_part = 0.0
             for place in range(length):
                 f_1 = strip + place
                 a = np.float64(anchor[i, f_1])
                 n_2 = np.float64(negative[i, f_1])
                 magnitude_value = abs(a - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 p_2 = np.float64(positive[i, f_1])
                 magnitude_value_2 = abs(a - p_2)
-                strips[1, place] = magnitude_value_2
-            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
-            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[1], length))
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_2)
+            _lanes(4, 4)
+            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, sum_negative_part)
+            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, sum_positive_part)
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
         factor = seed * _step(sum_positive + margin - sum_negative)
@@ -2069,7 +2158,6 @@ def value_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, v
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = _strips(3, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -2081,20 +2169,24 @@ def value_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, v
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = 0.0
+            sum_negative_2_part = 0.0
+            sum_positive_part = 0.0
             for place in range(length):
                 f_1 = strip + place
                 p_2 = np.float64(positive[i, f_1])
                 n_2 = np.float64(negative[i, f_1])
                 magnitude_value = abs(p_2 - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 a = np.float64(anchor[i, f_1])
                 magnitude_value_2 = abs(a - n_2)
-                strips[1, place] = magnitude_value_2
+                sum_negative_2_part = _add_in_lanes(sum_negative_2_part, magnitude_value_2)
                 magnitude_value_3 = abs(a - p_2)
-                strips[2, place] = magnitude_value_3
-            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
-            sum_negative_2_sum, sum_negative_2_lost = _plus(sum_negative_2_sum, sum_negative_2_lost, _block_sum(strips[1], length))
-            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[2], length))
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_3)
+            _lanes(4, 4)
+            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, sum_negative_part)
+            sum_negative_2_sum, sum_negative_2_lost = _plus(sum_negative_2_sum, sum_negative_2_lost, sum_negative_2_part)
+            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, sum_positive_part)
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_negative_2 = _completed(sum_negative_2_sum, sum_negative_2_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
@@ -2113,7 +2205,6 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    strips = _strips(3, np.float64)
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -2126,20 +2217,24 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = 0.0
+            sum_negative_2_part = 0.0
+            sum_positive_part = 0.0
             for place in range(length):
                 f_1 = strip + place
                 p_2 = np.float64(positive[i, f_1])
                 n_2 = np.float64(negative[i, f_1])
                 magnitude_value = abs(p_2 - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 a = np.float64(anchor[i, f_1])
                 magnitude_value_2 = abs(a - n_2)
-                strips[1, place] = magnitude_value_2
+                sum_negative_2_part = _add_in_lanes(sum_negative_2_part, magnitude_value_2)
                 magnitude_value_3 = abs(a - p_2)
-                strips[2, place] = magnitude_value_3
-            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
-            sum_negative_2_sum, sum_negative_2_lost = _plus(sum_negative_2_sum, sum_negative_2_lost, _block_sum(strips[1], length))
-            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[2], length))
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_3)
+            _lanes(4, 4)
+            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, sum_negative_part)
+            sum_negative_2_sum, sum_negative_2_lost = _plus(sum_negative_2_sum, sum_negative_2_lost, sum_negative_2_part)
+            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, sum_positive_part)
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_negative_2 = _completed(sum_negative_2_sum, sum_negative_2_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
@@ -2172,7 +2267,6 @@ def gradient_and_hessian_p_1_swap_true(anchor, positive, negative, margin, p, sa
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = _strips(3, np.float64)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -2184,23 +2278,27 @@ def gradient_and_hessian_p_1_swap_true(anchor, positive, negative, margin, p, sa
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = 0.0
+            sum_negative_2_part = 0.0
+            sum_positive_part = 0.0
             for place in range(length):
                 f_1 = strip + place
                 p_2 = np.float64(positive[i, f_1])
                 n_2 = np.float64(negative[i, f_1])
                 magnitude_value = abs(p_2 - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 a = np.float64(anchor[i, f_1])
                 magnitude_value_2 = abs(a - n_2)
-                strips[1, place] = magnitude_value_2
+                sum_negative_2_part = _add_in_lanes(sum_negative_2_part, magnitude_value_2)
                 magnitude_value_3 = abs(a - p_2)
-                strips[2, place] = magnitude_value_3
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_3)
                 hessian_anchor[i, f_1] = 0.0
                 hessian_positive[i, f_1] = 0.0
                 hessian_negative[i, f_1] = 0.0
-            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
-            sum_negative_2_sum, sum_negative_2_lost = _plus(sum_negative_2_sum, sum_negative_2_lost, _block_sum(strips[1], length))
-            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[2], length))
+            _lanes(4, 4)
+            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, sum_negative_part)
+            sum_negative_2_sum, sum_negative_2_lost = _plus(sum_negative_2_sum, sum_negative_2_lost, sum_negative_2_part)
+            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, sum_positive_part)
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_negative_2 = _completed(sum_negative_2_sum, sum_negative_2_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)
@@ -2238,7 +2336,6 @@ def parameter_gradient_and_hessian_p_1_swap_true(anchor, positive, negative, mar
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    strips = _strips(3, np.float64)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -2252,20 +2349,24 @@ def parameter_gradient_and_hessian_p_1_swap_true(anchor, positive, negative, mar
         sum_positive_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = 0.0
+            sum_negative_2_part = 0.0
+            sum_positive_part = 0.0
             for place in range(length):
                 f_1 = strip + place
                 p_2 = np.float64(positive[i, f_1])
                 n_2 = np.float64(negative[i, f_1])
                 magnitude_value = abs(p_2 - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 a = np.float64(anchor[i, f_1])
                 magnitude_value_2 = abs(a - n_2)
-                strips[1, place] = magnitude_value_2
+                sum_negative_2_part = _add_in_lanes(sum_negative_2_part, magnitude_value_2)
                 magnitude_value_3 = abs(a - p_2)
-                strips[2, place] = magnitude_value_3
-            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
-            sum_negative_2_sum, sum_negative_2_lost = _plus(sum_negative_2_sum, sum_negative_2_lost, _block_sum(strips[1], length))
-            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, _block_sum(strips[2], length))
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_3)
+            _lanes(4, 4)
+            sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, sum_negative_part)
+            sum_negative_2_sum, sum_negative_2_lost = _plus(sum_negative_2_sum, sum_negative_2_lost, sum_negative_2_part)
+            sum_positive_sum, sum_positive_lost = _plus(sum_positive_sum, sum_positive_lost, sum_positive_part)
         sum_negative = _completed(sum_negative_sum, sum_negative_lost)
         sum_negative_2 = _completed(sum_negative_2_sum, sum_negative_2_lost)
         sum_positive = _completed(sum_positive_sum, sum_positive_lost)

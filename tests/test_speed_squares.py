@@ -12,8 +12,9 @@ import sympy
 
 import symloss
 from symloss.language.axes import Axis, Index
+from symloss.language.domains import Domain, Interval, OneOf
+from symloss.lowering.bounds import as_large_as, from_zero_to, inside, is_float32
 from symloss.lowering.cost import cost
-from symloss.lowering.kernels import _is_float32
 from symloss.lowering.nodes import Assign, Kernel, Loop, Store, When
 from symloss.lowering.scalars import _common_factor
 from symloss.lowering.squares import squares
@@ -98,9 +99,9 @@ def test_a_difference_of_neighbours_is_doubled_exactly() -> None:
 
 def test_numbers_of_float32_are_told_from_others() -> None:
     for held in (0.0, -0.0, 1.0, -1.0, 0.5, 3.0, 2.0**-126, float(np.finfo(np.float32).max), math.inf):
-        assert _is_float32(held)
+        assert is_float32(held)
     for other in (0.1, 1 + 2.0**-30, 2.0**-127 * (1 + 2.0**-23), 1e300, 2.0**128, 5e-324):
-        assert not _is_float32(other)
+        assert not is_float32(other)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -117,3 +118,24 @@ def test_the_ends_of_domains_are_sharp_in_either_format(dtype: Any) -> None:
         for bad in wrong:
             with pytest.raises(ValueError, match="target must be"):
                 loss.value(z, np.array([good[0], good[1], bad], dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_minus_zero_is_in_a_domain_from_zero(dtype: Any) -> None:
+    """One comparison of bits does not let it pass; what looks again does, in every call."""
+    z, target = np.array([0.5, -2.0, 3.0], dtype), np.array([-0.0, 1.0, 0.0], dtype)
+    loss = symloss.load("binary_cross_entropy")
+    plain = loss.value(z, np.abs(target))
+    assert all(loss.value(z, target) == plain for _ in range(12))
+    assert plain > 0
+
+
+@pytest.mark.parametrize(
+    "domain, count",
+    [(OneOf((-1.0, 1.0)), 0), (OneOf((0.0, 1.0)), 2), (Interval(0, 1), 0), (Interval(-1, 1), 2)],
+)
+def test_domains_are_compared_with_few_numbers(domain: Domain, count: int) -> None:
+    """A set that is symmetric is one of magnitudes, and what begins with 0 a range of bits."""
+    found = inside(sympy.Symbol("x", real=True), domain)
+    assert len(found.atoms(sympy.core.relational.Relational)) == count
+    assert found.has(from_zero_to, as_large_as) == (count == 0)

@@ -116,47 +116,23 @@ def _fma(typing_context, a, b, c):
 
 @intrinsic
 def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        return builder.fadd(*arguments, flags=("reassoc",))
 
     return a(a, b), build
 
 
-def _sum_of(count):
-    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
+@intrinsic
+def _from_zero_to(typing_context, x, most):
+    """Tell whether a number is between 0 and another by its bits: those of -0, negative numbers and NaN are larger."""
 
     def build(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
-        parts = []
-        for k in range(0, count, 16):
-            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
-            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
-        (lanes,) = parts
-        for width in (8, 4, 2, 1):
-            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
-            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
-            lanes = builder.fadd(*halves)
-        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+        kind = cgutils.ir.IntType(32 if x == types.float32 else 64)
+        return builder.icmp_unsigned("<=", *(builder.bitcast(a, kind) for a in arguments))
 
-    return build
-
-
-@intrinsic
-def _sum_of_128(typing_context, block, start):
-    """Return the sum of 128 numbers of a block."""
-    return block.dtype(block, start), _sum_of(128)
-
-
-@intrinsic
-def _sum_of_16(typing_context, block, start):
-    """Return the sum of 16 numbers of a block."""
-    return block.dtype(block, start), _sum_of(16)
+    return types.boolean(x, most), build
 
 
 @intrinsic
@@ -182,14 +158,41 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("interleave.count", count),):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -243,20 +246,6 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
-    total, lost, stop = 0.0, 0.0, np.uint64(count)
-    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
-    for k in range(np.uint64(0), most, np.uint64(128)):
-        total, lost = _plus(total, lost, _sum_of_128(block, k))
-    for k in range(most, many, np.uint64(16)):
-        total, lost = _plus(total, lost, _sum_of_16(block, k))
-    for k in range(many, stop):
-        total, lost = _plus(total, lost, block[k])
-    return _completed(total, lost)
-
-
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
@@ -270,7 +259,6 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
     pos_weight = f32(pos_weight)
     label_smoothing = f32(label_smoothing)
     block = np.uint64(1024)
-    total_block = _scratch(f32)
     raised_decay_value_block = _scratch(f32)
     log1p_value_block = _scratch(f32)
     total = 0.0
@@ -278,6 +266,7 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
     term = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        total_part = f32(0.0)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -300,13 +289,11 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
             loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
             factor_2 = loss * sample_weight
-            total_block[row] = factor_2
-        _interleave(2)
-        total += _block_sum(total_block, stop - start)
-        if value_out is not None:
-            for i in range(start, stop):
-                row = i - start
-                value_out[i] = total_block[row]
+            total_part = _add_in_lanes(total_part, factor_2)
+            if value_out is not None:
+                value_out[i] = factor_2
+        _lanes(16, 2)
+        total += total_part
     return total
 
 
@@ -353,7 +340,6 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    total_block = _scratch(f32)
     raised_decay_value_block = _scratch(f32)
     log1p_value_block = _scratch(f32)
     total = 0.0
@@ -361,6 +347,7 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
     term = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        total_part = f32(0.0)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -387,17 +374,15 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
             loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
             factor_2 = loss * sample_weight
-            total_block[row] = factor_2
+            total_part = _add_in_lanes(total_part, factor_2)
+            if value_out is not None:
+                value_out[i] = factor_2
             factor_3 = decay / (f32(1.0) + decay)
             p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_3)  # sigmoid(logit)
             sigmoid_minus = _choose(z >= f32(0.0), factor_3, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit)
             gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
-        _interleave(2)
-        total += _block_sum(total_block, stop - start)
-        if value_out is not None:
-            for i in range(start, stop):
-                row = i - start
-                value_out[i] = total_block[row]
+        _lanes(16, 2)
+        total += total_part
     return total
 
 
@@ -515,8 +500,6 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    sum_label_smoothing_block = _scratch(f32)
-    sum_pos_weight_block = _scratch(f32)
     raised_decay_value_block = _scratch(f32)
     log1p_value_block = _scratch(f32)
     sum_label_smoothing = 0.0
@@ -527,6 +510,8 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
     term = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_label_smoothing_part = f32(0.0)
+        sum_pos_weight_part = f32(0.0)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -547,13 +532,13 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
             softplus_plus = log1p_value + _positive_part(z)  # softplus(logit)
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
             factor = seed * ((-f32(0.5) + y) * softplus_plus + pos_weight * softplus_minus * (f32(0.5) - y))
-            sum_label_smoothing_block[row] = factor
+            sum_label_smoothing_part = _add_in_lanes(sum_label_smoothing_part, factor)
             t_1 = factor_2 + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
             factor_3 = seed * t_1 * softplus_minus
-            sum_pos_weight_block[row] = factor_3
-        _interleave(2)
-        sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, _block_sum(sum_label_smoothing_block, stop - start))
-        sum_pos_weight, sum_pos_weight_lost = _plus(sum_pos_weight, sum_pos_weight_lost, _block_sum(sum_pos_weight_block, stop - start))
+            sum_pos_weight_part = _add_in_lanes(sum_pos_weight_part, factor_3)
+        _lanes(16, 2)
+        sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, sum_label_smoothing_part)
+        sum_pos_weight, sum_pos_weight_lost = _plus(sum_pos_weight, sum_pos_weight_lost, sum_pos_weight_part)
     sum_label_smoothing = _completed(sum_label_smoothing, sum_label_smoothing_lost)
     sum_pos_weight = _completed(sum_pos_weight, sum_pos_weight_lost)
     parameter_gradient[0] += sum_pos_weight
@@ -570,8 +555,6 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     label_smoothing = f32(label_smoothing)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    sum_label_smoothing_tangent_block = _scratch(f32)
-    sum_pos_weight_tangent_block = _scratch(f32)
     raised_decay_value_block = _scratch(f32)
     log1p_value_block = _scratch(f32)
     sum_label_smoothing_tangent = 0.0
@@ -582,6 +565,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     term_3 = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_label_smoothing_tangent_part = f32(0.0)
+        sum_pos_weight_tangent_part = f32(0.0)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -610,14 +595,14 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             log1p_value = log1p_value_block[row]
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
             factor_2 = seed * (v_z * term_2 + f32(direction_parameters[0]) * softplus_minus * term)
-            sum_label_smoothing_tangent_block[row] = factor_2
+            sum_label_smoothing_tangent_part = _add_in_lanes(sum_label_smoothing_tangent_part, factor_2)
             t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
             factor_4 = seed * (f32(direction_parameters[1]) * softplus_minus * term - v_z * t_1 * sigmoid_minus)
-            sum_pos_weight_tangent_block[row] = factor_4
+            sum_pos_weight_tangent_part = _add_in_lanes(sum_pos_weight_tangent_part, factor_4)
             product_logit[i] = seed * (f32(direction_parameters[1]) * term_2 + v_z * (factor_3 + pos_weight * t_1 + term_3 * (f32(1.0) - y)) * p * sigmoid_minus - f32(direction_parameters[0]) * t_1 * sigmoid_minus)
-        _interleave(2)
-        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, _block_sum(sum_label_smoothing_tangent_block, stop - start))
-        sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, _block_sum(sum_pos_weight_tangent_block, stop - start))
+        _lanes(16, 2)
+        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, sum_label_smoothing_tangent_part)
+        sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, sum_pos_weight_tangent_part)
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)
     sum_pos_weight_tangent = _completed(sum_pos_weight_tangent, sum_pos_weight_tangent_lost)
     parameter_product[0] += sum_pos_weight_tangent
@@ -631,5 +616,5 @@ def outside(logit, target):
     total = f32(0.0)
     for i in range(n):
         y = f32(target[i])
-        total = _add_in_lanes(total, _choose(((y <= f32(1.0)) & (y >= f32(0.0))), f32(0.0), f32(1.0)))
+        total = _add_in_lanes(total, _choose(_from_zero_to(y, f32(1.0)), f32(0.0), f32(1.0)))
     return total

@@ -80,26 +80,6 @@ def _scratch(typing_context, dtype):
     return kind(dtype), build
 
 
-@intrinsic(prefer_literal=True)
-def _strips(typing_context, rows, dtype):
-    """Return so many rows of 512 numbers."""
-    shape = (rows.literal_value, 512)
-    kind = types.Array(dtype.dtype, len(shape), "C")
-
-    def build(context, builder, signature, arguments):
-        number = context.get_data_type(kind.dtype)
-        width, count = context.get_abi_sizeof(number), math.prod(shape)
-        memory = cgutils.alloca_once(builder, number, count + 32)
-        memory.align = 64
-        array = context.make_array(kind)(context, builder)
-        array.data, array.nitems, array.itemsize = memory, cgutils.intp_t(count), cgutils.intp_t(width)
-        strides = [width * math.prod(shape[k + 1 :]) for k in range(len(shape))]
-        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
-        return array._getvalue()
-
-    return kind(rows, dtype), build
-
-
 @intrinsic
 def _bits_of(typing_context, x):
     """Return the bits of a number as an integer."""
@@ -133,39 +113,14 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
-def _sum_of(count):
-    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
 
     def build(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
-        parts = []
-        for k in range(0, count, 16):
-            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
-            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
-        (lanes,) = parts
-        for width in (8, 4, 2, 1):
-            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
-            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
-            lanes = builder.fadd(*halves)
-        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+        return builder.fadd(*arguments, flags=("reassoc",))
 
-    return build
-
-
-@intrinsic
-def _sum_of_128(typing_context, block, start):
-    """Return the sum of 128 numbers of a block."""
-    return block.dtype(block, start), _sum_of(128)
-
-
-@intrinsic
-def _sum_of_16(typing_context, block, start):
-    """Return the sum of 16 numbers of a block."""
-    return block.dtype(block, start), _sum_of(16)
+    return a(a, b), build
 
 
 @intrinsic
@@ -179,6 +134,31 @@ def _larger(typing_context, a, b):
         return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -214,20 +194,6 @@ def _plus(total: float, lost: float, x: float):
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
-    total, lost, stop = 0.0, 0.0, np.uint64(count)
-    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
-    for k in range(np.uint64(0), most, np.uint64(128)):
-        total, lost = _plus(total, lost, _sum_of_128(block, k))
-    for k in range(most, many, np.uint64(16)):
-        total, lost = _plus(total, lost, _sum_of_16(block, k))
-    for k in range(many, stop):
-        total, lost = _plus(total, lost, block[k])
-    return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -293,7 +259,6 @@ def value(embedding, w, b, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
-    strips = _strips(1, f32)
     sample_weight = np.empty((s, u,), f32)
     e = np.empty((s, u, d,), embedding.dtype)
     sum_embedding = np.empty((d,), f32)
@@ -318,13 +283,15 @@ def value(embedding, w, b, sample_weights, value_out):
             over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_embedding_part = f32(0.0)
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = f32(embedding[j, i, f_207])
                     ratio_value = _quotient(x_2, over_peak_embedding_unit, over_peak_embedding)
                     square = (ratio_value * ratio_value)
-                    strips[0, place] = square
-                scaled_embedding_sum += _block_sum(strips[0], length)
+                    scaled_embedding_part = _add_in_lanes(scaled_embedding_part, square)
+                _lanes(16, 1)
+                scaled_embedding_sum += scaled_embedding_part
             scaled_embedding = f32(scaled_embedding_sum)
             factor = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             over_factor_unit, over_factor = _divisor(factor)
@@ -346,23 +313,27 @@ def value(embedding, w, b, sample_weights, value_out):
             over_peak_sum_embedding_unit, over_peak_sum_embedding = _divisor(peak_sum_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_sum_embedding_part = f32(0.0)
                 for place in range(length):
                     f_208 = strip + place
                     ratio_value_2 = _quotient(_quotient(sum_embedding[f_208], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
-                    strips[0, place] = square_2
-                scaled_sum_embedding_sum += _block_sum(strips[0], length)
+                    scaled_sum_embedding_part = _add_in_lanes(scaled_sum_embedding_part, square_2)
+                _lanes(16, 1)
+                scaled_sum_embedding_sum += scaled_sum_embedding_part
             scaled_sum_embedding = f32(scaled_sum_embedding_sum)
             sum_e_now_sum = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding) * _positive_part(peak_sum_embedding)
             over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_e_now_part = f32(0.0)
                 for place in range(length):
                     f_1 = strip + place
                     factor_3 = f32(e[j, i, f_1]) * _quotient(_quotient(sum_embedding[f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
-                    strips[0, place] = factor_3
-                sum_e_now_sum += _block_sum(strips[0], length)
+                    sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
+                _lanes(16, 1)
+                sum_e_now_sum += sum_e_now_part
             sum_e_now = f32(sum_e_now_sum)
             sum_e[j, i] = sum_e_now
         peak_c = f32(-np.inf)
@@ -376,12 +347,14 @@ def value(embedding, w, b, sample_weights, value_out):
         over_peak_c_unit, over_peak_c = _divisor(peak_c)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_c_part = f32(0.0)
             for place in range(length):
                 f_209 = strip + place
                 ratio_value_3 = _quotient(c[f_209], over_peak_c_unit, over_peak_c)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[0, place] = square_3
-            scaled_c_sum += _block_sum(strips[0], length)
+                scaled_c_part = _add_in_lanes(scaled_c_part, square_3)
+            _lanes(16, 1)
+            scaled_c_sum += scaled_c_part
         scaled_c = f32(scaled_c_sum)
         factor_4 = math.sqrt(scaled_c) * _positive_part(peak_c)
         over_factor_4_unit, over_factor_4 = _divisor(factor_4)
@@ -433,7 +406,6 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
-    strips = _strips(1, f32)
     sample_weight = np.empty((s, u,), f32)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
@@ -484,13 +456,15 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_embedding_now_part = f32(0.0)
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = f32(embedding[j, i, f_207])
                     ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
-                    strips[0, place] = square
-                scaled_embedding_now_sum += _block_sum(strips[0], length)
+                    scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square)
+                _lanes(16, 1)
+                scaled_embedding_now_sum += scaled_embedding_now_part
             scaled_embedding_now = f32(scaled_embedding_now_sum)
             scaled_embedding[j, i] = scaled_embedding_now
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
@@ -514,12 +488,14 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_sum_embedding_now_part = f32(0.0)
                 for place in range(length):
                     f_208 = strip + place
                     ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
-                    strips[0, place] = square_2
-                scaled_sum_embedding_now_sum += _block_sum(strips[0], length)
+                    scaled_sum_embedding_now_part = _add_in_lanes(scaled_sum_embedding_now_part, square_2)
+                _lanes(16, 1)
+                scaled_sum_embedding_now_sum += scaled_sum_embedding_now_part
             scaled_sum_embedding_now = f32(scaled_sum_embedding_now_sum)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
             sum_e_now_sum = 0.0
@@ -527,11 +503,13 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_e_now_part = f32(0.0)
                 for place in range(length):
                     f_1 = strip + place
                     factor_3 = f32(e[j, i, f_1]) * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
-                    strips[0, place] = factor_3
-                sum_e_now_sum += _block_sum(strips[0], length)
+                    sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
+                _lanes(16, 1)
+                sum_e_now_sum += sum_e_now_part
             sum_e_now = f32(sum_e_now_sum)
             sum_e[j, i] = sum_e_now
             term_2 = b_2 + w_2 * sum_e_now
@@ -561,12 +539,14 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_c_now_part = f32(0.0)
             for place in range(length):
                 f_209 = strip + place
                 ratio_value_5 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
                 square_3 = (ratio_value_5 * ratio_value_5)
-                strips[0, place] = square_3
-            scaled_c_now_sum += _block_sum(strips[0], length)
+                scaled_c_now_part = _add_in_lanes(scaled_c_now_part, square_3)
+            _lanes(16, 1)
+            scaled_c_now_sum += scaled_c_now_part
         scaled_c_now = f32(scaled_c_now_sum)
         scaled_c[j] = scaled_c_now
         factor_9 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
@@ -625,14 +605,16 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 over_factor_14_unit, over_factor_14 = _divisor(factor_14)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                    sum_norm_embedding_now_part = f32(0.0)
                     for place in range(length):
                         d_24 = strip + place
                         e_3 = f32(e[j, i, d_24])
                         ratio_value_6 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_10_unit, over_factor_10)
                         sum_embedding_4_term[i, d_24] = factor_13 * (e_3 - sum_e_2 * ratio_value_6)
                         factor_16 = factor_15 * e_3 * (case_2 * _quotient(_quotient(sum_embedding_2[arglargest_now, d_24], per_u_unit, per_u), over_factor_14_unit, over_factor_14) + case * ratio_value_6)
-                        strips[0, place] = factor_16
-                    sum_norm_embedding_now_sum += _block_sum(strips[0], length)
+                        sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_16)
+                    _lanes(16, 1)
+                    sum_norm_embedding_now_sum += sum_norm_embedding_now_part
                 sum_norm_embedding_now = f32(sum_norm_embedding_now_sum)
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
                 term_5 = b_2 + w_2 * sum_e_2
@@ -682,11 +664,13 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         sum_norm_c_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_c_part = f32(0.0)
             for place in range(length):
                 f_63 = strip + place
                 factor_23 = f32(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
-                strips[0, place] = factor_23
-            sum_norm_c_sum += _block_sum(strips[0], length)
+                sum_norm_c_part = _add_in_lanes(sum_norm_c_part, factor_23)
+            _lanes(16, 1)
+            sum_norm_c_sum += sum_norm_c_part
         sum_norm_c = f32(sum_norm_c_sum)
         factor_25 = factor_24 * _ratio(f32(1.0), math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         for d_24 in range(d):
@@ -740,7 +724,6 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
     block = max(1, min(512, s))
-    strips = _strips(5, f32)
     sum_embedding_3_sensitivity_2_own_right = np.empty((u, u,), embedding.dtype)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
@@ -838,13 +821,15 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                    scaled_embedding_now_part = f32(0.0)
                     for place in range(length):
                         f_207 = strip + place
                         x_2 = f32(embedding[j, i, f_207])
                         ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                         square = (ratio_value * ratio_value)
-                        strips[0, place] = square
-                    scaled_embedding_now_sum += _block_sum(strips[0], length)
+                        scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square)
+                    _lanes(16, 1)
+                    scaled_embedding_now_sum += scaled_embedding_now_part
                 scaled_embedding_now = f32(scaled_embedding_now_sum)
                 scaled_embedding[j, i] = scaled_embedding_now
                 factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
@@ -868,12 +853,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                    scaled_sum_embedding_now_part = f32(0.0)
                     for place in range(length):
                         f_208 = strip + place
                         ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                         square_2 = (ratio_value_2 * ratio_value_2)
-                        strips[0, place] = square_2
-                    scaled_sum_embedding_now_sum += _block_sum(strips[0], length)
+                        scaled_sum_embedding_now_part = _add_in_lanes(scaled_sum_embedding_now_part, square_2)
+                    _lanes(16, 1)
+                    scaled_sum_embedding_now_sum += scaled_sum_embedding_now_part
                 scaled_sum_embedding_now = f32(scaled_sum_embedding_now_sum)
                 scaled_sum_embedding[j, i] = scaled_sum_embedding_now
                 sum_e_now_sum = 0.0
@@ -881,11 +868,13 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 over_factor_2_unit, over_factor_2 = _divisor(factor_2)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                    sum_e_now_part = f32(0.0)
                     for place in range(length):
                         f_1 = strip + place
                         factor_3 = f32(e[j, i, f_1]) * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
-                        strips[0, place] = factor_3
-                    sum_e_now_sum += _block_sum(strips[0], length)
+                        sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
+                    _lanes(16, 1)
+                    sum_e_now_sum += sum_e_now_part
                 sum_e_now = f32(sum_e_now_sum)
                 sum_e[j, i] = sum_e_now
                 term_2 = b_2 + w_2 * sum_e_now
@@ -944,12 +933,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_c_now_part = f32(0.0)
                 for place in range(length):
                     f_209 = strip + place
                     ratio_value_6 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
                     square_5 = (ratio_value_6 * ratio_value_6)
-                    strips[0, place] = square_5
-                scaled_c_now_sum += _block_sum(strips[0], length)
+                    scaled_c_now_part = _add_in_lanes(scaled_c_now_part, square_5)
+                _lanes(16, 1)
+                scaled_c_now_sum += scaled_c_now_part
             scaled_c_now = f32(scaled_c_now_sum)
             scaled_c[j] = scaled_c_now
             factor_24 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
@@ -1047,6 +1038,11 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 over_factor_35_unit, over_factor_35 = _divisor(factor_35)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                    sum_norm_embedding_now_part = f32(0.0)
+                    sum_norm_embedding_sensitivity_now_part = f32(0.0)
+                    sum_norm_embedding_sensitivity_2_now_part = f32(0.0)
+                    sum_norm_embedding_sensitivity_3_now_part = f32(0.0)
+                    sum_norm_c_sensitivity_own_now_part = f32(0.0)
                     for place in range(length):
                         d_24 = strip + place
                         e_3 = f32(e[j, i, d_24])
@@ -1056,7 +1052,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         ratio_value_10 = _quotient(_quotient(sum_embedding_2[arglargest_now, d_24], per_u_unit, per_u), over_factor_35_unit, over_factor_35)
                         term_12 = case_4 * ratio_value_10 + case_3 * ratio_value_9
                         factor_37 = factor_36 * e_3 * term_12
-                        strips[0, place] = factor_37
+                        sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_37)
                         largest_slope_now = factor_38 * e_3
                         largest_slope[j, i, d_24] = largest_slope_now
                         sum_e_slope_2 = factor_40 * ratio_value_9  # -seed*w*Piecewise((1, Eq(j, arglargest)), (0, True))*ratio(1, sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding))*sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))/(u - 1)
@@ -1065,23 +1061,24 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         e_slope_3[j, i, d_24] = e_slope_3_now
                         largest_slope_3 = factor_42 * e_3 * term_12  # e*seed*w*(c_unit*Piecewise((0, Eq(j_2, arglargest)), (1, True)) + Piecewise((1, Eq(j_2, arglargest)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))**2*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True))) - sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))**2)
                         factor_43 = e_3 * ratio_value_10
-                        strips[1, place] = factor_43
+                        sum_norm_embedding_sensitivity_now_part = _add_in_lanes(sum_norm_embedding_sensitivity_now_part, factor_43)
                         factor_44 = e_3 * e_slope_3_now
-                        strips[2, place] = factor_44
-                        strips[3, place] = largest_slope_3
+                        sum_norm_embedding_sensitivity_2_now_part = _add_in_lanes(sum_norm_embedding_sensitivity_2_now_part, factor_44)
+                        sum_norm_embedding_sensitivity_3_now_part = _add_in_lanes(sum_norm_embedding_sensitivity_3_now_part, largest_slope_3)
                         largest_slope_4_now = ((factor_46 * term_12) if arglargest_now >= 0 else f32(0.0) if arglargest_now < f32(0.0) else f32(np.nan))
                         largest_slope_4[j, i, d_24] = largest_slope_4_now
                         sum_embedding_4_sensitivity_3_own_term[i, d_24] = factor_47 * largest_slope_2 * term_11
                         sum_c_unit_2_sensitivity_own_term[i, d_24] = factor_47 * largest_slope_now * term_11
                         c_unit_2 = f32(c_unit[j, d_24])
                         factor_48 = c_unit_2 * largest_slope_now
-                        strips[4, place] = factor_48
+                        sum_norm_c_sensitivity_own_now_part = _add_in_lanes(sum_norm_c_sensitivity_own_now_part, factor_48)
                         sum_embedding_4_sensitivity_own_term[i, d_24] = factor_47 * sum_e_slope_2 * term_11 + factor_49 * (-e_3 + f32(2.0) * sum_e_2 * ratio_value_9) * ratio_value_9
-                    sum_norm_embedding_now_sum += _block_sum(strips[0], length)
-                    sum_norm_embedding_sensitivity_now_sum += _block_sum(strips[1], length)
-                    sum_norm_embedding_sensitivity_2_now_sum += _block_sum(strips[2], length)
-                    sum_norm_embedding_sensitivity_3_now_sum += _block_sum(strips[3], length)
-                    sum_norm_c_sensitivity_own_now_sum += _block_sum(strips[4], length)
+                    _lanes(16, 1)
+                    sum_norm_embedding_now_sum += sum_norm_embedding_now_part
+                    sum_norm_embedding_sensitivity_now_sum += sum_norm_embedding_sensitivity_now_part
+                    sum_norm_embedding_sensitivity_2_now_sum += sum_norm_embedding_sensitivity_2_now_part
+                    sum_norm_embedding_sensitivity_3_now_sum += sum_norm_embedding_sensitivity_3_now_part
+                    sum_norm_c_sensitivity_own_now_sum += sum_norm_c_sensitivity_own_now_part
                 sum_norm_embedding_now = f32(sum_norm_embedding_now_sum)
                 sum_norm_embedding_sensitivity_now = f32(sum_norm_embedding_sensitivity_now_sum)
                 sum_norm_embedding_sensitivity_2_now = f32(sum_norm_embedding_sensitivity_2_now_sum)
@@ -1190,11 +1187,13 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             sum_norm_c_now_sum = 0.0
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_c_now_part = f32(0.0)
                 for place in range(length):
                     f_63 = strip + place
                     factor_62 = f32(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
-                    strips[0, place] = factor_62
-                sum_norm_c_now_sum += _block_sum(strips[0], length)
+                    sum_norm_c_now_part = _add_in_lanes(sum_norm_c_now_part, factor_62)
+                _lanes(16, 1)
+                sum_norm_c_now_sum += sum_norm_c_now_part
             sum_norm_c_now = f32(sum_norm_c_now_sum)
             sum_norm_c[k_10] = sum_norm_c_now
             ratio_value_13 = _ratio(f32(1.0), math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
@@ -1342,7 +1341,6 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
     block = max(1, min(max(1, 512 // max(1, u)), s))
-    strips = _strips(2, f32)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
     scaled_embedding = np.empty((s, u,), f32)
@@ -1419,13 +1417,15 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_embedding_now_part = f32(0.0)
                 for place in range(length):
                     f_207 = strip + place
                     x_2 = f32(embedding[j, i, f_207])
                     ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
-                    strips[0, place] = square
-                scaled_embedding_now_sum += _block_sum(strips[0], length)
+                    scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square)
+                _lanes(16, 1)
+                scaled_embedding_now_sum += scaled_embedding_now_part
             scaled_embedding_now = f32(scaled_embedding_now_sum)
             scaled_embedding[j, i] = scaled_embedding_now
             norm_embedding_tangent_now_sum = 0.0
@@ -1433,6 +1433,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             over_factor_unit, over_factor = _divisor(factor)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                norm_embedding_tangent_now_part = f32(0.0)
                 for place in range(length):
                     f_4 = strip + place
                     x_3 = f32(embedding[j, i, f_4])
@@ -1440,8 +1441,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     e[j, i, f_4] = e_now
                     v_x_2 = f32(direction_embedding[j, i, f_4])
                     factor_2 = v_x_2 * e_now
-                    strips[0, place] = factor_2
-                norm_embedding_tangent_now_sum += _block_sum(strips[0], length)
+                    norm_embedding_tangent_now_part = _add_in_lanes(norm_embedding_tangent_now_part, factor_2)
+                _lanes(16, 1)
+                norm_embedding_tangent_now_sum += norm_embedding_tangent_now_part
             norm_embedding_tangent_now = f32(norm_embedding_tangent_now_sum)
             norm_embedding_tangent[j, i] = norm_embedding_tangent_now
             sum_embedding[j, i, :] = f32(0.0)
@@ -1467,12 +1469,14 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_sum_embedding_now_part = f32(0.0)
                 for place in range(length):
                     f_208 = strip + place
                     ratio_value_3 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_3 * ratio_value_3)
-                    strips[0, place] = square_2
-                scaled_sum_embedding_now_sum += _block_sum(strips[0], length)
+                    scaled_sum_embedding_now_part = _add_in_lanes(scaled_sum_embedding_now_part, square_2)
+                _lanes(16, 1)
+                scaled_sum_embedding_now_sum += scaled_sum_embedding_now_part
             scaled_sum_embedding_now = f32(scaled_sum_embedding_now_sum)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
             sum_e_now_sum = 0.0
@@ -1481,15 +1485,18 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_e_now_part = f32(0.0)
+                norm_sum_embedding_tangent_now_part = f32(0.0)
                 for place in range(length):
                     f_1 = strip + place
                     ratio_value_4 = _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
                     factor_4 = f32(e[j, i, f_1]) * ratio_value_4
-                    strips[0, place] = factor_4
+                    sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_4)
                     factor_5 = sum_embedding_tangent[j, i, f_1] * ratio_value_4
-                    strips[1, place] = factor_5
-                sum_e_now_sum += _block_sum(strips[0], length)
-                norm_sum_embedding_tangent_now_sum += _block_sum(strips[1], length)
+                    norm_sum_embedding_tangent_now_part = _add_in_lanes(norm_sum_embedding_tangent_now_part, factor_5)
+                _lanes(16, 1)
+                sum_e_now_sum += sum_e_now_part
+                norm_sum_embedding_tangent_now_sum += norm_sum_embedding_tangent_now_part
             sum_e_now = f32(sum_e_now_sum)
             norm_sum_embedding_tangent_now = f32(norm_sum_embedding_tangent_now_sum)
             sum_e[j, i] = sum_e_now
@@ -1500,13 +1507,15 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_7 = -norm_sum_embedding_tangent_now * ratio_value_6 / term
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_e_tangent_now_part = f32(0.0)
                 for place in range(length):
                     f_189 = strip + place
                     ratio_value_5 = _quotient(_quotient(sum_embedding[j, i, f_189], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
                     e_2 = f32(e[j, i, f_189])
                     term_2 = f32(e_tangent[j, i, f_189]) * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_189] + factor_7 * e_2 * ratio_value_5
-                    strips[0, place] = term_2
-                sum_e_tangent_now_sum += _block_sum(strips[0], length)
+                    sum_e_tangent_now_part = _add_in_lanes(sum_e_tangent_now_part, term_2)
+                _lanes(16, 1)
+                sum_e_tangent_now_sum += sum_e_tangent_now_part
             sum_e_tangent_now = f32(sum_e_tangent_now_sum)
             sum_e_tangent[j, i] = sum_e_tangent_now
             term_3 = b_2 + w_2 * sum_e_now
@@ -1553,12 +1562,14 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_c_now_part = f32(0.0)
             for place in range(length):
                 f_209 = strip + place
                 ratio_value_8 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
                 square_5 = (ratio_value_8 * ratio_value_8)
-                strips[0, place] = square_5
-            scaled_c_now_sum += _block_sum(strips[0], length)
+                scaled_c_now_part = _add_in_lanes(scaled_c_now_part, square_5)
+            _lanes(16, 1)
+            scaled_c_now_sum += scaled_c_now_part
         scaled_c_now = f32(scaled_c_now_sum)
         scaled_c[j] = scaled_c_now
         norm_c_tangent_now_sum = 0.0
@@ -1566,14 +1577,16 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         over_factor_25_unit, over_factor_25 = _divisor(factor_25)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_c_tangent_now_part = f32(0.0)
             for place in range(length):
                 f_11 = strip + place
                 c_unit_now = _quotient(c[f_11], over_factor_25_unit, over_factor_25)
                 c_unit[j, f_11] = c_unit_now
                 sum_embedding_2_tangent_2 = sum_embedding_2_tangent[j, f_11]
                 factor_26 = c_unit_now * sum_embedding_2_tangent_2
-                strips[0, place] = factor_26
-            norm_c_tangent_now_sum += _block_sum(strips[0], length)
+                norm_c_tangent_now_part = _add_in_lanes(norm_c_tangent_now_part, factor_26)
+            _lanes(16, 1)
+            norm_c_tangent_now_sum += norm_c_tangent_now_part
         norm_c_tangent_now = f32(norm_c_tangent_now_sum)
         norm_c_tangent[j] = norm_c_tangent_now
         factor_27 = _ratio(f32(1.0), factor_25) / f32(u)
@@ -1637,11 +1650,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 over_factor_29_unit, over_factor_29 = _divisor(factor_29)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                    sum_norm_embedding_now_part = f32(0.0)
                     for place in range(length):
                         f_113 = strip + place
                         factor_33 = factor_32 * f32(e[j, i, f_113]) * (case_3 * _quotient(_quotient(sum_embedding_2[arglargest_now, f_113], per_u_unit, per_u), over_factor_28_unit, over_factor_28) + case_4 * _quotient(_quotient(sum_embedding[j, i, f_113], per_term_unit, per_term), over_factor_29_unit, over_factor_29))
-                        strips[0, place] = factor_33
-                    sum_norm_embedding_now_sum += _block_sum(strips[0], length)
+                        sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_33)
+                    _lanes(16, 1)
+                    sum_norm_embedding_now_sum += sum_norm_embedding_now_part
                 sum_norm_embedding_now = f32(sum_norm_embedding_now_sum)
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
         _multiply(e_tangent[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False))
@@ -1695,6 +1710,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 over_factor_47_unit, over_factor_47 = _divisor(factor_47)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                    sum_norm_embedding_tangent_now_part = f32(0.0)
                     for place in range(length):
                         d_24 = strip + place
                         e_4 = f32(e[j, i, d_24])
@@ -1706,8 +1722,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         ratio_value_11 = _quotient(_quotient(sum_embedding_2[arglargest_2, d_24], per_u_unit, per_u), over_factor_47_unit, over_factor_47)
                         term_14 = case_6 * ratio_value_11 + case_5 * ratio_value_9
                         factor_55 = seed_3 * (factor_48 * e_4 * term_14 + factor_49 * e_4 * term_14 + factor_50 * e_tangent_3 * term_14 + factor_51 * e_4 * sum_embedding_tangent_3 + factor_53 * e_4 * (sum_embedding_2_tangent[arglargest_2, d_24] - norm_c_tangent[arglargest_2] * ratio_value_11) + factor_54 * e_4 * ratio_value_9)
-                        strips[0, place] = factor_55
-                    sum_norm_embedding_tangent_now_sum += _block_sum(strips[0], length)
+                        sum_norm_embedding_tangent_now_part = _add_in_lanes(sum_norm_embedding_tangent_now_part, factor_55)
+                    _lanes(16, 1)
+                    sum_norm_embedding_tangent_now_sum += sum_norm_embedding_tangent_now_part
                 sum_norm_embedding_tangent_now = f32(sum_norm_embedding_tangent_now_sum)
                 sum_norm_embedding_tangent[j, i] = sum_norm_embedding_tangent_now
             for i in range(u):
@@ -1768,18 +1785,21 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         factor_65 = factor_52 * ratio_value_12
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_c_part = f32(0.0)
+            sum_norm_c_tangent_part = f32(0.0)
             for place in range(length):
                 f_63 = strip + place
                 c_unit_3 = f32(c_unit[k_10, f_63])
                 sum_c_unit_2_2 = sum_c_unit_2[k_10, f_63]
                 factor_64 = c_unit_3 * sum_c_unit_2_2
-                strips[0, place] = factor_64
+                sum_norm_c_part = _add_in_lanes(sum_norm_c_part, factor_64)
                 sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_63]
                 term_17 = c_unit_3 * sum_c_unit_2_tangent_2 + f32(c_unit_tangent[k_10, f_63]) * sum_c_unit_2_2
-                strips[1, place] = term_17
+                sum_norm_c_tangent_part = _add_in_lanes(sum_norm_c_tangent_part, term_17)
                 product_embedding_part_2[f_63] = factor_65 * sum_c_unit_2_tangent_2
-            sum_norm_c_sum += _block_sum(strips[0], length)
-            sum_norm_c_tangent_sum += _block_sum(strips[1], length)
+            _lanes(16, 1)
+            sum_norm_c_sum += sum_norm_c_part
+            sum_norm_c_tangent_sum += sum_norm_c_tangent_part
         sum_norm_c = f32(sum_norm_c_sum)
         sum_norm_c_tangent = f32(sum_norm_c_tangent_sum)
         factor_66 = ratio_value_12 / f32(u)

@@ -133,6 +133,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc",))
+
+    return a(a, b), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -226,14 +236,41 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("interleave.count", count),):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -442,13 +479,15 @@ def value(embedding, w, b, sample_weights, value_out):
             over_peak_embedding_unit, over_peak_embedding = _divisor(peak_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_embedding_part = f32(0.0)
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = f32(embedding[j, i, f_209])
                     ratio_value = _quotient(x_2, over_peak_embedding_unit, over_peak_embedding)
                     square = (ratio_value * ratio_value)
-                    strips[0, place] = square
-                scaled_embedding_sum += _block_sum(strips[0], length)
+                    scaled_embedding_part = _add_in_lanes(scaled_embedding_part, square)
+                _lanes(16, 1)
+                scaled_embedding_sum += scaled_embedding_part
             scaled_embedding = f32(scaled_embedding_sum)
             factor = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             over_factor_unit, over_factor = _divisor(factor)
@@ -470,23 +509,27 @@ def value(embedding, w, b, sample_weights, value_out):
             over_peak_sum_embedding_unit, over_peak_sum_embedding = _divisor(peak_sum_embedding)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_sum_embedding_part = f32(0.0)
                 for place in range(length):
                     f_210 = strip + place
                     ratio_value_2 = _quotient(_quotient(sum_embedding[f_210], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
-                    strips[0, place] = square_2
-                scaled_sum_embedding_sum += _block_sum(strips[0], length)
+                    scaled_sum_embedding_part = _add_in_lanes(scaled_sum_embedding_part, square_2)
+                _lanes(16, 1)
+                scaled_sum_embedding_sum += scaled_sum_embedding_part
             scaled_sum_embedding = f32(scaled_sum_embedding_sum)
             sum_e_now_sum = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding) * _positive_part(peak_sum_embedding)
             over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_e_now_part = f32(0.0)
                 for place in range(length):
                     f_1 = strip + place
                     factor_3 = f32(e[j, i, f_1]) * _quotient(_quotient(sum_embedding[f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
-                    strips[0, place] = factor_3
-                sum_e_now_sum += _block_sum(strips[0], length)
+                    sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
+                _lanes(16, 1)
+                sum_e_now_sum += sum_e_now_part
             sum_e_now = f32(sum_e_now_sum)
             sum_e[j, i] = sum_e_now
         peak_c = f32(-np.inf)
@@ -500,12 +543,14 @@ def value(embedding, w, b, sample_weights, value_out):
         over_peak_c_unit, over_peak_c = _divisor(peak_c)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_c_part = f32(0.0)
             for place in range(length):
                 f_211 = strip + place
                 ratio_value_3 = _quotient(c[f_211], over_peak_c_unit, over_peak_c)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[0, place] = square_3
-            scaled_c_sum += _block_sum(strips[0], length)
+                scaled_c_part = _add_in_lanes(scaled_c_part, square_3)
+            _lanes(16, 1)
+            scaled_c_sum += scaled_c_part
         scaled_c = f32(scaled_c_sum)
         factor_4 = math.sqrt(scaled_c) * _positive_part(peak_c)
         over_factor_4_unit, over_factor_4 = _divisor(factor_4)
@@ -607,13 +652,15 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_embedding_now_part = f32(0.0)
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = f32(embedding[j, i, f_209])
                     ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
-                    strips[0, place] = square
-                scaled_embedding_now_sum += _block_sum(strips[0], length)
+                    scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square)
+                _lanes(16, 1)
+                scaled_embedding_now_sum += scaled_embedding_now_part
             scaled_embedding_now = f32(scaled_embedding_now_sum)
             scaled_embedding[j, i] = scaled_embedding_now
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
@@ -637,12 +684,14 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_sum_embedding_now_part = f32(0.0)
                 for place in range(length):
                     f_210 = strip + place
                     ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_210], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
-                    strips[0, place] = square_2
-                scaled_sum_embedding_now_sum += _block_sum(strips[0], length)
+                    scaled_sum_embedding_now_part = _add_in_lanes(scaled_sum_embedding_now_part, square_2)
+                _lanes(16, 1)
+                scaled_sum_embedding_now_sum += scaled_sum_embedding_now_part
             scaled_sum_embedding_now = f32(scaled_sum_embedding_now_sum)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
             sum_e_now_sum = 0.0
@@ -650,11 +699,13 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_e_now_part = f32(0.0)
                 for place in range(length):
                     f_1 = strip + place
                     factor_3 = f32(e[j, i, f_1]) * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
-                    strips[0, place] = factor_3
-                sum_e_now_sum += _block_sum(strips[0], length)
+                    sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
+                _lanes(16, 1)
+                sum_e_now_sum += sum_e_now_part
             sum_e_now = f32(sum_e_now_sum)
             sum_e[j, i] = sum_e_now
             factor_4 = seed_now * sum_e_now
@@ -671,12 +722,14 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_c_now_part = f32(0.0)
             for place in range(length):
                 f_211 = strip + place
                 ratio_value_3 = _quotient(c[f_211], over_peak_c_now_unit, over_peak_c_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[0, place] = square_3
-            scaled_c_now_sum += _block_sum(strips[0], length)
+                scaled_c_now_part = _add_in_lanes(scaled_c_now_part, square_3)
+            _lanes(16, 1)
+            scaled_c_now_sum += scaled_c_now_part
         scaled_c_now = f32(scaled_c_now_sum)
         scaled_c[j] = scaled_c_now
         factor_5 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
@@ -758,13 +811,15 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 over_factor_11_unit, over_factor_11 = _divisor(factor_11)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                    sum_norm_embedding_now_part = f32(0.0)
                     for place in range(length):
                         f_4 = strip + place
                         sum_e_2_now = _quotient(f32(sum_e_2_product[row, i_3, f_4]), per_term_3_unit, per_term_3)
                         sum_e_2[j, i_3, f_4] = sum_e_2_now
                         factor_14 = factor_13 * f32(e[j, i_3, f_4]) * (sum_e_2_now + factor_12 * _quotient(_quotient(sum_embedding[j, i_3, f_4], per_term_unit, per_term), over_factor_11_unit, over_factor_11))
-                        strips[0, place] = factor_14
-                    sum_norm_embedding_now_sum += _block_sum(strips[0], length)
+                        sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_14)
+                    _lanes(16, 1)
+                    sum_norm_embedding_now_sum += sum_norm_embedding_now_part
                 sum_norm_embedding_now = f32(sum_norm_embedding_now_sum)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
     sum_w_2 = 0.0
@@ -794,11 +849,13 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         sum_norm_c_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_c_part = f32(0.0)
             for place in range(length):
                 f_74 = strip + place
                 factor_18 = f32(c_unit[k_10, f_74]) * f32(sum_c_unit_2[k_10, f_74])
-                strips[0, place] = factor_18
-            sum_norm_c_sum += _block_sum(strips[0], length)
+                sum_norm_c_part = _add_in_lanes(sum_norm_c_part, factor_18)
+            _lanes(16, 1)
+            sum_norm_c_sum += sum_norm_c_part
         sum_norm_c = f32(sum_norm_c_sum)
         factor_20 = factor_19 * _ratio(f32(1.0), math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         for d_24 in range(d):
@@ -905,13 +962,15 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_embedding_now_part = f32(0.0)
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = f32(embedding[j, i, f_209])
                     ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
-                    strips[0, place] = square
-                scaled_embedding_now_sum += _block_sum(strips[0], length)
+                    scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square)
+                _lanes(16, 1)
+                scaled_embedding_now_sum += scaled_embedding_now_part
             scaled_embedding_now = f32(scaled_embedding_now_sum)
             scaled_embedding[j, i] = scaled_embedding_now
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
@@ -935,12 +994,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_sum_embedding_now_part = f32(0.0)
                 for place in range(length):
                     f_210 = strip + place
                     ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_210], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
-                    strips[0, place] = square_2
-                scaled_sum_embedding_now_sum += _block_sum(strips[0], length)
+                    scaled_sum_embedding_now_part = _add_in_lanes(scaled_sum_embedding_now_part, square_2)
+                _lanes(16, 1)
+                scaled_sum_embedding_now_sum += scaled_sum_embedding_now_part
             scaled_sum_embedding_now = f32(scaled_sum_embedding_now_sum)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
             sum_e_now_sum = 0.0
@@ -948,11 +1009,13 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             over_factor_2_unit, over_factor_2 = _divisor(factor_2)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_e_now_part = f32(0.0)
                 for place in range(length):
                     f_1 = strip + place
                     factor_3 = f32(e[j, i, f_1]) * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
-                    strips[0, place] = factor_3
-                sum_e_now_sum += _block_sum(strips[0], length)
+                    sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
+                _lanes(16, 1)
+                sum_e_now_sum += sum_e_now_part
             sum_e_now = f32(sum_e_now_sum)
             sum_e[j, i] = sum_e_now
             factor_4 = seed_now * sum_e_now
@@ -975,12 +1038,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_c_now_part = f32(0.0)
             for place in range(length):
                 f_211 = strip + place
                 ratio_value_5 = _quotient(c[f_211], over_peak_c_now_unit, over_peak_c_now)
                 square_3 = (ratio_value_5 * ratio_value_5)
-                strips[0, place] = square_3
-            scaled_c_now_sum += _block_sum(strips[0], length)
+                scaled_c_now_part = _add_in_lanes(scaled_c_now_part, square_3)
+            _lanes(16, 1)
+            scaled_c_now_sum += scaled_c_now_part
         scaled_c_now = f32(scaled_c_now_sum)
         scaled_c[j] = scaled_c_now
         factor_7 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
@@ -1125,17 +1190,20 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 over_factor_28_unit, over_factor_28 = _divisor(factor_28)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                    sum_norm_embedding_now_part = f32(0.0)
+                    sum_norm_embedding_sensitivity_3_now_part = f32(0.0)
                     for place in range(length):
                         f_4 = strip + place
                         sum_e_2_now = _quotient(f32(sum_e_2_product[row, i_3, f_4]), per_term_7_unit, per_term_7)
                         sum_e_2[j, i_3, f_4] = sum_e_2_now
                         e_6 = f32(e[j, i_3, f_4])
                         factor_31 = factor_30 * e_6 * (sum_e_2_now + factor_29 * _quotient(_quotient(sum_embedding[j, i_3, f_4], per_term_unit, per_term), over_factor_28_unit, over_factor_28))
-                        strips[0, place] = factor_31
+                        sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_31)
                         factor_32 = e_6 * sum_e_2_now
-                        strips[1, place] = factor_32
-                    sum_norm_embedding_now_sum += _block_sum(strips[0], length)
-                    sum_norm_embedding_sensitivity_3_now_sum += _block_sum(strips[1], length)
+                        sum_norm_embedding_sensitivity_3_now_part = _add_in_lanes(sum_norm_embedding_sensitivity_3_now_part, factor_32)
+                    _lanes(16, 1)
+                    sum_norm_embedding_now_sum += sum_norm_embedding_now_part
+                    sum_norm_embedding_sensitivity_3_now_sum += sum_norm_embedding_sensitivity_3_now_part
                 sum_norm_embedding_now = f32(sum_norm_embedding_now_sum)
                 sum_norm_embedding_sensitivity_3_now = f32(sum_norm_embedding_sensitivity_3_now_sum)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
@@ -1217,14 +1285,16 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         factor_44 = factor_43 * ratio_value_12
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_c_part = f32(0.0)
             for place in range(length):
                 f_74 = strip + place
                 c_unit_3 = f32(c_unit[k_10, f_74])
                 factor_42 = c_unit_3 * f32(sum_c_unit_2[k_10, f_74])
-                strips[0, place] = factor_42
+                sum_norm_c_part = _add_in_lanes(sum_norm_c_part, factor_42)
                 hessian_embedding_part_1[f_74] = factor_44 * sum_c_unit_2_sensitivity_2_own_joint[k_10, f_74]
                 hessian_embedding_part_2[f_74] = factor_44 * c_unit_3 * sum_norm_c_sensitivity_4_own[k_10, f_74]
-            sum_norm_c_sum += _block_sum(strips[0], length)
+            _lanes(16, 1)
+            sum_norm_c_sum += sum_norm_c_part
         sum_norm_c = f32(sum_norm_c_sum)
         factor_46 = factor_45 * ratio_value_12
         square_6 = (ratio_value_12 * ratio_value_12)
@@ -1368,13 +1438,15 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             over_peak_embedding_now_unit, over_peak_embedding_now = _divisor(peak_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_embedding_now_part = f32(0.0)
                 for place in range(length):
                     f_209 = strip + place
                     x_2 = f32(embedding[j, i, f_209])
                     ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
-                    strips[0, place] = square
-                scaled_embedding_now_sum += _block_sum(strips[0], length)
+                    scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square)
+                _lanes(16, 1)
+                scaled_embedding_now_sum += scaled_embedding_now_part
             scaled_embedding_now = f32(scaled_embedding_now_sum)
             scaled_embedding[j, i] = scaled_embedding_now
             norm_embedding_tangent_now_sum = 0.0
@@ -1382,6 +1454,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             over_factor_unit, over_factor = _divisor(factor)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                norm_embedding_tangent_now_part = f32(0.0)
                 for place in range(length):
                     f_4 = strip + place
                     x_3 = f32(embedding[j, i, f_4])
@@ -1389,8 +1462,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     e[j, i, f_4] = e_now
                     v_x_2 = f32(direction_embedding[j, i, f_4])
                     factor_2 = v_x_2 * e_now
-                    strips[0, place] = factor_2
-                norm_embedding_tangent_now_sum += _block_sum(strips[0], length)
+                    norm_embedding_tangent_now_part = _add_in_lanes(norm_embedding_tangent_now_part, factor_2)
+                _lanes(16, 1)
+                norm_embedding_tangent_now_sum += norm_embedding_tangent_now_part
             norm_embedding_tangent_now = f32(norm_embedding_tangent_now_sum)
             norm_embedding_tangent[j, i] = norm_embedding_tangent_now
             sum_embedding[j, i, :] = f32(0.0)
@@ -1416,12 +1490,14 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now = _divisor(peak_sum_embedding_now)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                scaled_sum_embedding_now_part = f32(0.0)
                 for place in range(length):
                     f_210 = strip + place
                     ratio_value_3 = _quotient(_quotient(sum_embedding[j, i, f_210], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_3 * ratio_value_3)
-                    strips[0, place] = square_2
-                scaled_sum_embedding_now_sum += _block_sum(strips[0], length)
+                    scaled_sum_embedding_now_part = _add_in_lanes(scaled_sum_embedding_now_part, square_2)
+                _lanes(16, 1)
+                scaled_sum_embedding_now_sum += scaled_sum_embedding_now_part
             scaled_sum_embedding_now = f32(scaled_sum_embedding_now_sum)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
             sum_e_now_sum = 0.0
@@ -1430,15 +1506,18 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             over_factor_3_unit, over_factor_3 = _divisor(factor_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_e_now_part = f32(0.0)
+                norm_sum_embedding_tangent_now_part = f32(0.0)
                 for place in range(length):
                     f_1 = strip + place
                     ratio_value_4 = _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
                     factor_4 = f32(e[j, i, f_1]) * ratio_value_4
-                    strips[0, place] = factor_4
+                    sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_4)
                     factor_5 = sum_embedding_tangent[j, i, f_1] * ratio_value_4
-                    strips[1, place] = factor_5
-                sum_e_now_sum += _block_sum(strips[0], length)
-                norm_sum_embedding_tangent_now_sum += _block_sum(strips[1], length)
+                    norm_sum_embedding_tangent_now_part = _add_in_lanes(norm_sum_embedding_tangent_now_part, factor_5)
+                _lanes(16, 1)
+                sum_e_now_sum += sum_e_now_part
+                norm_sum_embedding_tangent_now_sum += norm_sum_embedding_tangent_now_part
             sum_e_now = f32(sum_e_now_sum)
             norm_sum_embedding_tangent_now = f32(norm_sum_embedding_tangent_now_sum)
             sum_e[j, i] = sum_e_now
@@ -1449,13 +1528,15 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_7 = -norm_sum_embedding_tangent_now * ratio_value_6 / term
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_e_tangent_now_part = f32(0.0)
                 for place in range(length):
                     f_191 = strip + place
                     ratio_value_5 = _quotient(_quotient(sum_embedding[j, i, f_191], per_term_unit, per_term), over_factor_3_unit, over_factor_3)
                     e_2 = f32(e[j, i, f_191])
                     term_2 = f32(e_tangent[j, i, f_191]) * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_191] + factor_7 * e_2 * ratio_value_5
-                    strips[0, place] = term_2
-                sum_e_tangent_now_sum += _block_sum(strips[0], length)
+                    sum_e_tangent_now_part = _add_in_lanes(sum_e_tangent_now_part, term_2)
+                _lanes(16, 1)
+                sum_e_tangent_now_sum += sum_e_tangent_now_part
             sum_e_tangent_now = f32(sum_e_tangent_now_sum)
             sum_e_tangent[j, i] = sum_e_tangent_now
             factor_8 = seed_now * sum_e_tangent_now
@@ -1472,12 +1553,14 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         over_peak_c_now_unit, over_peak_c_now = _divisor(peak_c_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_c_now_part = f32(0.0)
             for place in range(length):
                 f_211 = strip + place
                 ratio_value_7 = _quotient(c[f_211], over_peak_c_now_unit, over_peak_c_now)
                 square_3 = (ratio_value_7 * ratio_value_7)
-                strips[0, place] = square_3
-            scaled_c_now_sum += _block_sum(strips[0], length)
+                scaled_c_now_part = _add_in_lanes(scaled_c_now_part, square_3)
+            _lanes(16, 1)
+            scaled_c_now_sum += scaled_c_now_part
         scaled_c_now = f32(scaled_c_now_sum)
         scaled_c[j] = scaled_c_now
         norm_c_tangent_now_sum = 0.0
@@ -1485,14 +1568,16 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         over_factor_9_unit, over_factor_9 = _divisor(factor_9)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_c_tangent_now_part = f32(0.0)
             for place in range(length):
                 f_11 = strip + place
                 c_unit_now = _quotient(c[f_11], over_factor_9_unit, over_factor_9)
                 c_unit[j, f_11] = c_unit_now
                 sum_embedding_2_tangent_2 = sum_embedding_2_tangent[f_11]
                 factor_10 = sum_embedding_2_tangent_2 * c_unit_now
-                strips[0, place] = factor_10
-            norm_c_tangent_now_sum += _block_sum(strips[0], length)
+                norm_c_tangent_now_part = _add_in_lanes(norm_c_tangent_now_part, factor_10)
+            _lanes(16, 1)
+            norm_c_tangent_now_sum += norm_c_tangent_now_part
         norm_c_tangent_now = f32(norm_c_tangent_now_sum)
         norm_c_tangent[j] = norm_c_tangent_now
         factor_11 = _ratio(f32(1.0), factor_9) / f32(u)
@@ -1565,6 +1650,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 over_factor_13_unit, over_factor_13 = _divisor(factor_13)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                    sum_norm_embedding_now_part = f32(0.0)
                     for place in range(length):
                         f_4 = strip + place
                         sum_e_2_now = _quotient(f32(sum_e_2_product[row, i_3, f_4]), per_term_4_unit, per_term_4)
@@ -1573,8 +1659,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         ratio_value_8 = _quotient(_quotient(sum_embedding[j, i_3, f_4], per_term_unit, per_term), over_factor_13_unit, over_factor_13)
                         term_5 = sum_e_2_now + factor_14 * ratio_value_8
                         factor_16 = factor_15 * e_4 * term_5
-                        strips[0, place] = factor_16
-                    sum_norm_embedding_now_sum += _block_sum(strips[0], length)
+                        sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_16)
+                    _lanes(16, 1)
+                    sum_norm_embedding_now_sum += sum_norm_embedding_now_part
                 sum_norm_embedding_now = f32(sum_norm_embedding_now_sum)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
         _multiply(e_tangent[start:stop].reshape(((stop - start) * u, d)), np.bool_(False), c_unit, np.bool_(True), sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False))
@@ -1595,11 +1682,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 per_term_6_unit, per_term_6 = _inverse(term_6)
                 for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
                     length = np.uint64(512) if strip + np.uint64(512) < np.uint64(s) else np.uint64(s) - strip
+                    logsumexp_w_tangent_part = f32(0.0)
                     for place in range(length):
                         k_195 = strip + place
                         factor_18 = _quotient(exp_w[j, i, k_195] * (v_b + v_w * ((sum_e_4) if j == k_195 else f32(sum_c_unit[j, i, k_195])) + factor_17 * ((f32(1.0)) if j == k_195 else f32(0.0)) + w_2 * sum_c_unit_tangent[j, i, k_195] * ((f32(0.0)) if j == k_195 else f32(1.0)) - term_7), per_term_6_unit, per_term_6)
-                        strips[0, place] = factor_18
-                    logsumexp_w_tangent_sum += _block_sum(strips[0], length)
+                        logsumexp_w_tangent_part = _add_in_lanes(logsumexp_w_tangent_part, factor_18)
+                    _lanes(16, 1)
+                    logsumexp_w_tangent_sum += logsumexp_w_tangent_part
                 logsumexp_w_tangent = f32(logsumexp_w_tangent_sum)
                 seed_4 = seed[j, i]
                 for k_23 in range(s):
@@ -1662,6 +1751,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 over_factor_31_unit, over_factor_31 = _divisor(factor_31)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                    sum_norm_embedding_tangent_now_part = f32(0.0)
                     for place in range(length):
                         f_4 = strip + place
                         sum_e_2_tangent_part2 = _quotient(f32(sum_e_2_tangent_part2_product[row, i_3, f_4]), per_term_9_unit, per_term_9)  # c_unit*softmax_w_tangent + c_unit_tangent*exp_w/(rest_w + 1)
@@ -1671,8 +1761,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         ratio_value_11 = _quotient(_quotient(sum_embedding[j, i_3, f_4], per_term_unit, per_term), over_factor_31_unit, over_factor_31)
                         term_10 = sum_e_2[j, i_3, f_4] + factor_32 * ratio_value_11
                         factor_36 = seed_5 * (v_w * e_7 * term_10 + w_2 * f32(e_tangent[j, i_3, f_4]) * term_10 + w_2 * e_7 * sum_e_2_tangent_now + factor_33 * e_7 * ratio_value_11 + factor_34 * e_7 * ratio_value_11 + factor_35 * e_7 * sum_embedding_tangent[j, i_3, f_4])
-                        strips[0, place] = factor_36
-                    sum_norm_embedding_tangent_now_sum += _block_sum(strips[0], length)
+                        sum_norm_embedding_tangent_now_part = _add_in_lanes(sum_norm_embedding_tangent_now_part, factor_36)
+                    _lanes(16, 1)
+                    sum_norm_embedding_tangent_now_sum += sum_norm_embedding_tangent_now_part
                 sum_norm_embedding_tangent_now = f32(sum_norm_embedding_tangent_now_sum)
                 sum_norm_embedding_tangent[j, i_3] = sum_norm_embedding_tangent_now
     factor_38 = w_2 / f32(u)
@@ -1685,18 +1776,21 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         factor_39 = factor_38 * ratio_value_13
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_c_part = f32(0.0)
+            sum_norm_c_tangent_part = f32(0.0)
             for place in range(length):
                 f_74 = strip + place
                 c_unit_3 = f32(c_unit[k_10, f_74])
                 sum_c_unit_2_2 = f32(sum_c_unit_2[k_10, f_74])
                 factor_37 = c_unit_3 * sum_c_unit_2_2
-                strips[0, place] = factor_37
+                sum_norm_c_part = _add_in_lanes(sum_norm_c_part, factor_37)
                 sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_74]
                 term_11 = c_unit_3 * sum_c_unit_2_tangent_2 + f32(c_unit_tangent[k_10, f_74]) * sum_c_unit_2_2
-                strips[1, place] = term_11
+                sum_norm_c_tangent_part = _add_in_lanes(sum_norm_c_tangent_part, term_11)
                 product_embedding_part_2[f_74] = factor_39 * sum_c_unit_2_tangent_2
-            sum_norm_c_sum += _block_sum(strips[0], length)
-            sum_norm_c_tangent_sum += _block_sum(strips[1], length)
+            _lanes(16, 1)
+            sum_norm_c_sum += sum_norm_c_part
+            sum_norm_c_tangent_sum += sum_norm_c_tangent_part
         sum_norm_c = f32(sum_norm_c_sum)
         sum_norm_c_tangent = f32(sum_norm_c_tangent_sum)
         factor_40 = ratio_value_13 / f32(u)

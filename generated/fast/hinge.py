@@ -55,69 +55,14 @@ SPEC = {'abi': 3,
  'grain': 131072}
 
 
-@intrinsic(prefer_literal=True)
-def _scratch(typing_context, dtype):
-    """Return an array of 1024 numbers: nothing is asked of the heap."""
-    shape = (1024,)
-    kind = types.Array(dtype.dtype, len(shape), "C")
-
-    def build(context, builder, signature, arguments):
-        number = context.get_data_type(kind.dtype)
-        width, count = context.get_abi_sizeof(number), math.prod(shape)
-        memory = cgutils.alloca_once(builder, number, count + 32)
-        memory.align = 64
-        array = context.make_array(kind)(context, builder)
-        array.data, array.nitems, array.itemsize = memory, cgutils.intp_t(count), cgutils.intp_t(width)
-        strides = [width * math.prod(shape[k + 1 :]) for k in range(len(shape))]
-        array.shape, array.strides = (cgutils.pack_array(builder, [*map(cgutils.intp_t, x)]) for x in (shape, strides))
-        return array._getvalue()
-
-    return kind(dtype), build
-
-
 @intrinsic
 def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        return builder.fadd(*arguments, flags=("reassoc",))
 
     return a(a, b), build
-
-
-def _sum_of(count):
-    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
-
-    def build(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
-        parts = []
-        for k in range(0, count, 16):
-            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
-            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
-        (lanes,) = parts
-        for width in (8, 4, 2, 1):
-            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
-            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
-            lanes = builder.fadd(*halves)
-        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
-
-    return build
-
-
-@intrinsic
-def _sum_of_128(typing_context, block, start):
-    """Return the sum of 128 numbers of a block."""
-    return block.dtype(block, start), _sum_of(128)
-
-
-@intrinsic
-def _sum_of_16(typing_context, block, start):
-    """Return the sum of 16 numbers of a block."""
-    return block.dtype(block, start), _sum_of(16)
 
 
 @intrinsic
@@ -131,8 +76,8 @@ def _choose(typing_context, condition, a, b):
 
 
 @intrinsic(prefer_literal=True)
-def _interleave(typing_context, count):
-    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
 
     def build(context, builder, signature, arguments):
         ends = []
@@ -143,14 +88,16 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
-    return types.none(count), build
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -165,20 +112,6 @@ def _plus(total: float, lost: float, x: float):
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
-
-
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
-    total, lost, stop = 0.0, 0.0, np.uint64(count)
-    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
-    for k in range(np.uint64(0), most, np.uint64(128)):
-        total, lost = _plus(total, lost, _sum_of_128(block, k))
-    for k in range(most, many, np.uint64(16)):
-        total, lost = _plus(total, lost, _sum_of_16(block, k))
-    for k in range(many, stop):
-        total, lost = _plus(total, lost, block[k])
-    return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -199,24 +132,21 @@ def value(score, target, margin, sample_weights, value_out):
     n = np.uint64(score.shape[0])
     margin = f32(margin)
     block = np.uint64(1024)
-    total_block = _scratch(f32)
     total = 0.0
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        total_part = f32(0.0)
         for i in range(start, stop):
-            row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
             s = f32(score[i])
             y = f32(target[i])
             loss = _positive_part(margin - s * y)
             factor = loss * sample_weight
-            total_block[row] = factor
-        _interleave(2)
-        total += _block_sum(total_block, stop - start)
-        if value_out is not None:
-            for i in range(start, stop):
-                row = i - start
-                value_out[i] = total_block[row]
+            total_part = _add_in_lanes(total_part, factor)
+            if value_out is not None:
+                value_out[i] = factor
+        _lanes(16, 2)
+        total += total_part
     return total
 
 
@@ -241,12 +171,11 @@ def value_and_gradient(score, target, margin, sample_weights, loss_scale, value_
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    total_block = _scratch(f32)
     total = 0.0
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        total_part = f32(0.0)
         for i in range(start, stop):
-            row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
             seed = sample_weight * loss_scale
             s = f32(score[i])
@@ -254,14 +183,12 @@ def value_and_gradient(score, target, margin, sample_weights, loss_scale, value_
             term = margin - s * y
             loss = _positive_part(term)
             factor = loss * sample_weight
-            total_block[row] = factor
+            total_part = _add_in_lanes(total_part, factor)
+            if value_out is not None:
+                value_out[i] = factor
             gradient_score[i] = -seed * y * _step(term)
-        _interleave(2)
-        total += _block_sum(total_block, stop - start)
-        if value_out is not None:
-            for i in range(start, stop):
-                row = i - start
-                value_out[i] = total_block[row]
+        _lanes(16, 2)
+        total += total_part
     return total
 
 
@@ -303,21 +230,20 @@ def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_s
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    sum_margin_block = _scratch(f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_margin_part = f32(0.0)
         for i in range(start, stop):
-            row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
             seed = sample_weight * loss_scale
             s = f32(score[i])
             y = f32(target[i])
             factor = seed * _step(margin - s * y)
-            sum_margin_block[row] = factor
-        _interleave(2)
-        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, _block_sum(sum_margin_block, stop - start))
+            sum_margin_part = _add_in_lanes(sum_margin_part, factor)
+        _lanes(16, 2)
+        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, sum_margin_part)
     sum_margin = _completed(sum_margin, sum_margin_lost)
     parameter_gradient[0] += sum_margin
     parameter_hessian[0] += f32(0.0)
@@ -339,5 +265,5 @@ def outside(score, target):
     total = f32(0.0)
     for i in range(n):
         y = f32(target[i])
-        total = _add_in_lanes(total, _choose(((y == f32(1.0)) | (y == -f32(1.0))), f32(0.0), f32(1.0)))
+        total = _add_in_lanes(total, _choose(abs(y) == f32(1.0), f32(0.0), f32(1.0)))
     return total

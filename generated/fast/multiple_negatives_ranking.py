@@ -312,6 +312,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc",))
+
+    return a(a, b), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -405,14 +415,41 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("interleave.count", count),):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -656,18 +693,21 @@ def value(anchor, positive, scale, sample_weights, value_out):
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_anchor_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
                 ratio_value = _quotient(a_2, over_peak_anchor_unit, over_peak_anchor)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_anchor_part = _add_in_lanes(scaled_anchor_part, square)
                 p_2 = f32(positive[i, f_97])
                 ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_anchor_sum += _block_sum(strips[0], length)
-            scaled_positive_sum += _block_sum(strips[1], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(16, 1)
+            scaled_anchor_sum += scaled_anchor_part
+            scaled_positive_sum += scaled_positive_part
         scaled_anchor = f32(scaled_anchor_sum)
         scaled_positive = f32(scaled_positive_sum)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
@@ -761,18 +801,21 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_anchor_now_part = f32(0.0)
+            scaled_positive_now_part = f32(0.0)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
                 ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_anchor_now_part = _add_in_lanes(scaled_anchor_now_part, square)
                 p_2 = f32(positive[i, f_97])
                 ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_anchor_now_sum += _block_sum(strips[0], length)
-            scaled_positive_now_sum += _block_sum(strips[1], length)
+                scaled_positive_now_part = _add_in_lanes(scaled_positive_now_part, square_2)
+            _lanes(16, 1)
+            scaled_anchor_now_sum += scaled_anchor_now_part
+            scaled_positive_now_sum += scaled_positive_now_part
         scaled_anchor_now = f32(scaled_anchor_now_sum)
         scaled_positive_now = f32(scaled_positive_now_sum)
         scaled_anchor[i] = scaled_anchor_now
@@ -842,13 +885,15 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_anchor_part = f32(0.0)
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_2_now = _quotient(f32(sum_a_unit_2_product[row, f_3]), per_term_unit, per_term)
                     sum_a_unit_2[f_3] = sum_a_unit_2_now
                     factor_8 = factor_7 * f32(a_unit[i, f_3]) * (sum_a_unit_2_now + factor_6 * f32(p_unit[i, f_3]))
-                    strips[0, place] = factor_8
-                sum_norm_anchor_sum += _block_sum(strips[0], length)
+                    sum_norm_anchor_part = _add_in_lanes(sum_norm_anchor_part, factor_8)
+                _lanes(16, 1)
+                sum_norm_anchor_sum += sum_norm_anchor_part
             sum_norm_anchor = f32(sum_norm_anchor_sum)
             peak_anchor_2 = peak_anchor[i]
             factor_9 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
@@ -864,11 +909,13 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         factor_10 = -seed_4 * case_2 / (f32(1.0) + rest_sum_a_unit_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_positive_part = f32(0.0)
             for place in range(length):
                 f_39 = strip + place
                 factor_11 = scale * f32(p_unit[j_5, f_39]) * (gradient_positive[j_5, f_39] + factor_10 * f32(a_unit[j_5, f_39]))
-                strips[0, place] = factor_11
-            sum_norm_positive_sum += _block_sum(strips[0], length)
+                sum_norm_positive_part = _add_in_lanes(sum_norm_positive_part, factor_11)
+            _lanes(16, 1)
+            sum_norm_positive_sum += sum_norm_positive_part
         sum_norm_positive = f32(sum_norm_positive_sum)
         ratio_value_4 = _ratio(f32(1.0), math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
         for d_10 in range(d):
@@ -937,18 +984,21 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_anchor_now_part = f32(0.0)
+            scaled_positive_now_part = f32(0.0)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
                 ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_anchor_now_part = _add_in_lanes(scaled_anchor_now_part, square)
                 p_2 = f32(positive[i, f_97])
                 ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_anchor_now_sum += _block_sum(strips[0], length)
-            scaled_positive_now_sum += _block_sum(strips[1], length)
+                scaled_positive_now_part = _add_in_lanes(scaled_positive_now_part, square_2)
+            _lanes(16, 1)
+            scaled_anchor_now_sum += scaled_anchor_now_part
+            scaled_positive_now_sum += scaled_positive_now_part
         scaled_anchor_now = f32(scaled_anchor_now_sum)
         scaled_positive_now = f32(scaled_positive_now_sum)
         scaled_anchor[i] = scaled_anchor_now
@@ -960,6 +1010,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_anchor_sensitivity_now_part = f32(0.0)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = f32(anchor[i, f_3])
@@ -969,8 +1020,9 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 p_unit_now = _quotient(p_3, over_factor_2_unit, over_factor_2)
                 p_unit[i, f_3] = p_unit_now
                 factor_3 = a_unit_now * p_unit_now
-                strips[0, place] = factor_3
-            sum_norm_anchor_sensitivity_now_sum += _block_sum(strips[0], length)
+                sum_norm_anchor_sensitivity_now_part = _add_in_lanes(sum_norm_anchor_sensitivity_now_part, factor_3)
+            _lanes(16, 1)
+            sum_norm_anchor_sensitivity_now_sum += sum_norm_anchor_sensitivity_now_part
         sum_norm_anchor_sensitivity_now = f32(sum_norm_anchor_sensitivity_now_sum)
         sum_norm_anchor_sensitivity[i] = sum_norm_anchor_sensitivity_now
     sum_p_unit[:, :] = f32(0.0)
@@ -1071,6 +1123,8 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_anchor_now_part = f32(0.0)
+                sum_norm_anchor_sensitivity_2_now_part = f32(0.0)
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_2_now = _quotient(f32(sum_a_unit_2_product[row, f_3]), per_term_4_unit, per_term_4)
@@ -1078,11 +1132,12 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                     a_unit_4 = f32(a_unit[i, f_3])
                     p_unit_3 = f32(p_unit[i, f_3])
                     factor_17 = factor_16 * a_unit_4 * (sum_a_unit_2_now + factor_15 * p_unit_3)
-                    strips[0, place] = factor_17
+                    sum_norm_anchor_now_part = _add_in_lanes(sum_norm_anchor_now_part, factor_17)
                     factor_18 = a_unit_4 * sum_a_unit_2_now
-                    strips[1, place] = factor_18
-                sum_norm_anchor_now_sum += _block_sum(strips[0], length)
-                sum_norm_anchor_sensitivity_2_now_sum += _block_sum(strips[1], length)
+                    sum_norm_anchor_sensitivity_2_now_part = _add_in_lanes(sum_norm_anchor_sensitivity_2_now_part, factor_18)
+                _lanes(16, 1)
+                sum_norm_anchor_now_sum += sum_norm_anchor_now_part
+                sum_norm_anchor_sensitivity_2_now_sum += sum_norm_anchor_sensitivity_2_now_part
             sum_norm_anchor_now = f32(sum_norm_anchor_now_sum)
             sum_norm_anchor_sensitivity_2_now = f32(sum_norm_anchor_sensitivity_2_now_sum)
             sum_norm_anchor[i] = sum_norm_anchor_now
@@ -1144,15 +1199,17 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         over_factor_30_unit, over_factor_30 = _divisor(factor_30)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_positive_part = f32(0.0)
+            sum_norm_positive_sensitivity_2_part = f32(0.0)
             for place in range(length):
                 f_39 = strip + place
                 p_unit_4 = f32(p_unit[j_5, f_39])
                 sum_p_unit_2 = f32(sum_p_unit[j_5, f_39])
                 a_unit_6 = f32(a_unit[j_5, f_39])
                 factor_23 = scale * p_unit_4 * (sum_p_unit_2 + factor_22 * a_unit_6)
-                strips[0, place] = factor_23
+                sum_norm_positive_part = _add_in_lanes(sum_norm_positive_part, factor_23)
                 factor_24 = p_unit_4 * sum_p_unit_2
-                strips[1, place] = factor_24
+                sum_norm_positive_sensitivity_2_part = _add_in_lanes(sum_norm_positive_sensitivity_2_part, factor_24)
                 a_4 = f32(anchor[argmax_sum_a_unit_3, f_39])
                 ratio_value_6 = _quotient(a_4, over_factor_25_unit, over_factor_25)
                 logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_3, f_39]
@@ -1163,8 +1220,9 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 logsumexp_sum_a_unit_centred_4 = logsumexp_sum_a_unit_centred[j_5, f_39]
                 sum_a_unit_2_3 = sum_a_unit_2[j_5, f_39]
                 hessian_anchor[j_5, f_39] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_29 - square_4 * (factor_32 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_38 * (a_unit_6 * a_unit_6) + factor_39 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_40 * p_unit_4 * (p_unit_4 + a_unit_6 * f32(sum_a_unit[j_5, argmax_sum_a_unit_3]) - ratio_value_8 - a_unit_6 * f32(sum_a_unit[j_5, j_5])) + factor_41 - a_unit_6 * square_5 * (factor_43 * (sum_a_unit_2_3 + factor_42 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_44 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
-            sum_norm_positive_sum += _block_sum(strips[0], length)
-            sum_norm_positive_sensitivity_2_sum += _block_sum(strips[1], length)
+            _lanes(16, 1)
+            sum_norm_positive_sum += sum_norm_positive_part
+            sum_norm_positive_sensitivity_2_sum += sum_norm_positive_sensitivity_2_part
         sum_norm_positive = f32(sum_norm_positive_sum)
         sum_norm_positive_sensitivity_2 = f32(sum_norm_positive_sensitivity_2_sum)
         ratio_value_10 = _ratio(f32(1.0), math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
@@ -1223,18 +1281,21 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_anchor_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
                 ratio_value = _quotient(a_2, over_peak_anchor_unit, over_peak_anchor)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_anchor_part = _add_in_lanes(scaled_anchor_part, square)
                 p_2 = f32(positive[i, f_97])
                 ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_anchor_sum += _block_sum(strips[0], length)
-            scaled_positive_sum += _block_sum(strips[1], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(16, 1)
+            scaled_anchor_sum += scaled_anchor_part
+            scaled_positive_sum += scaled_positive_part
         scaled_anchor = f32(scaled_anchor_sum)
         scaled_positive = f32(scaled_positive_sum)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
@@ -1310,11 +1371,13 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             factor_9 = logsumexp_sum_a_unit_centred_2 * seed_2 / term
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                sum_scale_2_sensitivity_2_part = f32(0.0)
                 for place in range(length):
                     j_85 = strip + place
                     factor_10 = factor_9 * exp_sum_a_unit[j_85] * f32(sum_a_unit[row, j_85])
-                    strips[0, place] = factor_10
-                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(strips[0], length))
+                    sum_scale_2_sensitivity_2_part = _add_in_lanes(sum_scale_2_sensitivity_2_part, factor_10)
+                _lanes(16, 1)
+                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, sum_scale_2_sensitivity_2_part)
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_2_sensitivity = _completed(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost)
@@ -1386,18 +1449,21 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         over_peak_positive_now_unit, over_peak_positive_now = _divisor(peak_positive_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_anchor_now_part = f32(0.0)
+            scaled_positive_now_part = f32(0.0)
             for place in range(length):
                 f_97 = strip + place
                 a_2 = f32(anchor[i, f_97])
                 ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_anchor_now_part = _add_in_lanes(scaled_anchor_now_part, square)
                 p_2 = f32(positive[i, f_97])
                 ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_anchor_now_sum += _block_sum(strips[0], length)
-            scaled_positive_now_sum += _block_sum(strips[1], length)
+                scaled_positive_now_part = _add_in_lanes(scaled_positive_now_part, square_2)
+            _lanes(16, 1)
+            scaled_anchor_now_sum += scaled_anchor_now_part
+            scaled_positive_now_sum += scaled_positive_now_part
         scaled_anchor_now = f32(scaled_anchor_now_sum)
         scaled_positive_now = f32(scaled_positive_now_sum)
         scaled_anchor[i] = scaled_anchor_now
@@ -1410,6 +1476,8 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_anchor_tangent_now_part = f32(0.0)
+            norm_positive_tangent_now_part = f32(0.0)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = f32(anchor[i, f_3])
@@ -1420,12 +1488,13 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 p_unit[i, f_3] = p_unit_now
                 v_a = f32(direction_anchor[i, f_3])
                 factor_3 = a_unit_now * v_a
-                strips[0, place] = factor_3
+                norm_anchor_tangent_now_part = _add_in_lanes(norm_anchor_tangent_now_part, factor_3)
                 v_p = f32(direction_positive[i, f_3])
                 factor_4 = v_p * p_unit_now
-                strips[1, place] = factor_4
-            norm_anchor_tangent_now_sum += _block_sum(strips[0], length)
-            norm_positive_tangent_now_sum += _block_sum(strips[1], length)
+                norm_positive_tangent_now_part = _add_in_lanes(norm_positive_tangent_now_part, factor_4)
+            _lanes(16, 1)
+            norm_anchor_tangent_now_sum += norm_anchor_tangent_now_part
+            norm_positive_tangent_now_sum += norm_positive_tangent_now_part
         norm_anchor_tangent_now = f32(norm_anchor_tangent_now_sum)
         norm_positive_tangent_now = f32(norm_positive_tangent_now_sum)
         norm_anchor_tangent[i] = norm_anchor_tangent_now
@@ -1495,6 +1564,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             per_term_unit, per_term = _inverse(term)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_anchor_now_part = f32(0.0)
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_2_now = _quotient(f32(sum_a_unit_2_product[row, f_3]), per_term_unit, per_term)
@@ -1503,8 +1573,9 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                     p_unit_3 = f32(p_unit[i, f_3])
                     term_2 = sum_a_unit_2_now + factor_7 * p_unit_3
                     factor_9 = factor_8 * a_unit_4 * term_2
-                    strips[0, place] = factor_9
-                sum_norm_anchor_now_sum += _block_sum(strips[0], length)
+                    sum_norm_anchor_now_part = _add_in_lanes(sum_norm_anchor_now_part, factor_9)
+                _lanes(16, 1)
+                sum_norm_anchor_now_sum += sum_norm_anchor_now_part
             sum_norm_anchor_now = f32(sum_norm_anchor_now_sum)
             sum_norm_anchor[row] = sum_norm_anchor_now
         _multiply(sum_a_unit_2_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), product_positive, np.bool_(True))
@@ -1522,11 +1593,13 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                logsumexp_sum_a_unit_tangent_part = f32(0.0)
                 for place in range(length):
                     j_89 = strip + place
                     factor_10 = _quotient(exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + f32(direction_parameters[0]) * f32(sum_a_unit[row, j_89]) - term_4), per_term_3_unit, per_term_3)
-                    strips[0, place] = factor_10
-                logsumexp_sum_a_unit_tangent_sum += _block_sum(strips[0], length)
+                    logsumexp_sum_a_unit_tangent_part = _add_in_lanes(logsumexp_sum_a_unit_tangent_part, factor_10)
+                _lanes(16, 1)
+                logsumexp_sum_a_unit_tangent_sum += logsumexp_sum_a_unit_tangent_part
             logsumexp_sum_a_unit_tangent = f32(logsumexp_sum_a_unit_tangent_sum)
             seed_4 = seed[i]
             factor_11 = seed_4 * sum_a_unit_tangent[i]
@@ -1564,6 +1637,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             per_term_5_unit, per_term_5 = _inverse(term_5)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_anchor_tangent_part = f32(0.0)
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_2_tangent_part2 = _quotient(f32(sum_a_unit_2_tangent_part2_product[row, f_3]), per_term_5_unit, per_term_5)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
@@ -1573,8 +1647,9 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                     term_6 = sum_a_unit_2[row, f_3] + factor_14 * p_unit_4
                     a_unit_6 = f32(a_unit[i, f_3])
                     factor_17 = seed_5 * (scale * f32(a_unit_tangent[i, f_3]) * term_6 + scale * sum_a_unit_2_tangent_now * a_unit_6 + f32(direction_parameters[0]) * a_unit_6 * term_6 + factor_15 * a_unit_6 * p_unit_4 + factor_16 * a_unit_6 * f32(p_unit_tangent[i, f_3]))
-                    strips[0, place] = factor_17
-                sum_norm_anchor_tangent_sum += _block_sum(strips[0], length)
+                    sum_norm_anchor_tangent_part = _add_in_lanes(sum_norm_anchor_tangent_part, factor_17)
+                _lanes(16, 1)
+                sum_norm_anchor_tangent_sum += sum_norm_anchor_tangent_part
             sum_norm_anchor_tangent = f32(sum_norm_anchor_tangent_sum)
             peak_anchor_2 = peak_anchor[i]
             factor_18 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
@@ -1608,17 +1683,20 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         factor_30 = -scale * seed_6 * case_3 / (f32(1.0) + rest_sum_a_unit_5)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_positive_part = f32(0.0)
+            sum_norm_positive_tangent_part = f32(0.0)
             for place in range(length):
                 f_39 = strip + place
                 p_unit_6 = f32(p_unit[j_5, f_39])
                 a_unit_8 = f32(a_unit[j_5, f_39])
                 term_8 = product_positive[j_5, f_39] + factor_27 * a_unit_8
                 factor_28 = scale * p_unit_6 * term_8
-                strips[0, place] = factor_28
+                sum_norm_positive_part = _add_in_lanes(sum_norm_positive_part, factor_28)
                 term_9 = scale * f32(p_unit_tangent[j_5, f_39]) * term_8 + scale * p_unit_6 * sum_p_unit_tangent[j_5, f_39] + f32(direction_parameters[0]) * p_unit_6 * term_8 + factor_29 * a_unit_8 * p_unit_6 + factor_30 * f32(a_unit_tangent[j_5, f_39]) * p_unit_6
-                strips[1, place] = term_9
-            sum_norm_positive_sum += _block_sum(strips[0], length)
-            sum_norm_positive_tangent_sum += _block_sum(strips[1], length)
+                sum_norm_positive_tangent_part = _add_in_lanes(sum_norm_positive_tangent_part, term_9)
+            _lanes(16, 1)
+            sum_norm_positive_sum += sum_norm_positive_part
+            sum_norm_positive_tangent_sum += sum_norm_positive_tangent_part
         sum_norm_positive = f32(sum_norm_positive_sum)
         sum_norm_positive_tangent = f32(sum_norm_positive_tangent_sum)
         ratio_value_6 = _ratio(f32(1.0), math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
@@ -2000,11 +2078,13 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             factor_7 = logsumexp_sum_anchor_centred_2 * seed_2 / term
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                sum_scale_2_sensitivity_2_part = f32(0.0)
                 for place in range(length):
                     j_50 = strip + place
                     factor_8 = factor_7 * exp_sum_anchor[j_50] * f32(sum_anchor[row, j_50])
-                    strips[0, place] = factor_8
-                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(strips[0], length))
+                    sum_scale_2_sensitivity_2_part = _add_in_lanes(sum_scale_2_sensitivity_2_part, factor_8)
+                _lanes(16, 1)
+                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, sum_scale_2_sensitivity_2_part)
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_2_sensitivity = _completed(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost)
@@ -2112,11 +2192,13 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             per_term_2_unit, per_term_2 = _inverse(term_2)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                logsumexp_sum_anchor_tangent_part = f32(0.0)
                 for place in range(length):
                     j_52 = strip + place
                     factor_3 = _quotient(exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + f32(direction_parameters[0]) * f32(sum_anchor[row, j_52]) - term_3), per_term_2_unit, per_term_2)
-                    strips[0, place] = factor_3
-                logsumexp_sum_anchor_tangent_sum += _block_sum(strips[0], length)
+                    logsumexp_sum_anchor_tangent_part = _add_in_lanes(logsumexp_sum_anchor_tangent_part, factor_3)
+                _lanes(16, 1)
+                logsumexp_sum_anchor_tangent_sum += logsumexp_sum_anchor_tangent_part
             logsumexp_sum_anchor_tangent = f32(logsumexp_sum_anchor_tangent_sum)
             seed_3 = seed[i]
             factor_4 = seed_3 * sum_anchor_tangent[i]
@@ -2220,23 +2302,27 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_anchor_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
+            scaled_negative_part = f32(0.0)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
                 ratio_value = _quotient(a_2, over_peak_anchor_unit, over_peak_anchor)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_anchor_part = _add_in_lanes(scaled_anchor_part, square)
                 p_2 = f32(positive[i, f_205])
                 ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
                 h_2 = f32(negative[i, f_205])
                 ratio_value_3 = _quotient(h_2, over_peak_negative_unit, over_peak_negative)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_anchor_sum += _block_sum(strips[0], length)
-            scaled_positive_sum += _block_sum(strips[1], length)
-            scaled_negative_sum += _block_sum(strips[2], length)
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square_3)
+            _lanes(16, 1)
+            scaled_anchor_sum += scaled_anchor_part
+            scaled_positive_sum += scaled_positive_part
+            scaled_negative_sum += scaled_negative_part
         scaled_anchor = f32(scaled_anchor_sum)
         scaled_positive = f32(scaled_positive_sum)
         scaled_negative = f32(scaled_negative_sum)
@@ -2380,23 +2466,27 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_anchor_now_part = f32(0.0)
+            scaled_positive_now_part = f32(0.0)
+            scaled_negative_now_part = f32(0.0)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
                 ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_anchor_now_part = _add_in_lanes(scaled_anchor_now_part, square)
                 p_2 = f32(positive[i, f_205])
                 ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_positive_now_part = _add_in_lanes(scaled_positive_now_part, square_2)
                 h_2 = f32(negative[i, f_205])
                 ratio_value_3 = _quotient(h_2, over_peak_negative_now_unit, over_peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_anchor_now_sum += _block_sum(strips[0], length)
-            scaled_positive_now_sum += _block_sum(strips[1], length)
-            scaled_negative_now_sum += _block_sum(strips[2], length)
+                scaled_negative_now_part = _add_in_lanes(scaled_negative_now_part, square_3)
+            _lanes(16, 1)
+            scaled_anchor_now_sum += scaled_anchor_now_part
+            scaled_positive_now_sum += scaled_positive_now_part
+            scaled_negative_now_sum += scaled_negative_now_part
         scaled_anchor_now = f32(scaled_anchor_now_sum)
         scaled_positive_now = f32(scaled_positive_now_sum)
         scaled_negative_now = f32(scaled_negative_now_sum)
@@ -2526,13 +2616,15 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_anchor_part = f32(0.0)
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_4_now = _quotient(f32(sum_a_unit_4_product[row, f_3]), per_term_3_unit, per_term_3)
                     sum_a_unit_4[f_3] = sum_a_unit_4_now
                     factor_12 = factor_11 * f32(a_unit[i, f_3]) * (f32(p_unit[i, f_3]) * term_5 + sum_a_unit_4_now * sigmoid_plus_2 + sum_a_unit_3[row, f_3] * sigmoid_minus_2)
-                    strips[0, place] = factor_12
-                sum_norm_anchor_sum += _block_sum(strips[0], length)
+                    sum_norm_anchor_part = _add_in_lanes(sum_norm_anchor_part, factor_12)
+                _lanes(16, 1)
+                sum_norm_anchor_sum += sum_norm_anchor_part
             sum_norm_anchor = f32(sum_norm_anchor_sum)
             peak_anchor_2 = peak_anchor[i]
             factor_13 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
@@ -2551,14 +2643,17 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         factor_15 = seed_4 * term_7
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_negative_part = f32(0.0)
+            sum_norm_positive_part = f32(0.0)
             for place in range(length):
                 f_58 = strip + place
                 factor_14 = f32(h_unit[j_29, f_58]) * f32(sum_h_unit[j_29, f_58])
-                strips[0, place] = factor_14
+                sum_norm_negative_part = _add_in_lanes(sum_norm_negative_part, factor_14)
                 factor_16 = scale * f32(p_unit[j_29, f_58]) * (f32(sum_p_unit[j_29, f_58]) + factor_15 * f32(a_unit[j_29, f_58]))
-                strips[1, place] = factor_16
-            sum_norm_negative_sum += _block_sum(strips[0], length)
-            sum_norm_positive_sum += _block_sum(strips[1], length)
+                sum_norm_positive_part = _add_in_lanes(sum_norm_positive_part, factor_16)
+            _lanes(16, 1)
+            sum_norm_negative_sum += sum_norm_negative_part
+            sum_norm_positive_sum += sum_norm_positive_part
         sum_norm_negative = f32(sum_norm_negative_sum)
         sum_norm_positive = f32(sum_norm_positive_sum)
         ratio_value_5 = _ratio(f32(1.0), math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
@@ -2661,23 +2756,27 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_anchor_now_part = f32(0.0)
+            scaled_positive_now_part = f32(0.0)
+            scaled_negative_now_part = f32(0.0)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
                 ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_anchor_now_part = _add_in_lanes(scaled_anchor_now_part, square)
                 p_2 = f32(positive[i, f_205])
                 ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_positive_now_part = _add_in_lanes(scaled_positive_now_part, square_2)
                 h_2 = f32(negative[i, f_205])
                 ratio_value_3 = _quotient(h_2, over_peak_negative_now_unit, over_peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_anchor_now_sum += _block_sum(strips[0], length)
-            scaled_positive_now_sum += _block_sum(strips[1], length)
-            scaled_negative_now_sum += _block_sum(strips[2], length)
+                scaled_negative_now_part = _add_in_lanes(scaled_negative_now_part, square_3)
+            _lanes(16, 1)
+            scaled_anchor_now_sum += scaled_anchor_now_part
+            scaled_positive_now_sum += scaled_positive_now_part
+            scaled_negative_now_sum += scaled_negative_now_part
         scaled_anchor_now = f32(scaled_anchor_now_sum)
         scaled_positive_now = f32(scaled_positive_now_sum)
         scaled_negative_now = f32(scaled_negative_now_sum)
@@ -2693,6 +2792,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_anchor_sensitivity_now_part = f32(0.0)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = f32(anchor[i, f_3])
@@ -2704,8 +2804,9 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 h_3 = f32(negative[i, f_3])
                 h_unit[i, f_3] = _quotient(h_3, over_factor_3_unit, over_factor_3)
                 factor_4 = a_unit_now * p_unit_now
-                strips[0, place] = factor_4
-            sum_norm_anchor_sensitivity_now_sum += _block_sum(strips[0], length)
+                sum_norm_anchor_sensitivity_now_part = _add_in_lanes(sum_norm_anchor_sensitivity_now_part, factor_4)
+            _lanes(16, 1)
+            sum_norm_anchor_sensitivity_now_sum += sum_norm_anchor_sensitivity_now_part
         sum_norm_anchor_sensitivity_now = f32(sum_norm_anchor_sensitivity_now_sum)
         sum_norm_anchor_sensitivity[i] = sum_norm_anchor_sensitivity_now
     sum_h_unit[:, :] = f32(0.0)
@@ -2901,14 +3002,16 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             per_term_9_unit, per_term_9 = _inverse(term_9)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_anchor_sensitivity_3_now_part = f32(0.0)
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_3_now = _quotient(f32(sum_a_unit_3_product[row, f_3]), per_term_9_unit, per_term_9)
                     sum_a_unit_3[i, f_3] = sum_a_unit_3_now
                     a_unit_5 = f32(a_unit[i, f_3])
                     factor_42 = a_unit_5 * sum_a_unit_3_now
-                    strips[0, place] = factor_42
-                sum_norm_anchor_sensitivity_3_now_sum += _block_sum(strips[0], length)
+                    sum_norm_anchor_sensitivity_3_now_part = _add_in_lanes(sum_norm_anchor_sensitivity_3_now_part, factor_42)
+                _lanes(16, 1)
+                sum_norm_anchor_sensitivity_3_now_sum += sum_norm_anchor_sensitivity_3_now_part
             sum_norm_anchor_sensitivity_3_now = f32(sum_norm_anchor_sensitivity_3_now_sum)
             sum_norm_anchor_sensitivity_3[i] = sum_norm_anchor_sensitivity_3_now
         _multiply(exp_sum_a_unit_2[: stop - start], np.bool_(True), sum_h_unit_right[: stop - start], np.bool_(False), sum_h_unit, np.bool_(True))
@@ -2935,6 +3038,9 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             per_term_10_unit, per_term_10 = _inverse(term_10)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_anchor_now_part = f32(0.0)
+                sum_norm_anchor_sensitivity_2_now_part = f32(0.0)
+                sum_norm_anchor_sensitivity_5_now_part = f32(0.0)
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_4_now = _quotient(f32(sum_a_unit_4_product[row, f_3]), per_term_10_unit, per_term_10)
@@ -2944,16 +3050,17 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                     sum_a_unit_3_2 = sum_a_unit_3[i, f_3]
                     term_13 = p_unit_3 * term_12 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
                     factor_45 = factor_44 * a_unit_6 * term_13
-                    strips[0, place] = factor_45
+                    sum_norm_anchor_now_part = _add_in_lanes(sum_norm_anchor_now_part, factor_45)
                     a_unit_slope_now = factor_44 * term_13
                     a_unit_slope[f_3] = a_unit_slope_now
                     factor_46 = a_unit_slope_now * a_unit_6
-                    strips[1, place] = factor_46
+                    sum_norm_anchor_sensitivity_2_now_part = _add_in_lanes(sum_norm_anchor_sensitivity_2_now_part, factor_46)
                     factor_47 = a_unit_6 * sum_a_unit_4_now
-                    strips[2, place] = factor_47
-                sum_norm_anchor_now_sum += _block_sum(strips[0], length)
-                sum_norm_anchor_sensitivity_2_now_sum += _block_sum(strips[1], length)
-                sum_norm_anchor_sensitivity_5_now_sum += _block_sum(strips[2], length)
+                    sum_norm_anchor_sensitivity_5_now_part = _add_in_lanes(sum_norm_anchor_sensitivity_5_now_part, factor_47)
+                _lanes(16, 1)
+                sum_norm_anchor_now_sum += sum_norm_anchor_now_part
+                sum_norm_anchor_sensitivity_2_now_sum += sum_norm_anchor_sensitivity_2_now_part
+                sum_norm_anchor_sensitivity_5_now_sum += sum_norm_anchor_sensitivity_5_now_part
             sum_norm_anchor_now = f32(sum_norm_anchor_now_sum)
             sum_norm_anchor_sensitivity_2_now = f32(sum_norm_anchor_sensitivity_2_now_sum)
             sum_norm_anchor_sensitivity_5_now = f32(sum_norm_anchor_sensitivity_5_now_sum)
@@ -3053,17 +3160,20 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         over_factor_70_unit, over_factor_70 = _divisor(factor_70)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_negative_part = f32(0.0)
+            sum_norm_positive_part = f32(0.0)
+            sum_norm_positive_sensitivity_2_part = f32(0.0)
             for place in range(length):
                 f_58 = strip + place
                 factor_59 = f32(h_unit[j_29, f_58]) * f32(sum_h_unit[j_29, f_58])
-                strips[0, place] = factor_59
+                sum_norm_negative_part = _add_in_lanes(sum_norm_negative_part, factor_59)
                 p_unit_4 = f32(p_unit[j_29, f_58])
                 sum_p_unit_2 = f32(sum_p_unit[j_29, f_58])
                 a_unit_8 = f32(a_unit[j_29, f_58])
                 factor_62 = scale * p_unit_4 * (sum_p_unit_2 + factor_61 * a_unit_8)
-                strips[1, place] = factor_62
+                sum_norm_positive_part = _add_in_lanes(sum_norm_positive_part, factor_62)
                 factor_63 = p_unit_4 * sum_p_unit_2
-                strips[2, place] = factor_63
+                sum_norm_positive_sensitivity_2_part = _add_in_lanes(sum_norm_positive_sensitivity_2_part, factor_63)
                 a_4 = f32(anchor[argmax_sum_a_unit_4, f_58])
                 ratio_value_9 = _quotient(a_4, over_factor_64_unit, over_factor_64)
                 logsumexp_sum_a_unit_2_centred_2 = logsumexp_sum_a_unit_2_centred[argmax_sum_a_unit_4, f_58]
@@ -3080,9 +3190,10 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[j_29, f_58]
                 sum_a_unit_4_3 = sum_a_unit_4[j_29, f_58]
                 hessian_anchor[j_29, f_58] = ((factor_65 * (ratio_value_9 * ratio_value_9) + factor_68 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_69 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_73 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_71 * ratio_value_11) + factor_73 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_74 * ratio_value_11) + factor_75 - square_7 * (factor_76 * term_20 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_77 * term_20 + factor_78 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_79 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_82 * (factor_80 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_81 * logsumexp_sum_a_unit_sensitivity_3) + factor_85 * term_21 + factor_86 * term_21 + factor_87 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_89 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_90 * (a_unit_8 * a_unit_8) + factor_91 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_92 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_94 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_93 * p_unit_4) + factor_94 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_95 * p_unit_4) + factor_96 * p_unit_4 * (p_unit_4 + a_unit_8 * f32(sum_a_unit[j_29, argmax_sum_a_unit_4]) - ratio_value_11 - a_unit_8 * f32(sum_a_unit[j_29, j_29])) + factor_97 - a_unit_8 * square_8 * (factor_98 * (p_unit_4 * term_17 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_99 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
-            sum_norm_negative_sum += _block_sum(strips[0], length)
-            sum_norm_positive_sum += _block_sum(strips[1], length)
-            sum_norm_positive_sensitivity_2_sum += _block_sum(strips[2], length)
+            _lanes(16, 1)
+            sum_norm_negative_sum += sum_norm_negative_part
+            sum_norm_positive_sum += sum_norm_positive_part
+            sum_norm_positive_sensitivity_2_sum += sum_norm_positive_sensitivity_2_part
         sum_norm_negative = f32(sum_norm_negative_sum)
         sum_norm_positive = f32(sum_norm_positive_sum)
         sum_norm_positive_sensitivity_2 = f32(sum_norm_positive_sensitivity_2_sum)
@@ -3179,23 +3290,27 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_anchor_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
+            scaled_negative_part = f32(0.0)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
                 ratio_value = _quotient(a_2, over_peak_anchor_unit, over_peak_anchor)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_anchor_part = _add_in_lanes(scaled_anchor_part, square)
                 p_2 = f32(positive[i, f_205])
                 ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
                 h_2 = f32(negative[i, f_205])
                 ratio_value_3 = _quotient(h_2, over_peak_negative_unit, over_peak_negative)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_anchor_sum += _block_sum(strips[0], length)
-            scaled_positive_sum += _block_sum(strips[1], length)
-            scaled_negative_sum += _block_sum(strips[2], length)
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square_3)
+            _lanes(16, 1)
+            scaled_anchor_sum += scaled_anchor_part
+            scaled_positive_sum += scaled_positive_part
+            scaled_negative_sum += scaled_negative_part
         scaled_anchor = f32(scaled_anchor_sum)
         scaled_positive = f32(scaled_positive_sum)
         scaled_negative = f32(scaled_negative_sum)
@@ -3358,14 +3473,17 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             factor_20 = seed_3 * case_2 * (-logsumexp_sum_a_unit_centred_2[row] + logsumexp_sum_a_unit_sensitivity_2_2 * case - logsumexp_sum_a_unit_2_sensitivity_2 * case) / (f32(1.0) + rest_sum_a_unit_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                sum_scale_2_sensitivity_2_part = f32(0.0)
+                sum_scale_3_sensitivity_2_part = f32(0.0)
                 for place in range(length):
                     j_176 = strip + place
                     factor_19 = factor_18 * exp_sum_a_unit_2[j_176] * f32(sum_a_unit_2[row, j_176])
-                    strips[0, place] = factor_19
+                    sum_scale_2_sensitivity_2_part = _add_in_lanes(sum_scale_2_sensitivity_2_part, factor_19)
                     factor_21 = factor_20 * exp_sum_a_unit[row, j_176] * f32(sum_a_unit[row, j_176])
-                    strips[1, place] = factor_21
-                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(strips[0], length))
-                sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, _block_sum(strips[1], length))
+                    sum_scale_3_sensitivity_2_part = _add_in_lanes(sum_scale_3_sensitivity_2_part, factor_21)
+                _lanes(16, 1)
+                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, sum_scale_2_sensitivity_2_part)
+                sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, sum_scale_3_sensitivity_2_part)
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_3 = _completed(sum_scale_3, sum_scale_3_lost)
@@ -3477,23 +3595,27 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         over_peak_negative_now_unit, over_peak_negative_now = _divisor(peak_negative_now)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_anchor_now_part = f32(0.0)
+            scaled_positive_now_part = f32(0.0)
+            scaled_negative_now_part = f32(0.0)
             for place in range(length):
                 f_205 = strip + place
                 a_2 = f32(anchor[i, f_205])
                 ratio_value = _quotient(a_2, over_peak_anchor_now_unit, over_peak_anchor_now)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_anchor_now_part = _add_in_lanes(scaled_anchor_now_part, square)
                 p_2 = f32(positive[i, f_205])
                 ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_positive_now_part = _add_in_lanes(scaled_positive_now_part, square_2)
                 h_2 = f32(negative[i, f_205])
                 ratio_value_3 = _quotient(h_2, over_peak_negative_now_unit, over_peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_anchor_now_sum += _block_sum(strips[0], length)
-            scaled_positive_now_sum += _block_sum(strips[1], length)
-            scaled_negative_now_sum += _block_sum(strips[2], length)
+                scaled_negative_now_part = _add_in_lanes(scaled_negative_now_part, square_3)
+            _lanes(16, 1)
+            scaled_anchor_now_sum += scaled_anchor_now_part
+            scaled_positive_now_sum += scaled_positive_now_part
+            scaled_negative_now_sum += scaled_negative_now_part
         scaled_anchor_now = f32(scaled_anchor_now_sum)
         scaled_positive_now = f32(scaled_positive_now_sum)
         scaled_negative_now = f32(scaled_negative_now_sum)
@@ -3511,6 +3633,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_anchor_tangent_now_part = f32(0.0)
+            norm_positive_tangent_now_part = f32(0.0)
+            norm_negative_tangent_now_part = f32(0.0)
             for place in range(length):
                 f_3 = strip + place
                 a_3 = f32(anchor[i, f_3])
@@ -3524,16 +3649,17 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 h_unit[i, f_3] = h_unit_now
                 v_a = f32(direction_anchor[i, f_3])
                 factor_4 = a_unit_now * v_a
-                strips[0, place] = factor_4
+                norm_anchor_tangent_now_part = _add_in_lanes(norm_anchor_tangent_now_part, factor_4)
                 v_p = f32(direction_positive[i, f_3])
                 factor_5 = v_p * p_unit_now
-                strips[1, place] = factor_5
+                norm_positive_tangent_now_part = _add_in_lanes(norm_positive_tangent_now_part, factor_5)
                 v_h = f32(direction_negative[i, f_3])
                 factor_6 = v_h * h_unit_now
-                strips[2, place] = factor_6
-            norm_anchor_tangent_now_sum += _block_sum(strips[0], length)
-            norm_positive_tangent_now_sum += _block_sum(strips[1], length)
-            norm_negative_tangent_now_sum += _block_sum(strips[2], length)
+                norm_negative_tangent_now_part = _add_in_lanes(norm_negative_tangent_now_part, factor_6)
+            _lanes(16, 1)
+            norm_anchor_tangent_now_sum += norm_anchor_tangent_now_part
+            norm_positive_tangent_now_sum += norm_positive_tangent_now_part
+            norm_negative_tangent_now_sum += norm_negative_tangent_now_part
         norm_anchor_tangent_now = f32(norm_anchor_tangent_now_sum)
         norm_positive_tangent_now = f32(norm_positive_tangent_now_sum)
         norm_negative_tangent_now = f32(norm_negative_tangent_now_sum)
@@ -3669,6 +3795,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             per_term_3_unit, per_term_3 = _inverse(term_3)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_anchor_now_part = f32(0.0)
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_4_now = _quotient(f32(sum_a_unit_4_product[row, f_3]), per_term_3_unit, per_term_3)
@@ -3678,8 +3805,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     sum_a_unit_3_2 = sum_a_unit_3[row, f_3]
                     term_6 = p_unit_3 * term_5 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
                     factor_14 = factor_13 * a_unit_4 * term_6
-                    strips[0, place] = factor_14
-                sum_norm_anchor_now_sum += _block_sum(strips[0], length)
+                    sum_norm_anchor_now_part = _add_in_lanes(sum_norm_anchor_now_part, factor_14)
+                _lanes(16, 1)
+                sum_norm_anchor_now_sum += sum_norm_anchor_now_part
             sum_norm_anchor_now = f32(sum_norm_anchor_now_sum)
             sum_norm_anchor[row] = sum_norm_anchor_now
         _multiply(sum_a_unit_4_left[: stop - start], np.bool_(True), sum_p_unit_right[: stop - start], np.bool_(False), sum_p_unit, np.bool_(True))
@@ -3705,11 +3833,13 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             per_term_7_unit, per_term_7 = _inverse(term_7)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                logsumexp_sum_a_unit_tangent_now_part = f32(0.0)
                 for place in range(length):
                     j_186 = strip + place
                     factor_18 = _quotient(exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + f32(direction_parameters[0]) * f32(sum_a_unit[row, j_186]) - term_8), per_term_7_unit, per_term_7)
-                    strips[0, place] = factor_18
-                logsumexp_sum_a_unit_tangent_now_sum += _block_sum(strips[0], length)
+                    logsumexp_sum_a_unit_tangent_now_part = _add_in_lanes(logsumexp_sum_a_unit_tangent_now_part, factor_18)
+                _lanes(16, 1)
+                logsumexp_sum_a_unit_tangent_now_sum += logsumexp_sum_a_unit_tangent_now_part
             logsumexp_sum_a_unit_tangent_now = f32(logsumexp_sum_a_unit_tangent_now_sum)
             logsumexp_sum_a_unit_tangent[i] = logsumexp_sum_a_unit_tangent_now
             for j_8 in range(n):
@@ -3739,11 +3869,13 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             per_term_9_unit, per_term_9 = _inverse(term_9)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                logsumexp_sum_a_unit_2_tangent_now_part = f32(0.0)
                 for place in range(length):
                     j_189 = strip + place
                     factor_21 = _quotient(f32(exp_sum_a_unit_2[row, j_189]) * (scale * sum_a_unit_2_tangent[row, j_189] + f32(direction_parameters[0]) * f32(sum_a_unit_2[row, j_189]) - term_10), per_term_9_unit, per_term_9)
-                    strips[0, place] = factor_21
-                logsumexp_sum_a_unit_2_tangent_now_sum += _block_sum(strips[0], length)
+                    logsumexp_sum_a_unit_2_tangent_now_part = _add_in_lanes(logsumexp_sum_a_unit_2_tangent_now_part, factor_21)
+                _lanes(16, 1)
+                logsumexp_sum_a_unit_2_tangent_now_sum += logsumexp_sum_a_unit_2_tangent_now_part
             logsumexp_sum_a_unit_2_tangent_now = f32(logsumexp_sum_a_unit_2_tangent_now_sum)
             logsumexp_sum_a_unit_2_tangent[i] = logsumexp_sum_a_unit_2_tangent_now
             sum_a_unit_3_tangent[row, :] = f32(0.0)
@@ -3852,6 +3984,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             per_term_19_unit, per_term_19 = _inverse(term_19)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+                sum_norm_anchor_tangent_part = f32(0.0)
                 for place in range(length):
                     f_3 = strip + place
                     sum_a_unit_4_tangent_part2 = _quotient(f32(sum_a_unit_4_tangent_part2_product[row, f_3]), per_term_19_unit, per_term_19)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
@@ -3864,8 +3997,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     term_22 = p_unit_4 * term_21 + sum_a_unit_3_3 * sigmoid_minus_4 + sum_a_unit_4_2 * sigmoid_plus_4
                     a_unit_6 = f32(a_unit[i, f_3])
                     factor_49 = seed_6 * (scale * a_unit_tangent_3 * term_22 + f32(direction_parameters[0]) * a_unit_6 * term_22 + factor_37 * a_unit_6 * f32(p_unit_tangent[i, f_3]) + factor_38 * a_unit_6 * (sum_a_unit_3_tangent[row, f_3] + sum_a_unit_3_tangent_2[row, f_3]) + factor_39 * sum_a_unit_4_tangent_now * a_unit_6 + factor_40 * a_unit_6 * p_unit_4 + factor_44 * a_unit_6 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_41 * p_unit_4) + factor_48 * a_unit_6 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_45 * p_unit_4))
-                    strips[0, place] = factor_49
-                sum_norm_anchor_tangent_sum += _block_sum(strips[0], length)
+                    sum_norm_anchor_tangent_part = _add_in_lanes(sum_norm_anchor_tangent_part, factor_49)
+                _lanes(16, 1)
+                sum_norm_anchor_tangent_sum += sum_norm_anchor_tangent_part
             sum_norm_anchor_tangent = f32(sum_norm_anchor_tangent_sum)
             peak_anchor_2 = peak_anchor[i]
             factor_50 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
@@ -3915,25 +4049,30 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         factor_68 = scale * exp_sum_a_unit_own_4 * seed_7 * term_30 * case * case_2 / (f32(1.0) + rest_sum_a_unit_8)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_norm_negative_part = f32(0.0)
+            sum_norm_positive_part = f32(0.0)
+            sum_norm_negative_tangent_part = f32(0.0)
+            sum_norm_positive_tangent_part = f32(0.0)
             for place in range(length):
                 f_58 = strip + place
                 h_unit_3 = f32(h_unit[j_29, f_58])
                 sum_h_unit_2 = f32(sum_h_unit[j_29, f_58])
                 factor_62 = h_unit_3 * sum_h_unit_2
-                strips[0, place] = factor_62
+                sum_norm_negative_part = _add_in_lanes(sum_norm_negative_part, factor_62)
                 p_unit_6 = f32(p_unit[j_29, f_58])
                 a_unit_8 = f32(a_unit[j_29, f_58])
                 term_28 = f32(sum_p_unit[j_29, f_58]) + factor_64 * a_unit_8
                 factor_65 = scale * p_unit_6 * term_28
-                strips[1, place] = factor_65
+                sum_norm_positive_part = _add_in_lanes(sum_norm_positive_part, factor_65)
                 term_29 = h_unit_3 * sum_h_unit_tangent[j_29, f_58] + f32(h_unit_tangent[j_29, f_58]) * sum_h_unit_2
-                strips[2, place] = term_29
+                sum_norm_negative_tangent_part = _add_in_lanes(sum_norm_negative_tangent_part, term_29)
                 term_31 = scale * f32(p_unit_tangent[j_29, f_58]) * term_28 + scale * p_unit_6 * sum_p_unit_tangent[j_29, f_58] + f32(direction_parameters[0]) * p_unit_6 * term_28 + factor_66 * f32(a_unit_tangent[j_29, f_58]) * p_unit_6 + factor_67 * a_unit_8 * p_unit_6 + factor_68 * a_unit_8 * p_unit_6
-                strips[3, place] = term_31
-            sum_norm_negative_sum += _block_sum(strips[0], length)
-            sum_norm_positive_sum += _block_sum(strips[1], length)
-            sum_norm_negative_tangent_sum += _block_sum(strips[2], length)
-            sum_norm_positive_tangent_sum += _block_sum(strips[3], length)
+                sum_norm_positive_tangent_part = _add_in_lanes(sum_norm_positive_tangent_part, term_31)
+            _lanes(16, 1)
+            sum_norm_negative_sum += sum_norm_negative_part
+            sum_norm_positive_sum += sum_norm_positive_part
+            sum_norm_negative_tangent_sum += sum_norm_negative_tangent_part
+            sum_norm_positive_tangent_sum += sum_norm_positive_tangent_part
         sum_norm_negative = f32(sum_norm_negative_sum)
         sum_norm_positive = f32(sum_norm_positive_sum)
         sum_norm_negative_tangent = f32(sum_norm_negative_tangent_sum)
@@ -4648,14 +4787,17 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             factor_17 = seed_3 * case_2 * (-logsumexp_sum_anchor_centred_2[row] + logsumexp_sum_anchor_sensitivity_2_2 * case - logsumexp_sum_anchor_2_sensitivity * case) / (f32(1.0) + rest_sum_anchor_3)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                sum_scale_2_sensitivity_2_part = f32(0.0)
+                sum_scale_3_sensitivity_2_part = f32(0.0)
                 for place in range(length):
                     j_91 = strip + place
                     factor_16 = factor_15 * exp_sum_anchor_2[j_91] * f32(sum_anchor_2[row, j_91])
-                    strips[0, place] = factor_16
+                    sum_scale_2_sensitivity_2_part = _add_in_lanes(sum_scale_2_sensitivity_2_part, factor_16)
                     factor_18 = factor_17 * exp_sum_anchor[row, j_91] * f32(sum_anchor[row, j_91])
-                    strips[1, place] = factor_18
-                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(strips[0], length))
-                sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, _block_sum(strips[1], length))
+                    sum_scale_3_sensitivity_2_part = _add_in_lanes(sum_scale_3_sensitivity_2_part, factor_18)
+                _lanes(16, 1)
+                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, sum_scale_2_sensitivity_2_part)
+                sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, sum_scale_3_sensitivity_2_part)
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_3 = _completed(sum_scale_3, sum_scale_3_lost)
@@ -4852,11 +4994,13 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             per_term_4_unit, per_term_4 = _inverse(term_4)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                logsumexp_sum_anchor_tangent_now_part = f32(0.0)
                 for place in range(length):
                     j_99 = strip + place
                     factor_9 = _quotient(exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[row, j_99] + f32(direction_parameters[0]) * f32(sum_anchor[row, j_99]) - term_5), per_term_4_unit, per_term_4)
-                    strips[0, place] = factor_9
-                logsumexp_sum_anchor_tangent_now_sum += _block_sum(strips[0], length)
+                    logsumexp_sum_anchor_tangent_now_part = _add_in_lanes(logsumexp_sum_anchor_tangent_now_part, factor_9)
+                _lanes(16, 1)
+                logsumexp_sum_anchor_tangent_now_sum += logsumexp_sum_anchor_tangent_now_part
             logsumexp_sum_anchor_tangent_now = f32(logsumexp_sum_anchor_tangent_now_sum)
             logsumexp_sum_anchor_tangent[i] = logsumexp_sum_anchor_tangent_now
             for j_2 in range(n):
@@ -4886,11 +5030,13 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             per_term_6_unit, per_term_6 = _inverse(term_6)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
+                logsumexp_sum_anchor_2_tangent_now_part = f32(0.0)
                 for place in range(length):
                     j_101 = strip + place
                     factor_12 = _quotient(f32(exp_sum_anchor_2[row, j_101]) * (scale * sum_anchor_2_tangent[row, j_101] + f32(direction_parameters[0]) * f32(sum_anchor_2[row, j_101]) - term_7), per_term_6_unit, per_term_6)
-                    strips[0, place] = factor_12
-                logsumexp_sum_anchor_2_tangent_now_sum += _block_sum(strips[0], length)
+                    logsumexp_sum_anchor_2_tangent_now_part = _add_in_lanes(logsumexp_sum_anchor_2_tangent_now_part, factor_12)
+                _lanes(16, 1)
+                logsumexp_sum_anchor_2_tangent_now_sum += logsumexp_sum_anchor_2_tangent_now_part
             logsumexp_sum_anchor_2_tangent_now = f32(logsumexp_sum_anchor_2_tangent_now_sum)
             logsumexp_sum_anchor_2_tangent[i] = logsumexp_sum_anchor_2_tangent_now
             sum_anchor_3_tangent[row, :] = f32(0.0)

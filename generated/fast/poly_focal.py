@@ -144,47 +144,12 @@ def _exact_fma(typing_context, a, b, c):
 
 @intrinsic
 def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        return builder.fadd(*arguments, flags=("reassoc",))
 
     return a(a, b), build
-
-
-def _sum_of(count):
-    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
-
-    def build(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
-        parts = []
-        for k in range(0, count, 16):
-            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
-            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
-        (lanes,) = parts
-        for width in (8, 4, 2, 1):
-            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
-            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
-            lanes = builder.fadd(*halves)
-        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
-
-    return build
-
-
-@intrinsic
-def _sum_of_128(typing_context, block, start):
-    """Return the sum of 128 numbers of a block."""
-    return block.dtype(block, start), _sum_of(128)
-
-
-@intrinsic
-def _sum_of_16(typing_context, block, start):
-    """Return the sum of 16 numbers of a block."""
-    return block.dtype(block, start), _sum_of(16)
 
 
 @intrinsic
@@ -210,14 +175,41 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("interleave.count", count),):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -299,20 +291,6 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
-    total, lost, stop = 0.0, 0.0, np.uint64(count)
-    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
-    for k in range(np.uint64(0), most, np.uint64(128)):
-        total, lost = _plus(total, lost, _sum_of_128(block, k))
-    for k in range(most, many, np.uint64(16)):
-        total, lost = _plus(total, lost, _sum_of_16(block, k))
-    for k in range(many, stop):
-        total, lost = _plus(total, lost, block[k])
-    return _completed(total, lost)
-
-
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
@@ -340,7 +318,6 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
     alpha = f32(alpha)
     epsilon = f32(epsilon)
     block = np.uint64(1024)
-    total_block = _scratch(f32)
     raised_decay_value_block = _scratch(f32)
     log1p_value_block = _scratch(f32)
     sigmoid_power_value_block = _scratch(f32)
@@ -348,6 +325,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
     term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        total_part = f32(0.0)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -401,13 +379,11 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             sigmoid_power_value = sigmoid_power_value_block[row]
             loss = (epsilon * sigmoid_minus + softplus_minus * alpha_t) * sigmoid_power_value
             factor_3 = loss * sample_weight
-            total_block[row] = factor_3
-        _interleave(2)
-        total += _block_sum(total_block, stop - start)
-        if value_out is not None:
-            for i in range(start, stop):
-                row = i - start
-                value_out[i] = total_block[row]
+            total_part = _add_in_lanes(total_part, factor_3)
+            if value_out is not None:
+                value_out[i] = factor_3
+        _lanes(16, 2)
+        total += total_part
     return total
 
 
@@ -493,7 +469,6 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
     epsilon = f32(epsilon)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    total_block = _scratch(f32)
     raised_decay_value_block = _scratch(f32)
     log1p_value_block = _scratch(f32)
     sigmoid_power_value_block = _scratch(f32)
@@ -501,6 +476,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
     term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        total_part = f32(0.0)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -557,15 +533,13 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             sigmoid_power_value = sigmoid_power_value_block[row]
             loss = term_3 * sigmoid_power_value
             factor_4 = loss * sample_weight
-            total_block[row] = factor_4
+            total_part = _add_in_lanes(total_part, factor_4)
+            if value_out is not None:
+                value_out[i] = factor_4
             p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * sigmoid_power_value * (sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t)
-        _interleave(2)
-        total += _block_sum(total_block, stop - start)
-        if value_out is not None:
-            for i in range(start, stop):
-                row = i - start
-                value_out[i] = total_block[row]
+        _lanes(16, 2)
+        total += total_part
     return total
 
 
@@ -809,10 +783,6 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
     epsilon = f32(epsilon)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    sum_alpha_block = _scratch(f32)
-    sum_epsilon_block = _scratch(f32)
-    sum_gamma_block = _scratch(f32)
-    sum_gamma_sensitivity_block = _scratch(f32)
     raised_decay_value_block = _scratch(f32)
     log1p_value_block = _scratch(f32)
     sigmoid_power_value_block = _scratch(f32)
@@ -827,6 +797,10 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
     term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_alpha_part = f32(0.0)
+        sum_epsilon_part = f32(0.0)
+        sum_gamma_part = f32(0.0)
+        sum_gamma_sensitivity_part = f32(0.0)
         for i in range(start, stop):
             row = i - start
             z = f32(logit[i])
@@ -878,22 +852,22 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = seed * softplus_minus * _choose(alpha_given, term, f32(0.0)) * sigmoid_power_value
-            sum_alpha_block[row] = factor_3
+            sum_alpha_part = _add_in_lanes(sum_alpha_part, factor_3)
             sigmoid_minus = _choose(factor >= f32(0.0), decay / (f32(1.0) + decay), (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit*(2*target - 1))
             factor_4 = seed * sigmoid_minus * sigmoid_power_value
-            sum_epsilon_block[row] = factor_4
+            sum_epsilon_part = _add_in_lanes(sum_epsilon_part, factor_4)
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             term_3 = epsilon * sigmoid_minus + softplus_minus * alpha_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             factor_5 = -seed * term_3 * softplus_plus * sigmoid_power_value
-            sum_gamma_block[row] = factor_5
+            sum_gamma_part = _add_in_lanes(sum_gamma_part, factor_5)
             factor_6 = -seed * (softplus_plus * softplus_plus) * term_3 * sigmoid_power_value
-            sum_gamma_sensitivity_block[row] = factor_6
-        _interleave(2)
-        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, _block_sum(sum_alpha_block, stop - start))
-        sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, _block_sum(sum_epsilon_block, stop - start))
-        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, _block_sum(sum_gamma_block, stop - start))
-        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, _block_sum(sum_gamma_sensitivity_block, stop - start))
+            sum_gamma_sensitivity_part = _add_in_lanes(sum_gamma_sensitivity_part, factor_6)
+        _lanes(16, 2)
+        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, sum_alpha_part)
+        sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, sum_epsilon_part)
+        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, sum_gamma_part)
+        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, sum_gamma_sensitivity_part)
     sum_alpha = _completed(sum_alpha, sum_alpha_lost)
     sum_epsilon = _completed(sum_epsilon, sum_epsilon_lost)
     sum_gamma = _completed(sum_gamma, sum_gamma_lost)
@@ -915,9 +889,6 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     epsilon = f32(epsilon)
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
-    sum_alpha_tangent_block = _scratch(f32)
-    sum_epsilon_tangent_block = _scratch(f32)
-    sum_gamma_tangent_block = _scratch(f32)
     raised_decay_value_block = _scratch(f32)
     log1p_value_block = _scratch(f32)
     sigmoid_power_value_block = _scratch(f32)
@@ -932,6 +903,9 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     factor_8 = f32(direction_parameters[2]) * term_4
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
+        sum_alpha_tangent_part = f32(0.0)
+        sum_epsilon_tangent_part = f32(0.0)
+        sum_gamma_tangent_part = f32(0.0)
         for i in range(start, stop):
             row = i - start
             y = f32(target[i])
@@ -991,21 +965,21 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             case = _choose(alpha_given, term, f32(0.0))
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_4 = seed * (v_z * term * term_3 - f32(direction_parameters[0]) * softplus_plus * softplus_minus) * case * sigmoid_power_value
-            sum_alpha_tangent_block[row] = factor_4
+            sum_alpha_tangent_part = _add_in_lanes(sum_alpha_tangent_part, factor_4)
             factor_5 = seed * (v_z * term * p_t * term_4 - f32(direction_parameters[0]) * softplus_plus) * sigmoid_minus * sigmoid_power_value
-            sum_epsilon_tangent_block[row] = factor_5
+            sum_epsilon_tangent_part = _add_in_lanes(sum_epsilon_tangent_part, factor_5)
             alpha_t = _choose(alpha_given, alpha * y + term_5 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             term_6 = epsilon * sigmoid_minus + softplus_minus * alpha_t
             factor_6 = -term_6 * p_t
             term_7 = -alpha_t - epsilon * p_t
             factor_7 = seed * (f32(direction_parameters[0]) * (softplus_plus * softplus_plus) * term_6 + v_z * term * (gamma * term_6 * softplus_plus * p_t + factor_6 - softplus_plus * sigmoid_minus * term_7) - f32(direction_parameters[2]) * softplus_plus * sigmoid_minus - f32(direction_parameters[1]) * softplus_plus * softplus_minus * case) * sigmoid_power_value
-            sum_gamma_tangent_block[row] = factor_7
+            sum_gamma_tangent_part = _add_in_lanes(sum_gamma_tangent_part, factor_7)
             term_8 = sigmoid_minus * term_7 - gamma * term_6 * p_t
             product_logit[i] = seed * (f32(direction_parameters[0]) * term * (factor_6 - softplus_plus * term_8) + v_z * p_t * (-epsilon * _choose(factor >= f32(0.0), (decay * decay) / (term_2 * term_2), (f32(1.0) / ((term_2 * term_2)))) - gamma * term_8 - sigmoid_minus * term_7 - gamma * sigmoid_minus * term_7 - gamma * term_6 * sigmoid_minus) + f32(direction_parameters[1]) * term * case * term_3 + factor_8 * term * p_t * sigmoid_minus) * sigmoid_power_value
-        _interleave(2)
-        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_block, stop - start))
-        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, _block_sum(sum_epsilon_tangent_block, stop - start))
-        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_block, stop - start))
+        _lanes(16, 2)
+        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, sum_alpha_tangent_part)
+        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, sum_epsilon_tangent_part)
+        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, sum_gamma_tangent_part)
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)
     sum_epsilon_tangent = _completed(sum_epsilon_tangent, sum_epsilon_tangent_lost)
     sum_gamma_tangent = _completed(sum_gamma_tangent, sum_gamma_tangent_lost)

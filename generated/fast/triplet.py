@@ -492,6 +492,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc",))
+
+    return a(a, b), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -572,14 +582,41 @@ def _interleave(typing_context, count):
                 if target.isdigit() and int(target) <= int(start):
                     ends.append((int(start), jump))
         if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("interleave.count", count),):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
             max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -735,7 +772,6 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    strips = _strips(2, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -755,19 +791,22 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
                 n_3 = f32(negative[i, f_12])
                 ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 p_3 = f32(positive[i, f_12])
                 ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_negative_sum += _block_sum(strips[0], length)
-            scaled_positive_sum += _block_sum(strips[1], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(16, 1)
+            scaled_negative_sum += scaled_negative_part
+            scaled_positive_sum += scaled_positive_part
         scaled_negative = f32(scaled_negative_sum)
         scaled_positive = f32(scaled_positive_sum)
         loss = _positive_part(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - math.sqrt(scaled_negative) * _positive_part(peak_negative))
@@ -787,7 +826,6 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = _strips(2, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -808,19 +846,22 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
                 n_3 = f32(negative[i, f_12])
                 ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 p_3 = f32(positive[i, f_12])
                 ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_negative_sum += _block_sum(strips[0], length)
-            scaled_positive_sum += _block_sum(strips[1], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(16, 1)
+            scaled_negative_sum += scaled_negative_part
+            scaled_positive_sum += scaled_positive_part
         scaled_negative = f32(scaled_negative_sum)
         scaled_positive = f32(scaled_positive_sum)
         factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
@@ -858,7 +899,6 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = _strips(2, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -878,19 +918,22 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
                 n_3 = f32(negative[i, f_12])
                 ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 p_3 = f32(positive[i, f_12])
                 ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_negative_sum += _block_sum(strips[0], length)
-            scaled_positive_sum += _block_sum(strips[1], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(16, 1)
+            scaled_negative_sum += scaled_negative_part
+            scaled_positive_sum += scaled_positive_part
         scaled_negative = f32(scaled_negative_sum)
         scaled_positive = f32(scaled_positive_sum)
         factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
@@ -931,7 +974,6 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = _strips(2, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -951,19 +993,22 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
                 n_3 = f32(negative[i, f_12])
                 ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 p_3 = f32(positive[i, f_12])
                 ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_negative_sum += _block_sum(strips[0], length)
-            scaled_positive_sum += _block_sum(strips[1], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(16, 1)
+            scaled_negative_sum += scaled_negative_part
+            scaled_positive_sum += scaled_positive_part
         scaled_negative = f32(scaled_negative_sum)
         scaled_positive = f32(scaled_positive_sum)
         norm_negative_tangent_sum = 0.0
@@ -976,6 +1021,8 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_negative_tangent_part = f32(0.0)
+            norm_positive_tangent_part = f32(0.0)
             for place in range(length):
                 f_10 = strip + place
                 v_a = f32(direction_anchor[i, f_10])
@@ -983,13 +1030,14 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
                 a_3 = f32(anchor[i, f_10])
                 n_4 = f32(negative[i, f_10])
                 factor_2 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_unit, over_factor)
-                strips[0, place] = factor_2
+                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor_2)
                 v_p = f32(direction_positive[i, f_10])
                 p_4 = f32(positive[i, f_10])
                 factor_4 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_3_unit, over_factor_3)
-                strips[1, place] = factor_4
-            norm_negative_tangent_sum += _block_sum(strips[0], length)
-            norm_positive_tangent_sum += _block_sum(strips[1], length)
+                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_4)
+            _lanes(16, 1)
+            norm_negative_tangent_sum += norm_negative_tangent_part
+            norm_positive_tangent_sum += norm_positive_tangent_part
         norm_negative_tangent = f32(norm_negative_tangent_sum)
         norm_positive_tangent = f32(norm_positive_tangent_sum)
         ratio_value_3 = _ratio(f32(1.0), factor_3)
@@ -1023,7 +1071,6 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = _strips(2, f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -1045,19 +1092,22 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
                 n_3 = f32(negative[i, f_12])
                 ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 p_3 = f32(positive[i, f_12])
                 ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_negative_sum += _block_sum(strips[0], length)
-            scaled_positive_sum += _block_sum(strips[1], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(16, 1)
+            scaled_negative_sum += scaled_negative_part
+            scaled_positive_sum += scaled_positive_part
         scaled_negative = f32(scaled_negative_sum)
         scaled_positive = f32(scaled_positive_sum)
         factor = seed * _step(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - math.sqrt(scaled_negative) * _positive_part(peak_negative))
@@ -1077,7 +1127,6 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = _strips(2, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -1097,19 +1146,22 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_12 = strip + place
                 a_2 = f32(anchor[i, f_12])
                 n_3 = f32(negative[i, f_12])
                 ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 p_3 = f32(positive[i, f_12])
                 ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
-            scaled_negative_sum += _block_sum(strips[0], length)
-            scaled_positive_sum += _block_sum(strips[1], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+            _lanes(16, 1)
+            scaled_negative_sum += scaled_negative_part
+            scaled_positive_sum += scaled_positive_part
         scaled_negative = f32(scaled_negative_sum)
         scaled_positive = f32(scaled_positive_sum)
         norm_negative_tangent_sum = 0.0
@@ -1122,6 +1174,8 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
         over_factor_3_unit, over_factor_3 = _divisor(factor_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_negative_tangent_part = f32(0.0)
+            norm_positive_tangent_part = f32(0.0)
             for place in range(length):
                 f_10 = strip + place
                 v_a = f32(direction_anchor[i, f_10])
@@ -1129,13 +1183,14 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
                 a_3 = f32(anchor[i, f_10])
                 n_4 = f32(negative[i, f_10])
                 factor_2 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_unit, over_factor)
-                strips[0, place] = factor_2
+                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor_2)
                 v_p = f32(direction_positive[i, f_10])
                 p_4 = f32(positive[i, f_10])
                 factor_4 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_3_unit, over_factor_3)
-                strips[1, place] = factor_4
-            norm_negative_tangent_sum += _block_sum(strips[0], length)
-            norm_positive_tangent_sum += _block_sum(strips[1], length)
+                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_4)
+            _lanes(16, 1)
+            norm_negative_tangent_sum += norm_negative_tangent_part
+            norm_positive_tangent_sum += norm_positive_tangent_part
         norm_negative_tangent = f32(norm_negative_tangent_sum)
         norm_positive_tangent = f32(norm_positive_tangent_sum)
         ratio_value_3 = _ratio(f32(1.0), factor_3)
@@ -1171,7 +1226,6 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    strips = _strips(3, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -1196,23 +1250,27 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = f32(0.0)
+            scaled_negative_2_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
                 n_3 = f32(negative[i, f_17])
                 ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 a_2 = f32(anchor[i, f_17])
                 ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
                 ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_negative_sum += _block_sum(strips[0], length)
-            scaled_negative_2_sum += _block_sum(strips[1], length)
-            scaled_positive_sum += _block_sum(strips[2], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+            _lanes(16, 1)
+            scaled_negative_sum += scaled_negative_part
+            scaled_negative_2_sum += scaled_negative_2_part
+            scaled_positive_sum += scaled_positive_part
         scaled_negative = f32(scaled_negative_sum)
         scaled_negative_2 = f32(scaled_negative_2_sum)
         scaled_positive = f32(scaled_positive_sum)
@@ -1235,7 +1293,6 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = _strips(3, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -1261,23 +1318,27 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = f32(0.0)
+            scaled_negative_2_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
                 n_3 = f32(negative[i, f_17])
                 ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 a_2 = f32(anchor[i, f_17])
                 ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
                 ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_negative_sum += _block_sum(strips[0], length)
-            scaled_negative_2_sum += _block_sum(strips[1], length)
-            scaled_positive_sum += _block_sum(strips[2], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+            _lanes(16, 1)
+            scaled_negative_sum += scaled_negative_part
+            scaled_negative_2_sum += scaled_negative_2_part
+            scaled_positive_sum += scaled_positive_part
         scaled_negative = f32(scaled_negative_sum)
         scaled_negative_2 = f32(scaled_negative_2_sum)
         scaled_positive = f32(scaled_positive_sum)
@@ -1318,7 +1379,6 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = _strips(3, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -1343,23 +1403,27 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = f32(0.0)
+            scaled_negative_2_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
                 n_3 = f32(negative[i, f_17])
                 ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 a_2 = f32(anchor[i, f_17])
                 ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
                 ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_negative_sum += _block_sum(strips[0], length)
-            scaled_negative_2_sum += _block_sum(strips[1], length)
-            scaled_positive_sum += _block_sum(strips[2], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+            _lanes(16, 1)
+            scaled_negative_sum += scaled_negative_part
+            scaled_negative_2_sum += scaled_negative_2_part
+            scaled_positive_sum += scaled_positive_part
         scaled_negative = f32(scaled_negative_sum)
         scaled_negative_2 = f32(scaled_negative_2_sum)
         scaled_positive = f32(scaled_positive_sum)
@@ -1409,7 +1473,6 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = _strips(3, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -1434,23 +1497,27 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = f32(0.0)
+            scaled_negative_2_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
                 n_3 = f32(negative[i, f_17])
                 ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 a_2 = f32(anchor[i, f_17])
                 ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
                 ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_negative_sum += _block_sum(strips[0], length)
-            scaled_negative_2_sum += _block_sum(strips[1], length)
-            scaled_positive_sum += _block_sum(strips[2], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+            _lanes(16, 1)
+            scaled_negative_sum += scaled_negative_part
+            scaled_negative_2_sum += scaled_negative_2_part
+            scaled_positive_sum += scaled_positive_part
         scaled_negative = f32(scaled_negative_sum)
         scaled_negative_2 = f32(scaled_negative_2_sum)
         scaled_positive = f32(scaled_positive_sum)
@@ -1465,6 +1532,9 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_factor_5_unit, over_factor_5 = _divisor(factor_5)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_negative_tangent_part = f32(0.0)
+            norm_negative_2_tangent_part = f32(0.0)
+            norm_positive_tangent_part = f32(0.0)
             for place in range(length):
                 f_14 = strip + place
                 p_4 = f32(positive[i, f_14])
@@ -1472,16 +1542,17 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
                 v_p = f32(direction_positive[i, f_14])
                 v_n = f32(direction_negative[i, f_14])
                 factor_2 = _quotient(p_4 - n_4, over_factor_unit, over_factor) * (v_p - v_n)
-                strips[0, place] = factor_2
+                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor_2)
                 v_a = f32(direction_anchor[i, f_14])
                 a_3 = f32(anchor[i, f_14])
                 factor_4 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
-                strips[1, place] = factor_4
+                norm_negative_2_tangent_part = _add_in_lanes(norm_negative_2_tangent_part, factor_4)
                 factor_6 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_5_unit, over_factor_5)
-                strips[2, place] = factor_6
-            norm_negative_tangent_sum += _block_sum(strips[0], length)
-            norm_negative_2_tangent_sum += _block_sum(strips[1], length)
-            norm_positive_tangent_sum += _block_sum(strips[2], length)
+                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_6)
+            _lanes(16, 1)
+            norm_negative_tangent_sum += norm_negative_tangent_part
+            norm_negative_2_tangent_sum += norm_negative_2_tangent_part
+            norm_positive_tangent_sum += norm_positive_tangent_part
         norm_negative_tangent = f32(norm_negative_tangent_sum)
         norm_negative_2_tangent = f32(norm_negative_2_tangent_sum)
         norm_positive_tangent = f32(norm_positive_tangent_sum)
@@ -1528,7 +1599,6 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = _strips(3, f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -1555,23 +1625,27 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = f32(0.0)
+            scaled_negative_2_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
                 n_3 = f32(negative[i, f_17])
                 ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 a_2 = f32(anchor[i, f_17])
                 ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
                 ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_negative_sum += _block_sum(strips[0], length)
-            scaled_negative_2_sum += _block_sum(strips[1], length)
-            scaled_positive_sum += _block_sum(strips[2], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+            _lanes(16, 1)
+            scaled_negative_sum += scaled_negative_part
+            scaled_negative_2_sum += scaled_negative_2_part
+            scaled_positive_sum += scaled_positive_part
         scaled_negative = f32(scaled_negative_sum)
         scaled_negative_2 = f32(scaled_negative_2_sum)
         scaled_positive = f32(scaled_positive_sum)
@@ -1594,7 +1668,6 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = _strips(3, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -1619,23 +1692,27 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
         over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            scaled_negative_part = f32(0.0)
+            scaled_negative_2_part = f32(0.0)
+            scaled_positive_part = f32(0.0)
             for place in range(length):
                 f_17 = strip + place
                 p_3 = f32(positive[i, f_17])
                 n_3 = f32(negative[i, f_17])
                 ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
                 square = (ratio_value * ratio_value)
-                strips[0, place] = square
+                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
                 a_2 = f32(anchor[i, f_17])
                 ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                strips[1, place] = square_2
+                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
                 ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                strips[2, place] = square_3
-            scaled_negative_sum += _block_sum(strips[0], length)
-            scaled_negative_2_sum += _block_sum(strips[1], length)
-            scaled_positive_sum += _block_sum(strips[2], length)
+                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+            _lanes(16, 1)
+            scaled_negative_sum += scaled_negative_part
+            scaled_negative_2_sum += scaled_negative_2_part
+            scaled_positive_sum += scaled_positive_part
         scaled_negative = f32(scaled_negative_sum)
         scaled_negative_2 = f32(scaled_negative_2_sum)
         scaled_positive = f32(scaled_positive_sum)
@@ -1650,6 +1727,9 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
         over_factor_5_unit, over_factor_5 = _divisor(factor_5)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            norm_negative_tangent_part = f32(0.0)
+            norm_negative_2_tangent_part = f32(0.0)
+            norm_positive_tangent_part = f32(0.0)
             for place in range(length):
                 f_14 = strip + place
                 p_4 = f32(positive[i, f_14])
@@ -1657,16 +1737,17 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
                 v_p = f32(direction_positive[i, f_14])
                 v_n = f32(direction_negative[i, f_14])
                 factor_2 = _quotient(p_4 - n_4, over_factor_unit, over_factor) * (v_p - v_n)
-                strips[0, place] = factor_2
+                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor_2)
                 v_a = f32(direction_anchor[i, f_14])
                 a_3 = f32(anchor[i, f_14])
                 factor_4 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
-                strips[1, place] = factor_4
+                norm_negative_2_tangent_part = _add_in_lanes(norm_negative_2_tangent_part, factor_4)
                 factor_6 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_5_unit, over_factor_5)
-                strips[2, place] = factor_6
-            norm_negative_tangent_sum += _block_sum(strips[0], length)
-            norm_negative_2_tangent_sum += _block_sum(strips[1], length)
-            norm_positive_tangent_sum += _block_sum(strips[2], length)
+                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_6)
+            _lanes(16, 1)
+            norm_negative_tangent_sum += norm_negative_tangent_part
+            norm_negative_2_tangent_sum += norm_negative_2_tangent_part
+            norm_positive_tangent_sum += norm_positive_tangent_part
         norm_negative_tangent = f32(norm_negative_tangent_sum)
         norm_negative_2_tangent = f32(norm_negative_2_tangent_sum)
         norm_positive_tangent = f32(norm_positive_tangent_sum)
@@ -1715,7 +1796,6 @@ def value_p_1(anchor, positive, negative, margin, p, sample_weights, value_out):
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    strips = _strips(2, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -1723,17 +1803,20 @@ def value_p_1(anchor, positive, negative, margin, p, sample_weights, value_out):
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = f32(0.0)
+            sum_positive_part = f32(0.0)
             for place in range(length):
                 f_1 = strip + place
                 a = f32(anchor[i, f_1])
                 n_2 = f32(negative[i, f_1])
                 magnitude_value = abs(a - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 p_2 = f32(positive[i, f_1])
                 magnitude_value_2 = abs(a - p_2)
-                strips[1, place] = magnitude_value_2
-            sum_negative_sum += _block_sum(strips[0], length)
-            sum_positive_sum += _block_sum(strips[1], length)
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_2)
+            _lanes(16, 1)
+            sum_negative_sum += sum_negative_part
+            sum_positive_sum += sum_positive_part
         sum_negative = f32(sum_negative_sum)
         sum_positive = f32(sum_positive_sum)
         loss = _positive_part(sum_positive + margin - sum_negative)
@@ -1753,7 +1836,6 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = _strips(2, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -1762,17 +1844,20 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = f32(0.0)
+            sum_positive_part = f32(0.0)
             for place in range(length):
                 f_1 = strip + place
                 a = f32(anchor[i, f_1])
                 n_2 = f32(negative[i, f_1])
                 magnitude_value = abs(a - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 p_2 = f32(positive[i, f_1])
                 magnitude_value_2 = abs(a - p_2)
-                strips[1, place] = magnitude_value_2
-            sum_negative_sum += _block_sum(strips[0], length)
-            sum_positive_sum += _block_sum(strips[1], length)
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_2)
+            _lanes(16, 1)
+            sum_negative_sum += sum_negative_part
+            sum_positive_sum += sum_positive_part
         sum_negative = f32(sum_negative_sum)
         sum_positive = f32(sum_positive_sum)
         term = sum_positive + margin - sum_negative
@@ -1804,7 +1889,6 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = _strips(2, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -1812,20 +1896,23 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = f32(0.0)
+            sum_positive_part = f32(0.0)
             for place in range(length):
                 f_1 = strip + place
                 a = f32(anchor[i, f_1])
                 n_2 = f32(negative[i, f_1])
                 magnitude_value = abs(a - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 p_2 = f32(positive[i, f_1])
                 magnitude_value_2 = abs(a - p_2)
-                strips[1, place] = magnitude_value_2
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_2)
                 hessian_anchor[i, f_1] = f32(0.0)
                 hessian_positive[i, f_1] = f32(0.0)
                 hessian_negative[i, f_1] = f32(0.0)
-            sum_negative_sum += _block_sum(strips[0], length)
-            sum_positive_sum += _block_sum(strips[1], length)
+            _lanes(16, 1)
+            sum_negative_sum += sum_negative_part
+            sum_positive_sum += sum_positive_part
         sum_negative = f32(sum_negative_sum)
         sum_positive = f32(sum_positive_sum)
         step_value = _step(sum_positive + margin - sum_negative)
@@ -1862,7 +1949,6 @@ def parameter_gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sa
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = _strips(2, f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -1872,17 +1958,20 @@ def parameter_gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sa
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = f32(0.0)
+            sum_positive_part = f32(0.0)
             for place in range(length):
                 f_1 = strip + place
                 a = f32(anchor[i, f_1])
                 n_2 = f32(negative[i, f_1])
                 magnitude_value = abs(a - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 p_2 = f32(positive[i, f_1])
                 magnitude_value_2 = abs(a - p_2)
-                strips[1, place] = magnitude_value_2
-            sum_negative_sum += _block_sum(strips[0], length)
-            sum_positive_sum += _block_sum(strips[1], length)
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_2)
+            _lanes(16, 1)
+            sum_negative_sum += sum_negative_part
+            sum_positive_sum += sum_positive_part
         sum_negative = f32(sum_negative_sum)
         sum_positive = f32(sum_positive_sum)
         factor = seed * _step(sum_positive + margin - sum_negative)
@@ -1916,7 +2005,6 @@ def value_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, v
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    strips = _strips(3, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -1925,20 +2013,24 @@ def value_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, v
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = f32(0.0)
+            sum_negative_2_part = f32(0.0)
+            sum_positive_part = f32(0.0)
             for place in range(length):
                 f_1 = strip + place
                 p_2 = f32(positive[i, f_1])
                 n_2 = f32(negative[i, f_1])
                 magnitude_value = abs(p_2 - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 a = f32(anchor[i, f_1])
                 magnitude_value_2 = abs(a - n_2)
-                strips[1, place] = magnitude_value_2
+                sum_negative_2_part = _add_in_lanes(sum_negative_2_part, magnitude_value_2)
                 magnitude_value_3 = abs(a - p_2)
-                strips[2, place] = magnitude_value_3
-            sum_negative_sum += _block_sum(strips[0], length)
-            sum_negative_2_sum += _block_sum(strips[1], length)
-            sum_positive_sum += _block_sum(strips[2], length)
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_3)
+            _lanes(16, 1)
+            sum_negative_sum += sum_negative_part
+            sum_negative_2_sum += sum_negative_2_part
+            sum_positive_sum += sum_positive_part
         sum_negative = f32(sum_negative_sum)
         sum_negative_2 = f32(sum_negative_2_sum)
         sum_positive = f32(sum_positive_sum)
@@ -1959,7 +2051,6 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    strips = _strips(3, f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -1969,20 +2060,24 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = f32(0.0)
+            sum_negative_2_part = f32(0.0)
+            sum_positive_part = f32(0.0)
             for place in range(length):
                 f_1 = strip + place
                 p_2 = f32(positive[i, f_1])
                 n_2 = f32(negative[i, f_1])
                 magnitude_value = abs(p_2 - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 a = f32(anchor[i, f_1])
                 magnitude_value_2 = abs(a - n_2)
-                strips[1, place] = magnitude_value_2
+                sum_negative_2_part = _add_in_lanes(sum_negative_2_part, magnitude_value_2)
                 magnitude_value_3 = abs(a - p_2)
-                strips[2, place] = magnitude_value_3
-            sum_negative_sum += _block_sum(strips[0], length)
-            sum_negative_2_sum += _block_sum(strips[1], length)
-            sum_positive_sum += _block_sum(strips[2], length)
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_3)
+            _lanes(16, 1)
+            sum_negative_sum += sum_negative_part
+            sum_negative_2_sum += sum_negative_2_part
+            sum_positive_sum += sum_positive_part
         sum_negative = f32(sum_negative_sum)
         sum_negative_2 = f32(sum_negative_2_sum)
         sum_positive = f32(sum_positive_sum)
@@ -2017,7 +2112,6 @@ def gradient_and_hessian_p_1_swap_true(anchor, positive, negative, margin, p, sa
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = _strips(3, f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
@@ -2026,23 +2120,27 @@ def gradient_and_hessian_p_1_swap_true(anchor, positive, negative, margin, p, sa
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = f32(0.0)
+            sum_negative_2_part = f32(0.0)
+            sum_positive_part = f32(0.0)
             for place in range(length):
                 f_1 = strip + place
                 p_2 = f32(positive[i, f_1])
                 n_2 = f32(negative[i, f_1])
                 magnitude_value = abs(p_2 - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 a = f32(anchor[i, f_1])
                 magnitude_value_2 = abs(a - n_2)
-                strips[1, place] = magnitude_value_2
+                sum_negative_2_part = _add_in_lanes(sum_negative_2_part, magnitude_value_2)
                 magnitude_value_3 = abs(a - p_2)
-                strips[2, place] = magnitude_value_3
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_3)
                 hessian_anchor[i, f_1] = f32(0.0)
                 hessian_positive[i, f_1] = f32(0.0)
                 hessian_negative[i, f_1] = f32(0.0)
-            sum_negative_sum += _block_sum(strips[0], length)
-            sum_negative_2_sum += _block_sum(strips[1], length)
-            sum_positive_sum += _block_sum(strips[2], length)
+            _lanes(16, 1)
+            sum_negative_sum += sum_negative_part
+            sum_negative_2_sum += sum_negative_2_part
+            sum_positive_sum += sum_positive_part
         sum_negative = f32(sum_negative_sum)
         sum_negative_2 = f32(sum_negative_2_sum)
         sum_positive = f32(sum_positive_sum)
@@ -2082,7 +2180,6 @@ def parameter_gradient_and_hessian_p_1_swap_true(anchor, positive, negative, mar
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    strips = _strips(3, f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
@@ -2093,20 +2190,24 @@ def parameter_gradient_and_hessian_p_1_swap_true(anchor, positive, negative, mar
         sum_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            sum_negative_part = f32(0.0)
+            sum_negative_2_part = f32(0.0)
+            sum_positive_part = f32(0.0)
             for place in range(length):
                 f_1 = strip + place
                 p_2 = f32(positive[i, f_1])
                 n_2 = f32(negative[i, f_1])
                 magnitude_value = abs(p_2 - n_2)
-                strips[0, place] = magnitude_value
+                sum_negative_part = _add_in_lanes(sum_negative_part, magnitude_value)
                 a = f32(anchor[i, f_1])
                 magnitude_value_2 = abs(a - n_2)
-                strips[1, place] = magnitude_value_2
+                sum_negative_2_part = _add_in_lanes(sum_negative_2_part, magnitude_value_2)
                 magnitude_value_3 = abs(a - p_2)
-                strips[2, place] = magnitude_value_3
-            sum_negative_sum += _block_sum(strips[0], length)
-            sum_negative_2_sum += _block_sum(strips[1], length)
-            sum_positive_sum += _block_sum(strips[2], length)
+                sum_positive_part = _add_in_lanes(sum_positive_part, magnitude_value_3)
+            _lanes(16, 1)
+            sum_negative_sum += sum_negative_part
+            sum_negative_2_sum += sum_negative_2_part
+            sum_positive_sum += sum_positive_part
         sum_negative = f32(sum_negative_sum)
         sum_negative_2 = f32(sum_negative_2_sum)
         sum_positive = f32(sum_positive_sum)

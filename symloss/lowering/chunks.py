@@ -2,13 +2,13 @@
 
 A loop over named scalars comes in; loops over one chunk of elements after another go out. A function that is a
 polynomial in the kernel gets a loop of its own, since two of them do not fit into the registers; what is added up is
-first written to a block, then summed in lanes; and sums that cancel are left to a second look, at the elements that
-have one.
+added in registers, in lanes; and sums that cancel are left to a second look, at the elements that have one: what is
+added up of those is first written to a block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import sympy
@@ -77,7 +77,7 @@ def by_chunks(nodes: tuple[Node, ...], taken: set[str], squared: frozenset[str])
     (loop,) = loops
     cut = _Cut(loop.index, taken, squared)
     chunks = Chunks(loop.index, tuple(_chunk(loop, cut)))
-    if not cut.buffers:  # nothing to be kept
+    if not cut.buffers and not any(isinstance(n, Total) for n in chunks.body):  # nothing to be kept, or added up
         return nodes
     place = nodes.index(loop)
     return (*cut.buffers, *nodes[:place], chunks, *nodes[place + 1 :])
@@ -105,9 +105,10 @@ def _is_flat(node: Node) -> bool:
 
 def _chunk(loop: Loop, cut: _Cut) -> Iterator[Node]:
     """Yield the loops over one chunk."""
-    body = tuple(_summed_by_blocks(loop.body, cut))
+    body = tuple(_summed(loop.body, cut))
     totals = [n for n in body if isinstance(n, Total)]
-    guarded = [n for n in body if isinstance(n, Store) and n.guard]
+    yield from (Begin(n.name, n.op) for n in body if isinstance(n, Update))
+    guarded = [n for n in body if isinstance(n, Store) and n.guard and n.expression.has(ROW)]
     series = [n for n in body if isinstance(n, Assign) and isinstance(n.expression, SERIES)]
     rest = tuple(n for n in body if n not in totals and n not in guarded)
     for node in series:
@@ -126,23 +127,28 @@ def _chunk(loop: Loop, cut: _Cut) -> Iterator[Node]:
             product = Loop(loop.index, (*before, Store(block, (ROW,), square)), block=True)
             yield When(f"{node.expression.args[-1]} != {float(USUAL)}", (usual,), (product,), or_wide=True)
         rest = tuple(kept if n == node else n for n in rest)
-    stored = [n.expression for n in rest if isinstance(n, Store)]
-    wanted = _needed(rest, *stored)
-    yield from _with_second_look(loop.index, tuple(n for n in rest if isinstance(n, Store) or n in wanted), cut)
+    used = [n.expression for n in rest if isinstance(n, Store | Update)]
+    wanted = _needed(rest, *used)
+    last = tuple(n for n in rest if isinstance(n, Store | Update) or n in wanted)
+    yield from _with_second_look(loop.index, last, cut)
     yield from totals
     for store in guarded:
         yield When(store.guard, (Loop(loop.index, (replace(store, guard=""),), block=True),))
 
 
-def _summed_by_blocks(body: Iterable[Node], cut: _Cut) -> Iterator[Node]:
-    """Yield the nodes of a loop with every sum written to a block first; what is the same number is one block."""
+def _summed(body: tuple[Node, ...], cut: _Cut) -> Iterator[Node]:
+    """Yield the nodes of a loop with what each chunk adds to a sum: a number, or a block where a second look may be."""
     blocks: dict[sympy.Expr, Access] = {}
     for node in body:
         match node:
+            case Update() if not _has_a_sum(node, body):
+                part = fresh_name(f"{node.name}_part", cut.taken)
+                yield replace(node, name=part, op="lanewise")
+                yield Total(node.name, part, "", node.op)
             case Update():
                 block = blocks[node.expression] = Access(cut.buffer(node.name), ROW)
                 yield Store(block.name, (ROW,), node.expression)
-                yield Total(node.name, block.name, cut.index.axis.name, node.op, chunked=True)
+                yield Total(node.name, block.name, cut.index.axis.name, node.op)
             case Store() if node.guard and node.guard != "add":
                 yield replace(node, expression=blocks.get(node.expression, node.expression))
             case _:
@@ -206,7 +212,8 @@ def _with_second_look(index: Index, body: tuple[Node, ...], cut: _Cut) -> Iterat
 def _all_swapped(body: tuple[Node, ...], table: Mapping[sympy.Basic, sympy.Expr]) -> tuple[Node, ...]:
     """Return nodes with parts of their expressions replaced."""
     return tuple(
-        replace(n, expression=_swapped(n.expression, table)) if isinstance(n, Assign | Store) else n for n in body
+        replace(n, expression=_swapped(n.expression, table)) if isinstance(n, Assign | Store | Update) else n
+        for n in body
     )
 
 
@@ -216,7 +223,7 @@ def _with_sums_named(body: tuple[Node, ...], taken: set[str]) -> tuple[tuple[Nod
     sums: dict[sympy.Basic, sympy.Expr] = {}
     named: dict[sympy.Basic, sympy.Expr] = {}
     for node in body:
-        if isinstance(node, Assign | Store):
+        if isinstance(node, Assign | Store | Update):
             for part in sorted(node.expression.atoms(careful) - named.keys(), key=sympy.default_sort_key):
                 names = [fresh_name(base, taken) for base in ("plain_sum", "size")]
                 nodes += [Assign(n, e) for n, e in zip(names, part.args[1:3], strict=True)]
@@ -228,9 +235,9 @@ def _with_sums_named(body: tuple[Node, ...], taken: set[str]) -> tuple[tuple[Nod
     return tuple(nodes), sums
 
 
-def _has_a_sum(store: Store, body: tuple[Node, ...]) -> bool:
-    """Tell whether a store is computed from a sum that may cancel."""
-    expressions = (store.expression, *(n.expression for n in _needed(body, store.expression)))
+def _has_a_sum(node: Store | Update, body: tuple[Node, ...]) -> bool:
+    """Tell whether what is written or added up is computed from a sum that may cancel."""
+    expressions = (node.expression, *(n.expression for n in _needed(body, node.expression)))
     return any(e.has(careful) for e in expressions)
 
 

@@ -39,7 +39,7 @@ def _cost(nodes: tuple[Node, ...]) -> sympy.Expr:
                 total += _cost(node.body)
             case When() if node.otherwise:  # the first of two ways to the same numbers
                 total += _cost(node.body)
-            case Total():
+            case Total() if node.axis:
                 total += Size(node.axis)
             case Extreme():
                 total += (2 if node.place else 1) * Size(node.axis)

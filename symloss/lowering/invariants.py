@@ -1,6 +1,7 @@
 """Invariants: what is divided by the same number all along a loop is multiplied by 1 over that number instead.
 
 A division takes several times as long as a multiplication, which rounds once more: half a unit of the last place.
+Where results may be right to that place, a loop can do either, as its results are rounded.
 """
 
 from __future__ import annotations
@@ -24,24 +25,38 @@ class quotient(sympy.Function):  # noqa: N801 - a function, written as in a form
     nargs = 3
 
 
-def with_inverses(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """Return a kernel's nodes, its reductions cut, whose innermost loops divide by nothing that they leave alone."""
+class over(sympy.Function):  # noqa: N801 - a function, written as in a formula
+    """The same, divided by the divisor itself, the second argument, where results are not rounded to float32."""
+
+    nargs = 4
+
+
+def with_inverses(nodes: tuple[Node, ...], *, either: bool = False) -> tuple[Node, ...]:
+    """Return a kernel's nodes, its reductions cut, whose innermost loops divide by nothing that they leave alone.
+
+    Parameters
+    ----------
+    nodes : tuple of Node
+        Of a kernel.
+    either : bool
+        Divide where results are not rounded to float32; quotients that are 0 where the divisor is stay as they are.
+    """
     made: _Made = {}
     found: list[Node] = []
     for node in nodes:
         match node:
             case Loop() | Strips() if all(isinstance(n, Assign | Store | Update) for n in node.body):
                 before = len(made)
-                loop = _multiplied(node, made)
+                loop = _multiplied(node, made, either=either)
                 found += [*list(made.values())[before:], loop]
             case Loop() | Blocks() | Chunks():
-                found.append(replace(node, body=with_inverses(node.body)))
+                found.append(replace(node, body=with_inverses(node.body, either=either)))
             case _:
                 found.append(node)
     return tuple(found)
 
 
-def _multiplied(loop: Loop | Strips, made: _Made) -> Loop | Strips:
+def _multiplied(loop: Loop | Strips, made: _Made, *, either: bool) -> Loop | Strips:
     """Return a loop with products in the place of quotients by what it does not change; the divisors are noted."""
     changed = {n.name for n in loop.body if isinstance(n, Assign | Update)} | {loop.index.name}
 
@@ -51,13 +66,14 @@ def _multiplied(loop: Loop | Strips, made: _Made) -> Loop | Strips:
     def walk(node: sympy.Basic) -> sympy.Basic:
         if isinstance(node, Access) or not node.args:
             return node
-        if isinstance(node, ratio) and is_fixed(node.args[1]) and _varies(node.args[0], changed):
+        if not either and isinstance(node, ratio) and is_fixed(node.args[1]) and _varies(node.args[0], changed):
             return quotient(walk(node.args[0]), *_factors(node.args[1], made, zero=True))
         under = _divisor(node, is_fixed) if isinstance(node, sympy.Mul) and _varies(node, changed) else None
         if under is not None:
-            over = [walk(a) for a in node.args if a != under]
-            product = over[0] if len(over) == 1 else sympy.Mul(*over, evaluate=False)
-            return quotient(product, *_factors(under.base, made, zero=False))
+            rest = [walk(a) for a in node.args if a != under]
+            product = rest[0] if len(rest) == 1 else sympy.Mul(*rest, evaluate=False)
+            factors = _factors(under.base, made, zero=False)
+            return over(product, under.base, *factors) if either else quotient(product, *factors)
         return rebuilt(node, tuple(walk(a) for a in node.args))
 
     body = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,10 +13,11 @@ from symloss.language.atoms import sigmoid, softplus
 from symloss.language.axes import Axis, Index
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition
-from symloss.language.domains import Domain, Interval, OneOf, is_bounded
+from symloss.language.domains import is_bounded
 from symloss.language.nodes import Access, Flag, given_flag
 from symloss.lowering.across import across
 from symloss.lowering.ahead import fetched_ahead
+from symloss.lowering.bounds import inside, is_float32
 from symloss.lowering.chunks import by_chunks, in_lanes
 from symloss.lowering.contraction import contract
 from symloss.lowering.items import Item
@@ -424,28 +424,10 @@ def _count(definition: Definition) -> Kernel:
 def _outside(definition: Definition, bounded: list[Argument]) -> Kernel:
     """Return the kernel that counts the elements of which an input is outside its domain, or NaN."""
     per = definition.per
-    inside = sympy.And(*(_inside(Access(a.name, *per), a.domain) for a in bounded))
-    items = [Item("total", "sum", (), per, sympy.Piecewise((sympy.S.Zero, inside), (sympy.S.One, True)))]
+    within = sympy.And(*(inside(Access(a.name, *per), a.domain) for a in bounded))
+    items = [Item("total", "sum", (), per, sympy.Piecewise((sympy.S.Zero, within), (sympy.S.One, True)))]
     plan = Plan("outside", "how many elements have an input outside its domain, or NaN", (), derivative=False)
     naming = _naming(definition, Program((), ()), plan, items)
     nodes = in_lanes(name_scalars(schedule(tuple(items), sympy.true, per[0]), *naming))
-    comparing = all(_is_float32(float(end)) for end in inside.atoms(sympy.Number))
+    comparing = all(is_float32(float(end)) for end in within.atoms(sympy.Number))
     return Kernel(plan.name, tuple(a.name for a in definition.inputs), nodes, "total", plan.summary, comparing)
-
-
-def _is_float32(x: float) -> bool:
-    """Tell whether a number is one of float32's."""
-    part, exponent = math.frexp(x)
-    return x == 0 or math.isinf(x) or ((part * 2.0**24).is_integer() and -125 <= exponent <= 128)
-
-
-def _inside(x: sympy.Expr, domain: Domain) -> sympy.Basic:
-    """Return the condition that a number lies in a domain."""
-    match domain:
-        case OneOf():
-            return sympy.Or(*(sympy.Eq(x, sympy.Float(v)) for v in domain.values))
-        case Interval():
-            low = x > domain.low if domain.low_open else x >= domain.low
-            high = x < domain.high if domain.high_open else x <= domain.high
-            bounds = ((low, domain.low), (high, domain.high))
-            return sympy.And(*(c for c, end in bounds if not math.isinf(end)))

@@ -52,9 +52,10 @@ class Finish:
 
 @dataclass(frozen=True)
 class Update:
-    """One step of a reduction: `sum`, `lanes`, `compensated`, `max`, `min`, `norm`, `argmax`, `argmin`.
+    """One step of a reduction: `sum`, `compensated`, `max`, `min`, `norm`, `argmax`, `argmin`.
 
-    `larger` is a maximum without a branch; one that `scales` a norm is taken where squares could leave the format.
+    `lanes` is a sum in any order, `lanewise` one in an order that is the same in all kernels, `larger` is a maximum
+    without a branch; one that `scales` a norm is taken where squares could leave the format.
     """
 
     name: str
@@ -176,13 +177,12 @@ class Chunks:
 
 @dataclass(frozen=True)
 class Total:
-    """The sum of a block of numbers: set, added to a ``"sum"``, or to a ``"compensated"`` one."""
+    """What a chunk has of a sum: of a block of numbers, or without an axis a number; `op` says how it is added."""
 
     name: str
-    block: str
+    part: str
     axis: str
     op: str
-    chunked: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Rows: reductions along a row, cut so that each part of them becomes vector instructions.
 
-A loop that adds up carries a number from turn to turn, which no vector instruction does. What is added up is written
-to a strip of memory that stays in the nearest cache, and added up from there in lanes, by one function, so that every
-kernel adds in the same order. The largest number of a row is looked for in lanes too; its place only where it is
-wanted.
+A loop that adds up carries a number from turn to turn, which no vector instruction does. What is added up is that of
+one strip after another: in registers, in lanes, where the loop does little else; in others it is written to memory that
+stays in the nearest cache, and added up from there by one function. Either has the same order in every kernel. The
+largest number of a row is looked for in lanes too; its place only where it is wanted.
 """
 
 from __future__ import annotations

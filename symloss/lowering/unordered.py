@@ -14,7 +14,7 @@ import sympy
 from symloss.language.atoms import magnitude, positive_part, signum, step
 from symloss.language.nodes import Access
 from symloss.lowering.expressions import rebuilt
-from symloss.lowering.nodes import Assign, Chunks, Loop, Node, Store, When
+from symloss.lowering.nodes import Assign, Chunks, Loop, Node, Store, Update, When
 from symloss.stability.careful import careful
 from symloss.stability.expansion import log1p, log1p_unit, raised_decay, shrunk
 
@@ -63,7 +63,7 @@ def _walk(nodes: tuple[Node, ...], known: Known) -> tuple[Node, ...]:
     found: list[Node] = []
     for node in nodes:
         match node:
-            case Assign() | Store():
+            case Assign() | Store() | Update():
                 found.append(replace(node, expression=_simplified(node.expression, known)))
             case When():
                 body, otherwise = (_walk(each, known) for each in (node.body, node.otherwise))

@@ -12,6 +12,7 @@ from sympy.printing.str import StrPrinter
 from symloss.elementary.formats import FLOAT64, Format
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, LabelAccess
+from symloss.lowering.bounds import as_large_as, from_zero_to
 from symloss.rendering.primitives import WIDTHS, narrowed
 from symloss.stability.careful import Recipe
 
@@ -20,7 +21,7 @@ _CALLS = {
     "exp": "_exp", "log": "_log", "log1p": "_log1p", "log1p_unit": "_log1p_unit", "cos": "math.cos", "sin": "math.sin",
     "acos": "math.acos", "atan2": "math.atan2", "tanh": "math.tanh", "magnitude": "abs",
     "positive_part": "_positive_part", "raised_decay": "_raised_decay", "exp_difference": "_exp_difference",
-    "power": "_power", "ratio": "_ratio", "quotient": "_quotient", "arctangent": "math.atan2",
+    "power": "_power", "ratio": "_ratio", "quotient": "_quotient", "over": "_over", "arctangent": "math.atan2",
     "sigmoid_power": "_sigmoid_power", "magnified": "_magnified", "step": "_step", "signum": "_signum",
 }  # fmt: skip
 
@@ -191,6 +192,11 @@ class NumbaPrinter(StrPrinter):
                 return "(" + words[isinstance(node, sympy.Or)].join(parts) + ")"
             case sympy.Not():
                 return f"not {self.condition(node.args[0])}"
+            case from_zero_to():
+                self.used.add("_from_zero_to")
+                return f"_from_zero_to({', '.join(map(self._print, node.args))})"
+            case as_large_as():
+                return f"abs({self._print(node.args[0])}) == {self._print(node.args[1])}"
             case sympy.core.relational.Relational():
                 written = self._print if self.flat else self._integer  # beside an integer, float32 is made float64
                 left, right = (written(a) for a in node.args)

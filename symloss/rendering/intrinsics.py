@@ -5,6 +5,8 @@ What they are for is in `symloss.rendering.primitives`, where plain Python stand
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from symloss.lowering.nodes import CHUNK, LENGTH
 
 APART = 32
@@ -36,6 +38,35 @@ def {name}(typing_context, {taken}):
         return array._getvalue()
 
     return kind({taken}), build'''
+
+
+def _of_loop(name: str, wishes: Mapping[str, str], summary: str) -> str:
+    """Return the text of an intrinsic that says how LLVM is to make vectors of the loop above it."""
+    taken = ", ".join(wishes.values())
+    asked = ", ".join(f'("{wish}", {argument})' for wish, argument in wishes.items())
+    return f'''@intrinsic(prefer_literal=True)
+def {name}(typing_context, {taken}):
+    """{summary}"""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            for wish, number in ({asked}{"," if len(wishes) == 1 else ""}):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none({taken}), build'''
 
 
 INTRINSICS = {
@@ -93,10 +124,10 @@ def _exact_fma(typing_context, a, b, c):
     return a(a, a, a), build''',
     "_add_in_lanes": '''@intrinsic
 def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        return builder.fadd(*arguments, flags=("reassoc",))
 
     return a(a, b), build''',
     "_sum_of_128": '''def _sum_of(count):
@@ -132,6 +163,15 @@ def _sum_of_128(typing_context, block, start):
 def _sum_of_16(typing_context, block, start):
     """Return the sum of 16 numbers of a block."""
     return block.dtype(block, start), _sum_of(16)''',
+    "_from_zero_to": '''@intrinsic
+def _from_zero_to(typing_context, x, most):
+    """Tell whether a number is between 0 and another by its bits: those of -0, negative numbers and NaN are larger."""
+
+    def build(context, builder, signature, arguments):
+        kind = cgutils.ir.IntType(32 if x == types.float32 else 64)
+        return builder.icmp_unsigned("<=", *(builder.bitcast(a, kind) for a in arguments))
+
+    return types.boolean(x, most), build''',
     "_choose": '''@intrinsic
 def _choose(typing_context, condition, a, b):
     """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""
@@ -209,26 +249,15 @@ def _fetch(typing_context, array, row, place):
         return context.get_dummy_value()
 
     return types.none(array, row, place), build''',
-    "_interleave": '''@intrinsic(prefer_literal=True)
-def _interleave(typing_context, count):
-    """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
-
-    def build(context, builder, signature, arguments):
-        ends = []
-        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
-            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
-            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
-                target = jump.operands[0].name.lstrip("B")
-                if target.isdigit() and int(target) <= int(start):
-                    ends.append((int(start), jump))
-        if ends:
-            module, ir = builder.module, cgutils.ir
-            wish = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(count.literal_value)]
-            loop = ir.MDValue(module, [module.add_metadata(wish)], name=str(len(module.metadata)))
-            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
-            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
-        return context.get_dummy_value()
-
-    return types.none(count), build''',
+    "_interleave": _of_loop(
+        "_interleave",
+        {"interleave.count": "count"},
+        "Have the loop above run on so many vectors in turn: each operation waits for the one before.",
+    ),
+    "_lanes": _of_loop(
+        "_lanes",
+        {"vectorize.width": "width", "interleave.count": "count"},
+        "Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order.",
+    ),
 }
 """What LLVM is asked for by name."""

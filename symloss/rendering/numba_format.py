@@ -50,13 +50,14 @@ from symloss.lowering.outputs import kept_in_outputs, products_in_outputs
 from symloss.lowering.rows import STRIP
 from symloss.rendering.expression_format import NumbaPrinter
 from symloss.rendering.look_format import look_lines
-from symloss.rendering.primitives import interleaving
+from symloss.rendering.primitives import interleaving, lanes_after
 from symloss.rendering.row_format import extreme_lines, lane_lines, strip_lines, whole_start
 from symloss.stability.careful import Recipe
 
 _STARTS = {
     "sum": "0.0",
     "lanes": "0.0",
+    "lanewise": "0.0",
     "count": "0",
     "compensated": "0.0",
     "norm": "0.0",
@@ -111,10 +112,13 @@ def format_kernel(
     narrow = {node.name for node in kernel.body if isinstance(node, Buffer) and node.dtype == "like"}
     printer = NumbaPrinter(loads | narrow, real, flat=flat)
     body = joined(kernel.body, positive, alike=real is not FLOAT64)
-    nodes = body if flat and real is FLOAT64 else with_inverses(body)  # to the last place there
+    nodes = with_inverses(body, either=flat and real is FLOAT64)  # to the last place there
     if real is not FLOAT64:  # and neither are the arrays
         nodes = products_in_outputs(kept_in_outputs(nodes))
     lines = [line.replace("LIKE", f"{like}.dtype") for line in _lines(nodes, printer, 0)]
+    if not any(f"{STRIP}[" in line for line in lines):
+        lines = [line for line in lines if not line.startswith(f"{STRIP} = ")]
+        printer.used.discard("_strips")
     lines = [*block_size(kernel), *lines]
     if flat:  # no sign, so that no index could count from the end
         extents = {axis: f"np.uint64({source})" for axis, source in extents.items()}
@@ -170,7 +174,7 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 start = "-1" if searched and masked else _STARTS[operation]
                 if node.scales and printer.real is FLOAT64:
                     start = f"{_UNSCALED} if wide is None else {start}"
-                narrow = operation in ("max", "min", "lanes") and printer.real is not FLOAT64
+                narrow = operation in ("max", "min", "lanes", "lanewise") and printer.real is not FLOAT64
                 lines.append(f"{pad}{node.name} = {f'f32({start})' if narrow else start}")
                 if operation == "compensated":
                     lines.append(f"{pad}{node.name}_lost = 0.0")
@@ -182,11 +186,17 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 extent = "start, stop" if node.block else node.index.axis.name
                 lines.append(f"{pad}for {node.index.name} in range({extent}):")
                 inner = _lines(node.body, printer, depth + 1)
-                if node.block and mentions("\n".join(inner), ROW.name):
+                blocks = node.block and mentions("\n".join(inner), ROW.name)
+                if blocks:
                     lines.append(f"{pad}    {ROW} = {node.index.name} - start")
                 lines += inner
-                if all(isinstance(n, Assign | Store | Update | Doubt) for n in node.body):
-                    lines += interleaving(inner, pad, printer.used, least=2 if node.block else 1)
+                if any(isinstance(n, Update) and n.op == "lanewise" for n in node.body):
+                    lines += lanes_after(pad, "long" if blocks else "short", printer.real, printer.used)
+                elif all(isinstance(n, Assign | Store | Update | Doubt) for n in node.body):
+                    in_turn = interleaving(inner, pad, printer.used, least=2 if node.block else 1)
+                    if printer.flat and not in_turn and all(isinstance(n, Assign | Store) for n in node.body):
+                        in_turn = lanes_after(pad, "none", printer.real, printer.used)
+                    lines += in_turn
             case Strips():
                 lines += strip_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 2))
             case Lanes() | Side() | Beside() | Lane():
@@ -267,15 +277,14 @@ def _flag(condition: str, printer: NumbaPrinter) -> str:
 
 
 def _total(node: Total, printer: NumbaPrinter) -> str:
-    """Return the line that adds a block of numbers to a sum."""
-    printer.used.add("_block_sum")
-    count = "stop - start" if node.chunked else node.axis
-    added = f"_block_sum({node.block}, {count})"
+    """Return the line that adds what a chunk has of a sum."""
+    added = node.part
+    if node.axis:
+        printer.used.add("_block_sum")
+        added = f"_block_sum({node.part}, stop - start)"
     if node.op == "compensated":
         printer.used.add("_plus")
         return f"{node.name}, {node.name}_lost = _plus({node.name}, {node.name}_lost, {added})"
-    if node.op == "set":
-        return f"{node.name} = {added if printer.real is FLOAT64 else f'f32({added})'}"
     return f"{node.name} += {added}"
 
 
@@ -323,7 +332,7 @@ def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
     match node.op:
         case "sum":
             lines.append(f"{pad}{node.name} += {value}")
-        case "lanes":
+        case "lanes" | "lanewise":
             lines.append(f"{pad}{node.name} = _add_in_lanes({node.name}, {value})")
             printer.used.add("_add_in_lanes")
         case "compensated":

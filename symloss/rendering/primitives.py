@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from symloss.elementary.formats import FLOAT64, Format
+from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.elementary.functions import SHORTER
 from symloss.elementary.power import FUNCTIONS
 from symloss.rendering.double_double import OPERATIONS, Pair, _dd_product
@@ -209,7 +209,14 @@ def _quotient(x: float, unit: float, inverse: float) -> float:
     return x * unit * inverse
 
 
-WIDTHS = (*SHORTER, "_power", "_exp_difference", "_decay_of_sum", "_sigmoid_power", "_update_columns")
+def _over(x: float, b: float, unit: float, inverse: float, wide: Any) -> float:
+    """Return x / b, or x divided by what the two numbers were made from b for where that is near enough."""
+    if wide is None:
+        return x * unit * inverse
+    return x / b
+
+
+WIDTHS = (*SHORTER, "_power", "_over", "_exp_difference", "_decay_of_sum", "_sigmoid_power", "_update_columns")
 """Functions that compute less where results are rounded to float32."""
 INTERLEAVED = ("_exp_difference", "_decay_of_sum", "_sigmoid_power", *FUNCTIONS)
 """Functions that are long chains of operations."""
@@ -237,6 +244,26 @@ def interleaving(lines: list[str], pad: str, used: set[str], least: int = 1) -> 
         return []
     used.add("_interleave")
     return [f"{pad}_interleave({count})"]
+
+
+LANES = {
+    ("short", FLOAT64): "4, 4", ("long", FLOAT64): "8, 2", ("row", FLOAT64): "4, 4", ("none", FLOAT64): "4, 2",
+    ("short", FLOAT32): "16, 2", ("long", FLOAT32): "16, 2", ("row", FLOAT32): "16, 1",
+}  # fmt: skip
+"""Numbers of a vector, and vectors that take turns, by what a loop runs over and has to do, or that it adds up none."""
+
+
+def lanes_after(pad: str, kind: str, real: Format, used: set[str]) -> list[str]:
+    """Return what comes after a loop that adds up in lanes, as many on every processor and in every kernel.
+
+    A loop over elements is long where it goes on with what others have left in blocks. Rows may be short: what is left
+    over after the last round of all lanes is added one by one. Four float32 numbers at a time are made float64 in one
+    step; of loops that add nothing up the others are left to LLVM.
+    """
+    if (kind, real) not in LANES:
+        return []
+    used.add("_lanes")
+    return [f"{pad}_lanes({LANES[kind, real]})"]
 
 
 GEMM = """ensure_blas()
@@ -297,7 +324,7 @@ def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any, w
 PRIMITIVES = (
     _plus, _completed, _block_sum, _largest, _place_of, _first_largest, _decay_of_sum, _positive_part, _step, _signum,
     _exp_difference, _plain_exp_difference, _sigmoid_power, _magnified, _cancels, _ratio, _inverse, _divisor,
-    _quotient, _multiply, _update_columns,
+    _quotient, _over, _multiply, _update_columns,
 )  # fmt: skip
 
 

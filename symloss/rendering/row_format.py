@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import sympy
@@ -19,10 +20,13 @@ from symloss.lowering.nodes import (
     Lanes,
     Node,
     Side,
+    Store,
     Strips,
+    Update,
 )
+from symloss.lowering.rows import STRIP
 from symloss.rendering.intrinsics import LINE
-from symloss.rendering.primitives import interleaving
+from symloss.rendering.primitives import interleaving, lanes_after
 
 AHEAD = LINE // 4
 """Numbers that the cache fetches together, of float32; of float64 it fetches two such lines at once."""
@@ -53,27 +57,50 @@ def strip_lines(node: Strips, printer: Printer, pad: str, inside: Callable[[tupl
     lines = [f"{pad}for strip in range(np.uint64(0), np.uint64({axis}), np.uint64({LENGTH})):"]
     whole, end = f"np.uint64({LENGTH})", f"np.uint64({axis})"
     lines.append(f"{pad}    length = {whole} if strip + {whole} < {end} else {end} - strip")
-    lines.append(f"{pad}    for {PLACE} in range(length):")
-    lines.append(f"{pad}        {index} = strip + {PLACE}")
-    inner = inside(node.body)
+    largest = [n.name for n in node.body if isinstance(n, Update) and n.op == "larger"]
+    body = tuple(_of_strip(n) for n in node.body)
+    inner = inside(body)
     in_turn = interleaving(inner, f"{pad}    ", printer.used)
-    lines += [*inner, *in_turn]
+    parts = [f"_block_sum({STRIP}[{number}], length)" for number in range(len(node.sums))]
     if in_turn:  # memory has nothing else to do while exponentials are computed
-        lines[2:2] = _fetching(node, printer, f"{pad}    ")
-    printer.used.add("_block_sum")
+        lines += _fetching(node, printer, f"{pad}    ")
+    elif all(left_out is None for *_, left_out in node.sums):  # nothing to be written before it is added
+        parts = [f"{name}_part" for name, *_ in node.sums]
+        lines += [f"{pad}    {part} = {printer.doprint(sympy.S.Zero)}" for part in parts]
+        inner = inside(tuple(_in_lanes(n, parts) for n in body))
+        in_turn = lanes_after(f"{pad}    ", "row", printer.real, printer.used)
+    lines += [f"{pad}    {name}_part = {printer.doprint(-sympy.oo)}" for name in largest]
+    lines += [f"{pad}    for {PLACE} in range(length):", f"{pad}        {index} = strip + {PLACE}", *inner, *in_turn]
+    lines += [f"{pad}    {name} = _larger({name}, {name}_part)" for name in largest]
+    if any(part.startswith("_block_sum") for part in parts):
+        printer.used.add("_block_sum")
     for number, (_, _, left_out) in enumerate(node.sums):
         if left_out is not None:
             lines.append(f"{pad}    apart = np.uint64({printer.doprint(left_out)}) - strip")
-            lines += [f"{pad}    if apart < length:", f"{pad}        strips[{number}, apart] = 0.0"]
+            lines += [f"{pad}    if apart < length:", f"{pad}        {STRIP}[{number}, apart] = 0.0"]
     for number, (name, op, _) in enumerate(node.sums):
         own, lost = f"{name}_sum" if op == "whole" else name, f"{name}_lost"
-        added = f"_block_sum(strips[{number}], length)"
+        added = parts[number]
         if op == "compensated" or (op == "whole" and printer.real is FLOAT64):
             printer.used.add("_plus")
             lines.append(f"{pad}    {own}, {lost} = _plus({own}, {lost}, {added})")
         else:
             lines.append(f"{pad}    {own} += {added}")
     return lines
+
+
+def _of_strip(node: Node) -> Node:
+    """Return a node that looks for the largest of a strip where it does for that of a row, which is in no vectors."""
+    if isinstance(node, Update) and node.op == "larger":
+        return replace(node, name=f"{node.name}_part")
+    return node
+
+
+def _in_lanes(node: Node, parts: Sequence[str]) -> Node:
+    """Return a node that adds to such a part in the place of one that writes to a strip."""
+    if not isinstance(node, Store) or node.array != STRIP:
+        return node
+    return Update(parts[int(node.slots[0])], "lanewise", node.expression, node.where)
 
 
 def _fetching(node: Strips, printer: Printer, pad: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 STEP = "_mutation_round"
 """The call that counts the rounds of loops."""
-UNCHANGED = (STEP, "_interleave")
+UNCHANGED = (STEP, "_interleave", "_lanes")
 """Calls that change nothing that a kernel gives: never mutated."""
 OPPOSITE: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,

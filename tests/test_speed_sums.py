@@ -1,0 +1,96 @@
+"""Sums in registers: one order in every kernel, whatever is left over after the last vector; digits; quotients."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+
+import symloss
+from symloss.rendering.primitives import _over
+
+LEFT_OVER = (1, 2, 15, 16, 17, 31, 32, 33, 47, 63, 100, 511, 513, 1023, 1025, 1500)
+"""Lengths of sums: less than a vector, some of them, and some with a rest; beside the ends of strips and chunks."""
+LOSSES = ("absolute_error", "binary_cross_entropy", "contrastive", "dice", "focal", "huber", "smooth_l1", "triplet")
+
+
+def _inputs(name: str, n: int, dtype: Any) -> list[Any]:
+    rng = np.random.default_rng(n)
+    rows = name in ("contrastive", "dice", "triplet")
+    x = rng.normal(size=(3, 2, n) if rows else (2, n)).astype(dtype)
+    match name:
+        case "triplet":
+            return [*x]
+        case "contrastive":
+            return [x[0], x[1], np.array([0, 1], dtype)]
+        case "dice":
+            return [rng.random((2, n)).astype(dtype), rng.integers(0, 2, (2, n)).astype(dtype)]
+        case "binary_cross_entropy" | "focal":
+            return [x[0], rng.integers(0, 2, n).astype(dtype)]
+        case _:
+            return [*x]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("accuracy", ["exact", "fast"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_kernels_add_up_in_one_order(name: str, accuracy: str, dtype: Any) -> None:
+    """What one kernel adds up with other things in the loop than another has the same bits, whatever its length."""
+    loss = symloss.load(name, accuracy=accuracy)
+    for n in LEFT_OVER:
+        inputs = _inputs(name, n, dtype)
+        alone = loss.value(*inputs, reduction="sum")
+        assert alone == loss.value_and_gradient(*inputs, reduction="sum")[0], n
+        weighted = np.ones(len(inputs[0]), dtype)
+        assert alone == loss.value(*inputs, reduction="sum", sample_weight=weighted), n
+
+
+@pytest.mark.parametrize("accuracy, bits", [("exact", 53), ("fast", 24)])
+@pytest.mark.parametrize("n", [100, 1000, 100_000])
+def test_a_sum_keeps_its_digits(n: int, accuracy: str, bits: int) -> None:
+    """A chunk of float32 numbers is added up in 32 lanes of 32, and the chunks in float64."""
+    x = np.random.default_rng(n).uniform(0.5, 2.0, n).astype(np.float32)
+    loss = symloss.load("absolute_error", accuracy=accuracy)
+    truth = math.fsum(map(float, x))
+    found = float(loss.value(x.astype(np.float64) if bits == 53 else x, np.zeros(n, x.dtype), reduction="sum"))
+    assert abs(found - truth) <= 4 * 2.0**-bits * truth
+
+
+@pytest.mark.parametrize("accuracy, kind", [("exact", "double"), ("fast", "float")])
+@pytest.mark.parametrize("name", ["contrastive", "dice", "huber", "triplet"])
+def test_sums_stay_in_registers(name: str, accuracy: str, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Sixteen numbers a round at least; LLVM would say of a loop that it makes no vectors of what it is asked for."""
+    plan = symloss.load(name, accuracy=accuracy).plan
+    inputs = _inputs(name, 64, np.float32)
+    kernel: Any = plan.narrow["value_and_gradient"]
+    slopes = [np.empty_like(inputs[k]) for k in plan.at]
+    wanted = None if name == "huber" else np.empty(0, np.float32)
+    fresh = njit(nogil=True, error_model="numpy")(kernel.py_func)
+    fresh(*inputs, *plan.defaults, plan.unweighted[np.dtype(np.float32)], 1.0, wanted, *slopes)
+    (code,) = fresh.inspect_llvm().values()
+    added = [int(width) for width in re.findall(rf"fadd reassoc <(\d+) x {kind}>", code)]
+    assert set(added) == {16 if kind == "float" else 4}
+    assert "_block_sum" not in kernel.py_func.__code__.co_names
+    assert "vectorized" not in capfd.readouterr().err
+
+
+def test_quotients_are_products_where_float32_is_all_that_is_wanted() -> None:
+    x, b = 0.1, 3.0
+    assert _over(x, b, math.nan, math.nan, 0) == x / b
+    assert _over(x, b, 1.0, 1.0 / b, None) == x * (1.0 / b)
+
+
+@pytest.mark.parametrize("beta", [1e-30, 0.3, 7.0, 1e30])
+def test_smooth_l1_is_rounded_once_with_either(beta: float) -> None:
+    """float64 divides, float32 multiplies by what was prepared, and is rounded from as near as it can see."""
+    rng = np.random.default_rng(8)
+    x = (rng.uniform(-2, 2, 2000) * beta).astype(np.float32)
+    loss, zero = symloss.load("smooth_l1"), np.zeros(2000, np.float32)
+    found = loss.gradient(x, zero, beta=beta, reduction="sum")
+    wide = loss.gradient(x.astype(np.float64), zero.astype(np.float64), beta=beta, reduction="sum")
+    assert np.all(np.abs(found - wide) <= 0.5000001 * np.spacing(np.abs(found)).astype(np.float64))
+    assert np.array_equal(wide, np.clip(x.astype(np.float64) / beta, -1, 1))
