@@ -104,7 +104,7 @@ def value(prediction, target, sample_weights, value_out):
             total_part = _add_in_lanes(total_part, factor)
             if value_out is not None:
                 value_out[i] = factor
-        _lanes(4, 4)
+        _lanes(4, 2)
         total += total_part
     return total
 
@@ -144,7 +144,7 @@ def value_and_gradient(prediction, target, sample_weights, loss_scale, value_out
             if value_out is not None:
                 value_out[i] = factor
             gradient_prediction[i] = seed * _signum(r)
-        _lanes(4, 4)
+        _lanes(4, 2)
         total += total_part
     return total
 

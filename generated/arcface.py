@@ -538,7 +538,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                 ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
                 scaled_weight_now_part = _add_in_lanes(scaled_weight_now_part, square)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, scaled_weight_now_part)
         scaled_weight_now = _completed(scaled_weight_now_sum, scaled_weight_now_lost)
         scaled_weight[k_4] = scaled_weight_now
@@ -575,7 +575,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                     ratio_value_2 = _quotient(x_2, over_peak_embedding_unit, over_peak_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     scaled_embedding_part = _add_in_lanes(scaled_embedding_part, square_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_embedding_sum, scaled_embedding_lost = _plus(scaled_embedding_sum, scaled_embedding_lost, scaled_embedding_part)
             scaled_embedding = _completed(scaled_embedding_sum, scaled_embedding_lost)
             peak_label = 1.0 if wide is None else -np.inf
@@ -618,7 +618,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                     ratio_value_6 = _quotient(x_unit_2 + ratio_value_4, over_peak_label_2_unit, over_peak_label_2)
                     square_4 = (ratio_value_6 * ratio_value_6)
                     scaled_label_2_part = _add_in_lanes(scaled_label_2_part, square_4)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_label_sum, scaled_label_lost = _plus(scaled_label_sum, scaled_label_lost, scaled_label_part)
                 scaled_label_2_sum, scaled_label_2_lost = _plus(scaled_label_2_sum, scaled_label_2_lost, scaled_label_2_part)
             scaled_label = _completed(scaled_label_sum, scaled_label_lost)
@@ -714,7 +714,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
                 scaled_weight_now_part = _add_in_lanes(scaled_weight_now_part, square)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, scaled_weight_now_part)
         scaled_weight_now = _completed(scaled_weight_now_sum, scaled_weight_now_lost)
         scaled_weight[k_4] = scaled_weight_now
@@ -755,7 +755,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                     ratio_value_2 = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, scaled_embedding_now_part)
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[row] = scaled_embedding_now
@@ -803,7 +803,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                     ratio_value_6 = _quotient(x_unit_2 + ratio_value_4, over_peak_label_2_now_unit, over_peak_label_2_now)
                     square_4 = (ratio_value_6 * ratio_value_6)
                     scaled_label_2_now_part = _add_in_lanes(scaled_label_2_now_part, square_4)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_label_now_sum, scaled_label_now_lost = _plus(scaled_label_now_sum, scaled_label_now_lost, scaled_label_now_part)
                 scaled_label_2_now_sum, scaled_label_2_now_lost = _plus(scaled_label_2_now_sum, scaled_label_2_now_lost, scaled_label_2_now_part)
             scaled_label_now = _completed(scaled_label_now_sum, scaled_label_now_lost)
@@ -940,7 +940,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                     adjoint_x_unit[f_8] = adjoint_x_unit_now
                     factor_26 = adjoint_x_unit_now * x_unit_4
                     sum_norm_embedding_part = _add_in_lanes(sum_norm_embedding_part, factor_26)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_embedding_sum, sum_norm_embedding_lost = _plus(sum_norm_embedding_sum, sum_norm_embedding_lost, sum_norm_embedding_part)
             sum_norm_embedding = _completed(sum_norm_embedding_sum, sum_norm_embedding_lost)
             peak_embedding_2 = peak_embedding[row]
@@ -958,7 +958,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 f_237 = strip + place
                 factor_28 = w_unit[k_4, f_237] * scale * sum_w_unit_2[k_4, f_237]
                 sum_norm_weight_part = _add_in_lanes(sum_norm_weight_part, factor_28)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_weight_sum, sum_norm_weight_lost = _plus(sum_norm_weight_sum, sum_norm_weight_lost, sum_norm_weight_part)
         sum_norm_weight = _completed(sum_norm_weight_sum, sum_norm_weight_lost)
         peak_weight_2 = peak_weight[k_4]
@@ -1077,7 +1077,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
                 scaled_weight_now_part = _add_in_lanes(scaled_weight_now_part, square)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, scaled_weight_now_part)
         scaled_weight_now = _completed(scaled_weight_now_sum, scaled_weight_now_lost)
         scaled_weight[k_4] = scaled_weight_now
@@ -1144,7 +1144,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                     ratio_value_2 = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, scaled_embedding_now_part)
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[row] = scaled_embedding_now
@@ -1176,7 +1176,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                         peak_label_2_now_part = _larger(peak_label_2_now_part, magnitude_value_4)
                     square_3 = (x_unit_now * x_unit_now)
                     sum_norm_embedding_sensitivity_3_now_part = _add_in_lanes(sum_norm_embedding_sensitivity_3_now_part, square_3)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 peak_label_now = _larger(peak_label_now, peak_label_now_part)
                 peak_label_2_now = _larger(peak_label_2_now, peak_label_2_now_part)
                 sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost = _plus(sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost, sum_norm_embedding_sensitivity_3_now_part)
@@ -1205,7 +1205,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                     ratio_value_6 = _quotient(x_unit_2 + ratio_value_4, over_peak_label_2_now_unit, over_peak_label_2_now)
                     square_5 = (ratio_value_6 * ratio_value_6)
                     scaled_label_2_now_part = _add_in_lanes(scaled_label_2_now_part, square_5)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_label_now_sum, scaled_label_now_lost = _plus(scaled_label_now_sum, scaled_label_now_lost, scaled_label_now_part)
                 scaled_label_2_now_sum, scaled_label_2_now_lost = _plus(scaled_label_2_now_sum, scaled_label_2_now_lost, scaled_label_2_now_part)
             scaled_label_now = _completed(scaled_label_now_sum, scaled_label_now_lost)
@@ -1267,7 +1267,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                     softmax_target_slope_2[row, f_240] = factor_14 * ratio_value_8
                     sum_norm_weight_sensitivity_3_left[row, f_240] = ratio_value_9
                     sum_norm_weight_sensitivity_8_left[row, f_240] = ratio_value_8
-                _lanes(4, 4)
+                _lanes(4, 2)
                 norm_label_sensitivity_now_sum, norm_label_sensitivity_now_lost = _plus(norm_label_sensitivity_now_sum, norm_label_sensitivity_now_lost, norm_label_sensitivity_now_part)
                 norm_label_2_sensitivity_now_sum, norm_label_2_sensitivity_now_lost = _plus(norm_label_2_sensitivity_now_sum, norm_label_2_sensitivity_now_lost, norm_label_2_sensitivity_now_part)
                 norm_label_sensitivity_2_now_sum, norm_label_sensitivity_2_now_lost = _plus(norm_label_sensitivity_2_now_sum, norm_label_sensitivity_2_now_lost, norm_label_sensitivity_2_now_part)
@@ -1507,7 +1507,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                     adjoint_x_unit[row, f_8] = adjoint_x_unit_now
                     factor_50 = adjoint_x_unit_now * x_unit_7
                     sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_50)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, sum_norm_embedding_now_part)
             sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
             sum_norm_embedding[row] = sum_norm_embedding_now
@@ -1741,7 +1741,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 sum_norm_weight_sensitivity_5_own[f_237] = sum_norm_weight_sensitivity_5_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part3[k_4, f_237]
                 sum_norm_weight_sensitivity_9_own[f_237] = sum_norm_weight_sensitivity_9_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part3[k_4, f_237]
                 sum_w_unit_3_sensitivity_own_joint[f_237] = sum_w_unit_3_sensitivity_own_joint_part1[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part10[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part2[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part3[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part4[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part5[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part6[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part7[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part8[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part9[k_4, f_237]
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_weight_sum, sum_norm_weight_lost = _plus(sum_norm_weight_sum, sum_norm_weight_lost, sum_norm_weight_part)
             sum_norm_weight_sensitivity_12_sum, sum_norm_weight_sensitivity_12_lost = _plus(sum_norm_weight_sensitivity_12_sum, sum_norm_weight_sensitivity_12_lost, sum_norm_weight_sensitivity_12_part)
             sum_norm_weight_sensitivity_13_sum, sum_norm_weight_sensitivity_13_lost = _plus(sum_norm_weight_sensitivity_13_sum, sum_norm_weight_sensitivity_13_lost, sum_norm_weight_sensitivity_13_part)
@@ -1814,7 +1814,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
                 scaled_weight_now_part = _add_in_lanes(scaled_weight_now_part, square)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, scaled_weight_now_part)
         scaled_weight_now = _completed(scaled_weight_now_sum, scaled_weight_now_lost)
         scaled_weight[k_4] = scaled_weight_now
@@ -1870,7 +1870,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     ratio_value_2 = _quotient(x_2, over_peak_embedding_unit, over_peak_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     scaled_embedding_part = _add_in_lanes(scaled_embedding_part, square_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_embedding_sum, scaled_embedding_lost = _plus(scaled_embedding_sum, scaled_embedding_lost, scaled_embedding_part)
             scaled_embedding = _completed(scaled_embedding_sum, scaled_embedding_lost)
             peak_label = 1.0 if wide is None else -np.inf
@@ -1913,7 +1913,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     ratio_value_6 = _quotient(x_unit_2 + ratio_value_4, over_peak_label_2_unit, over_peak_label_2)
                     square_4 = (ratio_value_6 * ratio_value_6)
                     scaled_label_2_part = _add_in_lanes(scaled_label_2_part, square_4)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_label_sum, scaled_label_lost = _plus(scaled_label_sum, scaled_label_lost, scaled_label_part)
                 scaled_label_2_sum, scaled_label_2_lost = _plus(scaled_label_2_sum, scaled_label_2_lost, scaled_label_2_part)
             scaled_label = _completed(scaled_label_sum, scaled_label_lost)
@@ -2097,7 +2097,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 ratio_value = _quotient(W_2, over_peak_weight_now_unit, over_peak_weight_now)
                 square = (ratio_value * ratio_value)
                 scaled_weight_now_part = _add_in_lanes(scaled_weight_now_part, square)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_weight_now_sum, scaled_weight_now_lost = _plus(scaled_weight_now_sum, scaled_weight_now_lost, scaled_weight_now_part)
         scaled_weight_now = _completed(scaled_weight_now_sum, scaled_weight_now_lost)
         scaled_weight[k_4] = scaled_weight_now
@@ -2116,7 +2116,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 v_W = np.float64(direction_weight[k_4, f_5])
                 factor_2 = v_W * w_unit_now
                 norm_weight_tangent_now_part = _add_in_lanes(norm_weight_tangent_now_part, factor_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             norm_weight_tangent_now_sum, norm_weight_tangent_now_lost = _plus(norm_weight_tangent_now_sum, norm_weight_tangent_now_lost, norm_weight_tangent_now_part)
         norm_weight_tangent_now = _completed(norm_weight_tangent_now_sum, norm_weight_tangent_now_lost)
         norm_weight_tangent[k_4] = norm_weight_tangent_now
@@ -2174,7 +2174,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     ratio_value_3 = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square_2 = (ratio_value_3 * ratio_value_3)
                     scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, scaled_embedding_now_part)
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[row] = scaled_embedding_now
@@ -2210,7 +2210,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     v_x = np.float64(direction_embedding[i, f_8])
                     factor_5 = v_x * x_unit_now
                     norm_embedding_tangent_now_part = _add_in_lanes(norm_embedding_tangent_now_part, factor_5)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 peak_label_now = _larger(peak_label_now, peak_label_now_part)
                 peak_label_2_now = _larger(peak_label_2_now, peak_label_2_now_part)
                 norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost = _plus(norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost, norm_embedding_tangent_now_part)
@@ -2242,7 +2242,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     scaled_label_2_now_part = _add_in_lanes(scaled_label_2_now_part, square_4)
                     v_x_2 = np.float64(direction_embedding[i, f_352])
                     x_unit_tangent[row, f_352] = ratio_value_8 * (v_x_2 - norm_embedding_tangent_now * x_unit_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_label_now_sum, scaled_label_now_lost = _plus(scaled_label_now_sum, scaled_label_now_lost, scaled_label_now_part)
                 scaled_label_2_now_sum, scaled_label_2_now_lost = _plus(scaled_label_2_now_sum, scaled_label_2_now_lost, scaled_label_2_now_part)
             scaled_label_now = _completed(scaled_label_now_sum, scaled_label_now_lost)
@@ -2286,7 +2286,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     norm_label_tangent_now_part = _add_in_lanes(norm_label_tangent_now_part, factor_10)
                     factor_11 = (x_unit_tangent_2 + ratio_value_10 * term_5) * _quotient(x_unit_3 + ratio_value_9, over_factor_7_unit, over_factor_7)
                     norm_label_2_tangent_now_part = _add_in_lanes(norm_label_2_tangent_now_part, factor_11)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 norm_label_tangent_now_sum, norm_label_tangent_now_lost = _plus(norm_label_tangent_now_sum, norm_label_tangent_now_lost, norm_label_tangent_now_part)
                 norm_label_2_tangent_now_sum, norm_label_2_tangent_now_lost = _plus(norm_label_2_tangent_now_sum, norm_label_2_tangent_now_lost, norm_label_2_tangent_now_part)
             norm_label_tangent_now = _completed(norm_label_tangent_now_sum, norm_label_tangent_now_lost)
@@ -2430,7 +2430,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     adjoint_x_unit[row, f_8] = adjoint_x_unit_now
                     factor_29 = adjoint_x_unit_now * x_unit_5
                     sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_29)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, sum_norm_embedding_now_part)
             sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
             sum_norm_embedding[row] = sum_norm_embedding_now
@@ -2459,7 +2459,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     k_338 = strip + place
                     factor_31 = _quotient(exp_target[row, k_338] * (direction_parameters[0] * ((target_4) if k_338 == y_4 else sum_w_unit[row, k_338]) + scale * sum_w_unit_tangent[k_338] * ((0.0) if k_338 == y_4 else 1.0) + factor_30 * ((1.0) if k_338 == y_4 else 0.0) - term_17), per_term_16_unit, per_term_16)
                     logsumexp_target_tangent_part = _add_in_lanes(logsumexp_target_tangent_part, factor_31)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 logsumexp_target_tangent_sum, logsumexp_target_tangent_lost = _plus(logsumexp_target_tangent_sum, logsumexp_target_tangent_lost, logsumexp_target_tangent_part)
             logsumexp_target_tangent = _completed(logsumexp_target_tangent_sum, logsumexp_target_tangent_lost)
             seed_4 = seed[row]
@@ -2643,7 +2643,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     adjoint_x_unit_2 = adjoint_x_unit[row, f_8]
                     term_33 = adjoint_x_unit_tangent_now * x_unit_8 + adjoint_x_unit_2 * x_unit_tangent_5
                     sum_norm_embedding_tangent_part = _add_in_lanes(sum_norm_embedding_tangent_part, term_33)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_embedding_tangent_sum, sum_norm_embedding_tangent_lost = _plus(sum_norm_embedding_tangent_sum, sum_norm_embedding_tangent_lost, sum_norm_embedding_tangent_part)
             sum_norm_embedding_tangent = _completed(sum_norm_embedding_tangent_sum, sum_norm_embedding_tangent_lost)
             peak_embedding_2 = peak_embedding[row]
@@ -2679,7 +2679,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 sum_norm_weight_part = _add_in_lanes(sum_norm_weight_part, factor_83)
                 term_35 = w_unit_tangent[k_4, f_237] * term_34 + scale * sum_w_unit_2_tangent[k_4, f_237] * w_unit_3 + direction_parameters[0] * sum_w_unit_2_2 * w_unit_3 + (-2.0) * sum_w_unit_3_tangent[k_4, f_237] * w_unit_3 + (-2.0) * sum_w_unit_4_tangent[k_4, f_237] * w_unit_3
                 sum_norm_weight_tangent_part = _add_in_lanes(sum_norm_weight_tangent_part, term_35)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_weight_sum, sum_norm_weight_lost = _plus(sum_norm_weight_sum, sum_norm_weight_lost, sum_norm_weight_part)
             sum_norm_weight_tangent_sum, sum_norm_weight_tangent_lost = _plus(sum_norm_weight_tangent_sum, sum_norm_weight_tangent_lost, sum_norm_weight_tangent_part)
         sum_norm_weight = _completed(sum_norm_weight_sum, sum_norm_weight_lost)

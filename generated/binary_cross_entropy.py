@@ -146,6 +146,41 @@ def _add_in_lanes(typing_context, a, b):
     return a(a, b), build
 
 
+def _sum_of(count):
+    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
+        parts = []
+        for k in range(0, count, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = builder.fadd(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+
+    return build
+
+
+@intrinsic
+def _sum_of_128(typing_context, block, start):
+    """Return the sum of 128 numbers of a block."""
+    return block.dtype(block, start), _sum_of(128)
+
+
+@intrinsic
+def _sum_of_16(typing_context, block, start):
+    """Return the sum of 16 numbers of a block."""
+    return block.dtype(block, start), _sum_of(16)
+
+
 @intrinsic
 def _from_zero_to(typing_context, x, most):
     """Tell whether a number is between 0 and another by its bits: those of -0, negative numbers and NaN are larger."""
@@ -190,31 +225,6 @@ def _interleave(typing_context, count):
         return context.get_dummy_value()
 
     return types.none(count), build
-
-
-@intrinsic(prefer_literal=True)
-def _lanes(typing_context, width, count):
-    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
-
-    def build(context, builder, signature, arguments):
-        ends = []
-        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
-            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
-            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
-                target = jump.operands[0].name.lstrip("B")
-                if target.isdigit() and int(target) <= int(start):
-                    ends.append((int(start), jump))
-        if ends:
-            module, ir, wishes = builder.module, cgutils.ir, []
-            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
-                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
-                wishes.append(module.add_metadata(said))
-            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
-            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
-            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
-        return context.get_dummy_value()
-
-    return types.none(width, count), build
 
 
 _CONSTANTS = np.array((
@@ -524,6 +534,20 @@ def _plus(total: float, lost: float, x: float):
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
+    total, lost, stop = 0.0, 0.0, np.uint64(count)
+    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
+    for k in range(np.uint64(0), most, np.uint64(128)):
+        total, lost = _plus(total, lost, _sum_of_128(block, k))
+    for k in range(most, many, np.uint64(16)):
+        total, lost = _plus(total, lost, _sum_of_16(block, k))
+    for k in range(many, stop):
+        total, lost = _plus(total, lost, block[k])
+    return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -845,9 +869,9 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
     total = 0.0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
+    total_part = _scratch(np.float64)
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
-        total_part = 0.0
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -870,11 +894,11 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
             loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
             factor_2 = loss * sample_weight
-            total_part = _add_in_lanes(total_part, factor_2)
+            total_part[row] = factor_2
             if value_out is not None:
                 value_out[i] = factor_2
-        _lanes(8, 2)
-        total += total_part
+        _interleave(2)
+        total += _block_sum(total_part, stop - start)
     return total
 
 
@@ -965,9 +989,9 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
     total = 0.0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
+    total_part = _scratch(np.float64)
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
-        total_part = 0.0
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -995,7 +1019,7 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
             loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
             factor_2 = loss * sample_weight
-            total_part = _add_in_lanes(total_part, factor_2)
+            total_part[row] = factor_2
             if value_out is not None:
                 value_out[i] = factor_2
             factor_3 = decay / (1.0 + decay)
@@ -1009,7 +1033,7 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
-        _lanes(8, 2)
+        _interleave(2)
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
@@ -1035,7 +1059,7 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
                 seed = sample_weight * loss_scale
                 gradient_logit[i] = seed * plain_sum_block[row]
             _interleave(2)
-        total += total_part
+        total += _block_sum(total_part, stop - start)
     return total
 
 
@@ -1191,10 +1215,10 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
     sum_pos_weight_lost = 0.0
     factor_2 = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
+    sum_label_smoothing_part = _scratch(np.float64)
+    sum_pos_weight_part = _scratch(np.float64)
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
-        sum_label_smoothing_part = 0.0
-        sum_pos_weight_part = 0.0
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1215,13 +1239,13 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
             softplus_plus = log1p_value + _positive_part(z)  # softplus(logit)
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
             factor = seed * ((-0.5 + y) * softplus_plus + pos_weight * softplus_minus * (0.5 - y))
-            sum_label_smoothing_part = _add_in_lanes(sum_label_smoothing_part, factor)
+            sum_label_smoothing_part[row] = factor
             t_1 = factor_2 + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
             factor_3 = seed * t_1 * softplus_minus
-            sum_pos_weight_part = _add_in_lanes(sum_pos_weight_part, factor_3)
-        _lanes(8, 2)
-        sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, sum_label_smoothing_part)
-        sum_pos_weight, sum_pos_weight_lost = _plus(sum_pos_weight, sum_pos_weight_lost, sum_pos_weight_part)
+            sum_pos_weight_part[row] = factor_3
+        _interleave(2)
+        sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, _block_sum(sum_label_smoothing_part, stop - start))
+        sum_pos_weight, sum_pos_weight_lost = _plus(sum_pos_weight, sum_pos_weight_lost, _block_sum(sum_pos_weight_part, stop - start))
     sum_label_smoothing = _completed(sum_label_smoothing, sum_label_smoothing_lost)
     sum_pos_weight = _completed(sum_pos_weight, sum_pos_weight_lost)
     parameter_gradient[0] += sum_pos_weight
@@ -1249,10 +1273,10 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     sum_pos_weight_tangent_lost = 0.0
     factor_3 = 0.5 * label_smoothing
     term_3 = 1.0 - label_smoothing
+    sum_label_smoothing_tangent_part = _scratch(np.float64)
+    sum_pos_weight_tangent_part = _scratch(np.float64)
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
-        sum_label_smoothing_tangent_part = 0.0
-        sum_pos_weight_tangent_part = 0.0
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1282,10 +1306,10 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             log1p_value = log1p_value_block[row]
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
             factor_2 = seed * (v_z * term_2 + direction_parameters[0] * softplus_minus * term)
-            sum_label_smoothing_tangent_part = _add_in_lanes(sum_label_smoothing_tangent_part, factor_2)
+            sum_label_smoothing_tangent_part[row] = factor_2
             t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
             factor_4 = seed * (direction_parameters[1] * softplus_minus * term - v_z * t_1 * sigmoid_minus)
-            sum_pos_weight_tangent_part = _add_in_lanes(sum_pos_weight_tangent_part, factor_4)
+            sum_pos_weight_tangent_part[row] = factor_4
             term_4 = 0.5 + y
             plain_sum = term_2
             size = term_4 * p + pos_weight * term_4 * sigmoid_minus
@@ -1294,7 +1318,7 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             size_block[row] = size
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
-        _lanes(8, 2)
+        _interleave(2)
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
@@ -1329,8 +1353,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
                 t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
                 product_logit[i] = seed * (direction_parameters[1] * plain_sum_block[row] + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
             _interleave(2)
-        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, sum_label_smoothing_tangent_part)
-        sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, sum_pos_weight_tangent_part)
+        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, _block_sum(sum_label_smoothing_tangent_part, stop - start))
+        sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, _block_sum(sum_pos_weight_tangent_part, stop - start))
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)
     sum_pos_weight_tangent = _completed(sum_pos_weight_tangent, sum_pos_weight_tangent_lost)
     parameter_product[0] += sum_pos_weight_tangent

@@ -150,6 +150,41 @@ def _add_in_lanes(typing_context, a, b):
     return a(a, b), build
 
 
+def _sum_of(count):
+    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
+        parts = []
+        for k in range(0, count, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = builder.fadd(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+
+    return build
+
+
+@intrinsic
+def _sum_of_128(typing_context, block, start):
+    """Return the sum of 128 numbers of a block."""
+    return block.dtype(block, start), _sum_of(128)
+
+
+@intrinsic
+def _sum_of_16(typing_context, block, start):
+    """Return the sum of 16 numbers of a block."""
+    return block.dtype(block, start), _sum_of(16)
+
+
 @intrinsic
 def _choose(typing_context, condition, a, b):
     """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""
@@ -183,31 +218,6 @@ def _interleave(typing_context, count):
         return context.get_dummy_value()
 
     return types.none(count), build
-
-
-@intrinsic(prefer_literal=True)
-def _lanes(typing_context, width, count):
-    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
-
-    def build(context, builder, signature, arguments):
-        ends = []
-        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
-            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
-            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
-                target = jump.operands[0].name.lstrip("B")
-                if target.isdigit() and int(target) <= int(start):
-                    ends.append((int(start), jump))
-        if ends:
-            module, ir, wishes = builder.module, cgutils.ir, []
-            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
-                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
-                wishes.append(module.add_metadata(said))
-            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
-            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
-            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
-        return context.get_dummy_value()
-
-    return types.none(width, count), build
 
 
 _CONSTANTS = np.array((
@@ -565,6 +575,20 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
+    total, lost, stop = 0.0, 0.0, np.uint64(count)
+    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
+    for k in range(np.uint64(0), most, np.uint64(128)):
+        total, lost = _plus(total, lost, _sum_of_128(block, k))
+    for k in range(most, many, np.uint64(16)):
+        total, lost = _plus(total, lost, _sum_of_16(block, k))
+    for k in range(many, stop):
+        total, lost = _plus(total, lost, block[k])
+    return _completed(total, lost)
+
+
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
@@ -831,9 +855,9 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
     sigmoid_power_value_block = _scratch(np.float64)
     total = 0.0
     term_2 = 1.0 - alpha
+    total_part = _scratch(np.float64)
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
-        total_part = 0.0
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -880,11 +904,11 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             sigmoid_power_value = sigmoid_power_value_block[row]
             loss = softplus_minus * alpha_t * sigmoid_power_value
             factor_2 = loss * sample_weight
-            total_part = _add_in_lanes(total_part, factor_2)
+            total_part[row] = factor_2
             if value_out is not None:
                 value_out[i] = factor_2
-        _lanes(8, 2)
-        total += total_part
+        _interleave(2)
+        total += _block_sum(total_part, stop - start)
     return total
 
 
@@ -969,9 +993,9 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
     sigmoid_power_value_block = _scratch(np.float64)
     total = 0.0
     term_2 = 1.0 - alpha
+    total_part = _scratch(np.float64)
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
-        total_part = 0.0
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1025,15 +1049,15 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             sigmoid_power_value = sigmoid_power_value_block[row]
             loss = softplus_minus * alpha_t * sigmoid_power_value
             factor_3 = loss * sample_weight
-            total_part = _add_in_lanes(total_part, factor_3)
+            total_part[row] = factor_3
             if value_out is not None:
                 value_out[i] = factor_3
             factor_4 = decay / (1.0 + decay)
             sigmoid_minus = _choose(factor >= 0.0, factor_4, (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
             p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), factor_4)  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_2, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor, raised_decay_value) * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
-        _lanes(8, 2)
-        total += total_part
+        _interleave(2)
+        total += _block_sum(total_part, stop - start)
     return total
 
 
@@ -1412,11 +1436,11 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
     sum_gamma_sensitivity = 0.0
     sum_gamma_sensitivity_lost = 0.0
     term_2 = 1.0 - alpha
+    sum_alpha_part = _scratch(np.float64)
+    sum_gamma_part = _scratch(np.float64)
+    sum_gamma_sensitivity_part = _scratch(np.float64)
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
-        sum_alpha_part = 0.0
-        sum_gamma_part = 0.0
-        sum_gamma_sensitivity_part = 0.0
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -1464,17 +1488,17 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = seed * softplus_minus * _choose(alpha_given, term, 0.0) * sigmoid_power_value
-            sum_alpha_part = _add_in_lanes(sum_alpha_part, factor_3)
+            sum_alpha_part[row] = factor_3
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_4 = -seed * softplus_plus * softplus_minus * alpha_t * sigmoid_power_value
-            sum_gamma_part = _add_in_lanes(sum_gamma_part, factor_4)
+            sum_gamma_part[row] = factor_4
             factor_5 = -seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * sigmoid_power_value
-            sum_gamma_sensitivity_part = _add_in_lanes(sum_gamma_sensitivity_part, factor_5)
-        _lanes(8, 2)
-        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, sum_alpha_part)
-        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, sum_gamma_part)
-        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, sum_gamma_sensitivity_part)
+            sum_gamma_sensitivity_part[row] = factor_5
+        _interleave(2)
+        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, _block_sum(sum_alpha_part, stop - start))
+        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, _block_sum(sum_gamma_part, stop - start))
+        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, _block_sum(sum_gamma_sensitivity_part, stop - start))
     sum_alpha = _completed(sum_alpha, sum_alpha_lost)
     sum_gamma = _completed(sum_gamma, sum_gamma_lost)
     sum_gamma_sensitivity = _completed(sum_gamma_sensitivity, sum_gamma_sensitivity_lost)
@@ -1506,10 +1530,10 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
     sum_gamma_tangent = 0.0
     sum_gamma_tangent_lost = 0.0
     term_3 = 1.0 - alpha
+    sum_alpha_tangent_part = _scratch(np.float64)
+    sum_gamma_tangent_part = _scratch(np.float64)
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
-        sum_alpha_tangent_part = 0.0
-        sum_gamma_tangent_part = 0.0
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -1569,11 +1593,11 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             case = _choose(alpha_given, term, 0.0)
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_4 = seed * (v_z * term * term_2 - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
-            sum_alpha_tangent_part = _add_in_lanes(sum_alpha_tangent_part, factor_4)
+            sum_alpha_tangent_part[row] = factor_4
             alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_5 = -softplus_minus * p_t
             factor_6 = seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * (softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t + factor_5) * alpha_t - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
-            sum_gamma_tangent_part = _add_in_lanes(sum_gamma_tangent_part, factor_6)
+            sum_gamma_tangent_part[row] = factor_6
             magnified_value = _magnified(p_t, factor, raised_decay_value)
             factor_7 = -softplus_plus * term_2
             factor_8 = -gamma * term_2
@@ -1590,7 +1614,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             size_2_block[row] = size_2
             doubt_block_2[row] = _cancels(plain_sum_2, size_2, near)
             doubtful += doubt_block_2[row]
-        _lanes(8, 2)
+        _interleave(2)
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
@@ -1647,8 +1671,8 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
                 magnified_value = _magnified(p_t, factor, raised_decay_value)
                 product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * plain_sum_block[row] + (v_z * alpha_t * magnified_value * plain_sum_2_block[row] * 5.421010862427522e-20))
             _interleave(2)
-        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, sum_alpha_tangent_part)
-        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, sum_gamma_tangent_part)
+        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_part, stop - start))
+        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_part, stop - start))
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)
     sum_gamma_tangent = _completed(sum_gamma_tangent, sum_gamma_tangent_lost)
     parameter_product[0] += sum_gamma_tangent

@@ -320,7 +320,7 @@ def value(embedding, w, b, sample_weights, value_out):
                     ratio_value = _quotient(x_2, over_peak_embedding_unit, over_peak_embedding)
                     square = (ratio_value * ratio_value)
                     scaled_embedding_part = _add_in_lanes(scaled_embedding_part, square)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_embedding_sum, scaled_embedding_lost = _plus(scaled_embedding_sum, scaled_embedding_lost, scaled_embedding_part)
             scaled_embedding = _completed(scaled_embedding_sum, scaled_embedding_lost)
             factor = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
@@ -351,7 +351,7 @@ def value(embedding, w, b, sample_weights, value_out):
                     ratio_value_2 = _quotient(_quotient(sum_embedding[f_208], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     scaled_sum_embedding_part = _add_in_lanes(scaled_sum_embedding_part, square_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_sum_embedding_sum, scaled_sum_embedding_lost = _plus(scaled_sum_embedding_sum, scaled_sum_embedding_lost, scaled_sum_embedding_part)
             scaled_sum_embedding = _completed(scaled_sum_embedding_sum, scaled_sum_embedding_lost)
             sum_e_now_sum = 0.0
@@ -365,7 +365,7 @@ def value(embedding, w, b, sample_weights, value_out):
                     f_1 = strip + place
                     factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, sum_e_now_part)
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
@@ -388,7 +388,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 ratio_value_3 = _quotient(c[f_209], over_peak_c_unit, over_peak_c)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 scaled_c_part = _add_in_lanes(scaled_c_part, square_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_c_sum, scaled_c_lost = _plus(scaled_c_sum, scaled_c_lost, scaled_c_part)
         scaled_c = _completed(scaled_c_sum, scaled_c_lost)
         factor_4 = math.sqrt(scaled_c) * _positive_part(peak_c)
@@ -500,7 +500,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
                     scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, scaled_embedding_now_part)
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[j, i] = scaled_embedding_now
@@ -533,7 +533,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     scaled_sum_embedding_now_part = _add_in_lanes(scaled_sum_embedding_now_part, square_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, scaled_sum_embedding_now_part)
             scaled_sum_embedding_now = _completed(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
@@ -548,7 +548,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     f_1 = strip + place
                     factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, sum_e_now_part)
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
@@ -587,7 +587,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 ratio_value_5 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
                 square_3 = (ratio_value_5 * ratio_value_5)
                 scaled_c_now_part = _add_in_lanes(scaled_c_now_part, square_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, scaled_c_now_part)
         scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
@@ -656,7 +656,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                         sum_embedding_4_term[i, d_24] = factor_13 * (e_3 - sum_e_2 * ratio_value_6)
                         factor_16 = factor_15 * e_3 * (case_2 * _quotient(_quotient(sum_embedding_2[arglargest_now, d_24], per_u_unit, per_u), over_factor_14_unit, over_factor_14) + case * ratio_value_6)
                         sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_16)
-                    _lanes(4, 4)
+                    _lanes(4, 2)
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, sum_norm_embedding_now_part)
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
@@ -713,7 +713,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 f_63 = strip + place
                 factor_23 = c_unit[k_10, f_63] * sum_c_unit_2[k_10, f_63]
                 sum_norm_c_part = _add_in_lanes(sum_norm_c_part, factor_23)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_c_sum, sum_norm_c_lost = _plus(sum_norm_c_sum, sum_norm_c_lost, sum_norm_c_part)
         sum_norm_c = _completed(sum_norm_c_sum, sum_norm_c_lost)
         factor_25 = factor_24 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
@@ -874,7 +874,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                         square = (ratio_value * ratio_value)
                         scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square)
-                    _lanes(4, 4)
+                    _lanes(4, 2)
                     scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, scaled_embedding_now_part)
                 scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
                 scaled_embedding[j, i] = scaled_embedding_now
@@ -907,7 +907,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                         square_2 = (ratio_value_2 * ratio_value_2)
                         scaled_sum_embedding_now_part = _add_in_lanes(scaled_sum_embedding_now_part, square_2)
-                    _lanes(4, 4)
+                    _lanes(4, 2)
                     scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, scaled_sum_embedding_now_part)
                 scaled_sum_embedding_now = _completed(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost)
                 scaled_sum_embedding[j, i] = scaled_sum_embedding_now
@@ -922,7 +922,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         f_1 = strip + place
                         factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                         sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
-                    _lanes(4, 4)
+                    _lanes(4, 2)
                     sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, sum_e_now_part)
                 sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
                 sum_e[j, i] = sum_e_now
@@ -990,7 +990,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     ratio_value_6 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
                     square_5 = (ratio_value_6 * ratio_value_6)
                     scaled_c_now_part = _add_in_lanes(scaled_c_now_part, square_5)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, scaled_c_now_part)
             scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
             scaled_c[j] = scaled_c_now
@@ -1129,7 +1129,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         factor_48 = c_unit_2 * largest_slope_now
                         sum_norm_c_sensitivity_own_now_part = _add_in_lanes(sum_norm_c_sensitivity_own_now_part, factor_48)
                         sum_embedding_4_sensitivity_own_term[i, d_24] = factor_47 * sum_e_slope_2 * term_11 + factor_49 * (-e_3 + 2.0 * sum_e_2 * ratio_value_9) * ratio_value_9
-                    _lanes(4, 4)
+                    _lanes(4, 2)
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, sum_norm_embedding_now_part)
                     sum_norm_embedding_sensitivity_now_sum, sum_norm_embedding_sensitivity_now_lost = _plus(sum_norm_embedding_sensitivity_now_sum, sum_norm_embedding_sensitivity_now_lost, sum_norm_embedding_sensitivity_now_part)
                     sum_norm_embedding_sensitivity_2_now_sum, sum_norm_embedding_sensitivity_2_now_lost = _plus(sum_norm_embedding_sensitivity_2_now_sum, sum_norm_embedding_sensitivity_2_now_lost, sum_norm_embedding_sensitivity_2_now_part)
@@ -1249,7 +1249,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     f_63 = strip + place
                     factor_62 = c_unit[k_10, f_63] * sum_c_unit_2[k_10, f_63]
                     sum_norm_c_now_part = _add_in_lanes(sum_norm_c_now_part, factor_62)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_c_now_sum, sum_norm_c_now_lost = _plus(sum_norm_c_now_sum, sum_norm_c_now_lost, sum_norm_c_now_part)
             sum_norm_c_now = _completed(sum_norm_c_now_sum, sum_norm_c_now_lost)
             sum_norm_c[k_10] = sum_norm_c_now
@@ -1483,7 +1483,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
                     scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, scaled_embedding_now_part)
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[j, i] = scaled_embedding_now
@@ -1502,7 +1502,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     v_x_2 = np.float64(direction_embedding[j, i, f_4])
                     factor_2 = v_x_2 * e_now
                     norm_embedding_tangent_now_part = _add_in_lanes(norm_embedding_tangent_now_part, factor_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost = _plus(norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost, norm_embedding_tangent_now_part)
             norm_embedding_tangent_now = _completed(norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost)
             norm_embedding_tangent[j, i] = norm_embedding_tangent_now
@@ -1537,7 +1537,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     ratio_value_3 = _quotient(_quotient(sum_embedding[j, i, f_208], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_3 * ratio_value_3)
                     scaled_sum_embedding_now_part = _add_in_lanes(scaled_sum_embedding_now_part, square_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, scaled_sum_embedding_now_part)
             scaled_sum_embedding_now = _completed(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
@@ -1558,7 +1558,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_4)
                     factor_5 = sum_embedding_tangent[j, i, f_1] * ratio_value_4
                     norm_sum_embedding_tangent_now_part = _add_in_lanes(norm_sum_embedding_tangent_now_part, factor_5)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, sum_e_now_part)
                 norm_sum_embedding_tangent_now_sum, norm_sum_embedding_tangent_now_lost = _plus(norm_sum_embedding_tangent_now_sum, norm_sum_embedding_tangent_now_lost, norm_sum_embedding_tangent_now_part)
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
@@ -1579,7 +1579,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     e_2 = e[j, i, f_189]
                     term_2 = e_tangent[j, i, f_189] * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_189] + factor_7 * e_2 * ratio_value_5
                     sum_e_tangent_now_part = _add_in_lanes(sum_e_tangent_now_part, term_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_e_tangent_now_sum, sum_e_tangent_now_lost = _plus(sum_e_tangent_now_sum, sum_e_tangent_now_lost, sum_e_tangent_now_part)
             sum_e_tangent_now = _completed(sum_e_tangent_now_sum, sum_e_tangent_now_lost)
             sum_e_tangent[j, i] = sum_e_tangent_now
@@ -1635,7 +1635,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 ratio_value_8 = _quotient(c[f_209], over_peak_c_now_unit, over_peak_c_now)
                 square_5 = (ratio_value_8 * ratio_value_8)
                 scaled_c_now_part = _add_in_lanes(scaled_c_now_part, square_5)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, scaled_c_now_part)
         scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
@@ -1653,7 +1653,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 sum_embedding_2_tangent_2 = sum_embedding_2_tangent[j, f_11]
                 factor_26 = c_unit_now * sum_embedding_2_tangent_2
                 norm_c_tangent_now_part = _add_in_lanes(norm_c_tangent_now_part, factor_26)
-            _lanes(4, 4)
+            _lanes(4, 2)
             norm_c_tangent_now_sum, norm_c_tangent_now_lost = _plus(norm_c_tangent_now_sum, norm_c_tangent_now_lost, norm_c_tangent_now_part)
         norm_c_tangent_now = _completed(norm_c_tangent_now_sum, norm_c_tangent_now_lost)
         norm_c_tangent[j] = norm_c_tangent_now
@@ -1724,7 +1724,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         f_113 = strip + place
                         factor_33 = factor_32 * e[j, i, f_113] * (case_3 * _quotient(_quotient(sum_embedding_2[arglargest_now, f_113], per_u_unit, per_u), over_factor_28_unit, over_factor_28) + case_4 * _quotient(_quotient(sum_embedding[j, i, f_113], per_term_unit, per_term), over_factor_29_unit, over_factor_29))
                         sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_33)
-                    _lanes(4, 4)
+                    _lanes(4, 2)
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, sum_norm_embedding_now_part)
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
@@ -1793,7 +1793,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         term_14 = case_6 * ratio_value_11 + case_5 * ratio_value_9
                         factor_55 = seed_3 * (factor_48 * e_4 * term_14 + factor_49 * e_4 * term_14 + factor_50 * e_tangent_3 * term_14 + factor_51 * e_4 * sum_embedding_tangent_3 + factor_53 * e_4 * (sum_embedding_2_tangent[arglargest_2, d_24] - norm_c_tangent[arglargest_2] * ratio_value_11) + factor_54 * e_4 * ratio_value_9)
                         sum_norm_embedding_tangent_now_part = _add_in_lanes(sum_norm_embedding_tangent_now_part, factor_55)
-                    _lanes(4, 4)
+                    _lanes(4, 2)
                     sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost = _plus(sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost, sum_norm_embedding_tangent_now_part)
                 sum_norm_embedding_tangent_now = _completed(sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost)
                 sum_norm_embedding_tangent[j, i] = sum_norm_embedding_tangent_now
@@ -1869,7 +1869,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 term_17 = c_unit_3 * sum_c_unit_2_tangent_2 + c_unit_tangent[k_10, f_63] * sum_c_unit_2_2
                 sum_norm_c_tangent_part = _add_in_lanes(sum_norm_c_tangent_part, term_17)
                 product_embedding_part_2[f_63] = factor_65 * sum_c_unit_2_tangent_2
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_c_sum, sum_norm_c_lost = _plus(sum_norm_c_sum, sum_norm_c_lost, sum_norm_c_part)
             sum_norm_c_tangent_sum, sum_norm_c_tangent_lost = _plus(sum_norm_c_tangent_sum, sum_norm_c_tangent_lost, sum_norm_c_tangent_part)
         sum_norm_c = _completed(sum_norm_c_sum, sum_norm_c_lost)

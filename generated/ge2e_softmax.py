@@ -518,7 +518,7 @@ def value(embedding, w, b, sample_weights, value_out):
                     ratio_value = _quotient(x_2, over_peak_embedding_unit, over_peak_embedding)
                     square = (ratio_value * ratio_value)
                     scaled_embedding_part = _add_in_lanes(scaled_embedding_part, square)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_embedding_sum, scaled_embedding_lost = _plus(scaled_embedding_sum, scaled_embedding_lost, scaled_embedding_part)
             scaled_embedding = _completed(scaled_embedding_sum, scaled_embedding_lost)
             factor = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
@@ -549,7 +549,7 @@ def value(embedding, w, b, sample_weights, value_out):
                     ratio_value_2 = _quotient(_quotient(sum_embedding[f_210], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     scaled_sum_embedding_part = _add_in_lanes(scaled_sum_embedding_part, square_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_sum_embedding_sum, scaled_sum_embedding_lost = _plus(scaled_sum_embedding_sum, scaled_sum_embedding_lost, scaled_sum_embedding_part)
             scaled_sum_embedding = _completed(scaled_sum_embedding_sum, scaled_sum_embedding_lost)
             sum_e_now_sum = 0.0
@@ -563,7 +563,7 @@ def value(embedding, w, b, sample_weights, value_out):
                     f_1 = strip + place
                     factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, sum_e_now_part)
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
@@ -586,7 +586,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 ratio_value_3 = _quotient(c[f_211], over_peak_c_unit, over_peak_c)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 scaled_c_part = _add_in_lanes(scaled_c_part, square_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_c_sum, scaled_c_lost = _plus(scaled_c_sum, scaled_c_lost, scaled_c_part)
         scaled_c = _completed(scaled_c_sum, scaled_c_lost)
         factor_4 = math.sqrt(scaled_c) * _positive_part(peak_c)
@@ -699,7 +699,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
                     scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, scaled_embedding_now_part)
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[j, i] = scaled_embedding_now
@@ -732,7 +732,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_210], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     scaled_sum_embedding_now_part = _add_in_lanes(scaled_sum_embedding_now_part, square_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, scaled_sum_embedding_now_part)
             scaled_sum_embedding_now = _completed(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
@@ -747,7 +747,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     f_1 = strip + place
                     factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, sum_e_now_part)
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
@@ -773,7 +773,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 ratio_value_3 = _quotient(c[f_211], over_peak_c_now_unit, over_peak_c_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 scaled_c_now_part = _add_in_lanes(scaled_c_now_part, square_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, scaled_c_now_part)
         scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
@@ -865,7 +865,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                         sum_e_2[j, i_3, f_4] = sum_e_2_now
                         factor_14 = factor_13 * e[j, i_3, f_4] * (sum_e_2_now + factor_12 * _quotient(_quotient(sum_embedding[j, i_3, f_4], per_term_unit, per_term), over_factor_11_unit, over_factor_11))
                         sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_14)
-                    _lanes(4, 4)
+                    _lanes(4, 2)
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, sum_norm_embedding_now_part)
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
@@ -902,7 +902,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 f_74 = strip + place
                 factor_18 = c_unit[k_10, f_74] * sum_c_unit_2[k_10, f_74]
                 sum_norm_c_part = _add_in_lanes(sum_norm_c_part, factor_18)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_c_sum, sum_norm_c_lost = _plus(sum_norm_c_sum, sum_norm_c_lost, sum_norm_c_part)
         sum_norm_c = _completed(sum_norm_c_sum, sum_norm_c_lost)
         factor_20 = factor_19 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
@@ -1019,7 +1019,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
                     scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, scaled_embedding_now_part)
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[j, i] = scaled_embedding_now
@@ -1052,7 +1052,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     ratio_value_2 = _quotient(_quotient(sum_embedding[j, i, f_210], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     scaled_sum_embedding_now_part = _add_in_lanes(scaled_sum_embedding_now_part, square_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, scaled_sum_embedding_now_part)
             scaled_sum_embedding_now = _completed(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
@@ -1067,7 +1067,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     f_1 = strip + place
                     factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[j, i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, sum_e_now_part)
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
@@ -1099,7 +1099,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 ratio_value_5 = _quotient(c[f_211], over_peak_c_now_unit, over_peak_c_now)
                 square_3 = (ratio_value_5 * ratio_value_5)
                 scaled_c_now_part = _add_in_lanes(scaled_c_now_part, square_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, scaled_c_now_part)
         scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
@@ -1259,7 +1259,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_31)
                         factor_32 = e_6 * sum_e_2_now
                         sum_norm_embedding_sensitivity_3_now_part = _add_in_lanes(sum_norm_embedding_sensitivity_3_now_part, factor_32)
-                    _lanes(4, 4)
+                    _lanes(4, 2)
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, sum_norm_embedding_now_part)
                     sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost = _plus(sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost, sum_norm_embedding_sensitivity_3_now_part)
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
@@ -1352,7 +1352,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_norm_c_part = _add_in_lanes(sum_norm_c_part, factor_42)
                 hessian_embedding_part_1[f_74] = factor_44 * sum_c_unit_2_sensitivity_2_own_joint[k_10, f_74]
                 hessian_embedding_part_2[f_74] = factor_44 * c_unit_3 * sum_norm_c_sensitivity_4_own[k_10, f_74]
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_c_sum, sum_norm_c_lost = _plus(sum_norm_c_sum, sum_norm_c_lost, sum_norm_c_part)
         sum_norm_c = _completed(sum_norm_c_sum, sum_norm_c_lost)
         factor_46 = factor_45 * ratio_value_12
@@ -1506,7 +1506,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     ratio_value = _quotient(x_2, over_peak_embedding_now_unit, over_peak_embedding_now)
                     square = (ratio_value * ratio_value)
                     scaled_embedding_now_part = _add_in_lanes(scaled_embedding_now_part, square)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, scaled_embedding_now_part)
             scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[j, i] = scaled_embedding_now
@@ -1525,7 +1525,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     v_x_2 = np.float64(direction_embedding[j, i, f_4])
                     factor_2 = v_x_2 * e_now
                     norm_embedding_tangent_now_part = _add_in_lanes(norm_embedding_tangent_now_part, factor_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost = _plus(norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost, norm_embedding_tangent_now_part)
             norm_embedding_tangent_now = _completed(norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost)
             norm_embedding_tangent[j, i] = norm_embedding_tangent_now
@@ -1560,7 +1560,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     ratio_value_3 = _quotient(_quotient(sum_embedding[j, i, f_210], per_term_unit, per_term), over_peak_sum_embedding_now_unit, over_peak_sum_embedding_now)
                     square_2 = (ratio_value_3 * ratio_value_3)
                     scaled_sum_embedding_now_part = _add_in_lanes(scaled_sum_embedding_now_part, square_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, scaled_sum_embedding_now_part)
             scaled_sum_embedding_now = _completed(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
@@ -1581,7 +1581,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_4)
                     factor_5 = sum_embedding_tangent[j, i, f_1] * ratio_value_4
                     norm_sum_embedding_tangent_now_part = _add_in_lanes(norm_sum_embedding_tangent_now_part, factor_5)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, sum_e_now_part)
                 norm_sum_embedding_tangent_now_sum, norm_sum_embedding_tangent_now_lost = _plus(norm_sum_embedding_tangent_now_sum, norm_sum_embedding_tangent_now_lost, norm_sum_embedding_tangent_now_part)
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
@@ -1602,7 +1602,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     e_2 = e[j, i, f_191]
                     term_2 = e_tangent[j, i, f_191] * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_191] + factor_7 * e_2 * ratio_value_5
                     sum_e_tangent_now_part = _add_in_lanes(sum_e_tangent_now_part, term_2)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_e_tangent_now_sum, sum_e_tangent_now_lost = _plus(sum_e_tangent_now_sum, sum_e_tangent_now_lost, sum_e_tangent_now_part)
             sum_e_tangent_now = _completed(sum_e_tangent_now_sum, sum_e_tangent_now_lost)
             sum_e_tangent[j, i] = sum_e_tangent_now
@@ -1628,7 +1628,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 ratio_value_7 = _quotient(c[f_211], over_peak_c_now_unit, over_peak_c_now)
                 square_3 = (ratio_value_7 * ratio_value_7)
                 scaled_c_now_part = _add_in_lanes(scaled_c_now_part, square_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, scaled_c_now_part)
         scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
@@ -1646,7 +1646,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 sum_embedding_2_tangent_2 = sum_embedding_2_tangent[f_11]
                 factor_10 = sum_embedding_2_tangent_2 * c_unit_now
                 norm_c_tangent_now_part = _add_in_lanes(norm_c_tangent_now_part, factor_10)
-            _lanes(4, 4)
+            _lanes(4, 2)
             norm_c_tangent_now_sum, norm_c_tangent_now_lost = _plus(norm_c_tangent_now_sum, norm_c_tangent_now_lost, norm_c_tangent_now_part)
         norm_c_tangent_now = _completed(norm_c_tangent_now_sum, norm_c_tangent_now_lost)
         norm_c_tangent[j] = norm_c_tangent_now
@@ -1732,7 +1732,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         term_5 = sum_e_2_now + factor_14 * ratio_value_8
                         factor_16 = factor_15 * e_4 * term_5
                         sum_norm_embedding_now_part = _add_in_lanes(sum_norm_embedding_now_part, factor_16)
-                    _lanes(4, 4)
+                    _lanes(4, 2)
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, sum_norm_embedding_now_part)
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
@@ -1760,7 +1760,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         k_195 = strip + place
                         factor_18 = _quotient(exp_w[j, i, k_195] * (v_b + v_w * ((sum_e_4) if j == k_195 else sum_c_unit[j, i, k_195]) + factor_17 * ((1.0) if j == k_195 else 0.0) + w_2 * sum_c_unit_tangent[j, i, k_195] * ((0.0) if j == k_195 else 1.0) - term_7), per_term_6_unit, per_term_6)
                         logsumexp_w_tangent_part = _add_in_lanes(logsumexp_w_tangent_part, factor_18)
-                    _lanes(4, 4)
+                    _lanes(4, 2)
                     logsumexp_w_tangent_sum, logsumexp_w_tangent_lost = _plus(logsumexp_w_tangent_sum, logsumexp_w_tangent_lost, logsumexp_w_tangent_part)
                 logsumexp_w_tangent = _completed(logsumexp_w_tangent_sum, logsumexp_w_tangent_lost)
                 seed_4 = seed[j, i]
@@ -1836,7 +1836,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         term_10 = sum_e_2[j, i_3, f_4] + factor_32 * ratio_value_11
                         factor_36 = seed_5 * (v_w * e_7 * term_10 + w_2 * e_tangent[j, i_3, f_4] * term_10 + w_2 * e_7 * sum_e_2_tangent_now + factor_33 * e_7 * ratio_value_11 + factor_34 * e_7 * ratio_value_11 + factor_35 * e_7 * sum_embedding_tangent[j, i_3, f_4])
                         sum_norm_embedding_tangent_now_part = _add_in_lanes(sum_norm_embedding_tangent_now_part, factor_36)
-                    _lanes(4, 4)
+                    _lanes(4, 2)
                     sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost = _plus(sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost, sum_norm_embedding_tangent_now_part)
                 sum_norm_embedding_tangent_now = _completed(sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost)
                 sum_norm_embedding_tangent[j, i_3] = sum_norm_embedding_tangent_now
@@ -1864,7 +1864,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 term_11 = c_unit_3 * sum_c_unit_2_tangent_2 + c_unit_tangent[k_10, f_74] * sum_c_unit_2_2
                 sum_norm_c_tangent_part = _add_in_lanes(sum_norm_c_tangent_part, term_11)
                 product_embedding_part_2[f_74] = factor_39 * sum_c_unit_2_tangent_2
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_c_sum, sum_norm_c_lost = _plus(sum_norm_c_sum, sum_norm_c_lost, sum_norm_c_part)
             sum_norm_c_tangent_sum, sum_norm_c_tangent_lost = _plus(sum_norm_c_tangent_sum, sum_norm_c_tangent_lost, sum_norm_c_tangent_part)
         sum_norm_c = _completed(sum_norm_c_sum, sum_norm_c_lost)

@@ -136,7 +136,7 @@ def value(prediction, target, delta, sample_weights, value_out):
             total_part = _add_in_lanes(total_part, factor_2)
             if value_out is not None:
                 value_out[i] = factor_2
-        _lanes(4, 4)
+        _lanes(4, 2)
         total += total_part
     return total
 
@@ -178,7 +178,7 @@ def value_and_gradient(prediction, target, delta, sample_weights, loss_scale, va
             if value_out is not None:
                 value_out[i] = factor_2
             gradient_prediction[i] = seed * _choose(delta >= magnitude_value, r, delta * _signum(r))
-        _lanes(4, 4)
+        _lanes(4, 2)
         total += total_part
     return total
 
@@ -251,7 +251,7 @@ def parameter_gradient_and_hessian(prediction, target, delta, sample_weights, lo
             sum_delta_part = _add_in_lanes(sum_delta_part, factor)
             factor_2 = seed * _choose(delta >= magnitude_value, 0.0, _choose((delta < magnitude_value), -1.0, np.nan))
             sum_delta_sensitivity_part = _add_in_lanes(sum_delta_sensitivity_part, factor_2)
-        _lanes(4, 4)
+        _lanes(4, 2)
         sum_delta, sum_delta_lost = _plus(sum_delta, sum_delta_lost, sum_delta_part)
         sum_delta_sensitivity, sum_delta_sensitivity_lost = _plus(sum_delta_sensitivity, sum_delta_sensitivity_lost, sum_delta_sensitivity_part)
     sum_delta = _completed(sum_delta, sum_delta_lost)
@@ -281,7 +281,7 @@ def full_hessian_product(prediction, target, delta, sample_weights, loss_scale, 
             factor = seed * (direction_parameters[0] * _choose(delta >= abs(r), 0.0, _choose((delta < abs(r)), -1.0, np.nan)) + v_x * case)
             sum_delta_tangent_part = _add_in_lanes(sum_delta_tangent_part, factor)
             product_prediction[i] = seed * (direction_parameters[0] * case + v_x * _choose(delta >= abs(r), 1.0, _choose((delta < abs(r)), 0.0, np.nan)))
-        _lanes(4, 4)
+        _lanes(4, 2)
         sum_delta_tangent, sum_delta_tangent_lost = _plus(sum_delta_tangent, sum_delta_tangent_lost, sum_delta_tangent_part)
     sum_delta_tangent = _completed(sum_delta_tangent, sum_delta_tangent_lost)
     parameter_product[0] += sum_delta_tangent

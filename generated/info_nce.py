@@ -605,7 +605,7 @@ def value(query, key, temperature, sample_weights, value_out):
                 ratio_value_2 = _quotient(q_2, over_peak_query_unit, over_peak_query)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_query_part = _add_in_lanes(scaled_query_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, scaled_key_part)
             scaled_query_sum, scaled_query_lost = _plus(scaled_query_sum, scaled_query_lost, scaled_query_part)
         scaled_key = _completed(scaled_key_sum, scaled_key_lost)
@@ -719,7 +719,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
                 ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_query_now_part = _add_in_lanes(scaled_query_now_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, scaled_key_now_part)
             scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, scaled_query_now_part)
         scaled_key_now = _completed(scaled_key_now_sum, scaled_key_now_lost)
@@ -801,7 +801,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
                     sum_q_unit[f_6] = sum_q_unit_now
                     factor_8 = factor_7 * q_unit[i, f_6] * (sum_q_unit_now + factor_6 * k_unit[i, f_6])
                     sum_norm_query_part = _add_in_lanes(sum_norm_query_part, factor_8)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_query_sum, sum_norm_query_lost = _plus(sum_norm_query_sum, sum_norm_query_lost, sum_norm_query_part)
             sum_norm_query = _completed(sum_norm_query_sum, sum_norm_query_lost)
             peak_query_2 = peak_query[i]
@@ -824,7 +824,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
                 f_46 = strip + place
                 factor_11 = _quotient(k_unit[j_2, f_46] * (sum_k_unit_2[j_2, f_46] + factor_10 * q_unit[j_2, f_46]), per_temperature_unit, per_temperature)
                 sum_norm_key_part = _add_in_lanes(sum_norm_key_part, factor_11)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, sum_norm_key_part)
         sum_norm_key = _completed(sum_norm_key_sum, sum_norm_key_lost)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
@@ -909,7 +909,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_query_now_part = _add_in_lanes(scaled_query_now_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, scaled_key_now_part)
             scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, scaled_query_now_part)
         scaled_key_now = _completed(scaled_key_now_sum, scaled_key_now_lost)
@@ -935,7 +935,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 q_unit[i, f_3] = q_unit_now
                 factor_3 = k_unit_now * q_unit_now
                 sum_norm_query_sensitivity_now_part = _add_in_lanes(sum_norm_query_sensitivity_now_part, factor_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost = _plus(sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost, sum_norm_query_sensitivity_now_part)
         sum_norm_query_sensitivity_now = _completed(sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost)
         sum_norm_query_sensitivity[i] = sum_norm_query_sensitivity_now
@@ -1053,7 +1053,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                     sum_norm_query_now_part = _add_in_lanes(sum_norm_query_now_part, factor_17)
                     factor_18 = q_unit_4 * sum_q_unit_now
                     sum_norm_query_sensitivity_2_now_part = _add_in_lanes(sum_norm_query_sensitivity_2_now_part, factor_18)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, sum_norm_query_now_part)
                 sum_norm_query_sensitivity_2_now_sum, sum_norm_query_sensitivity_2_now_lost = _plus(sum_norm_query_sensitivity_2_now_sum, sum_norm_query_sensitivity_2_now_lost, sum_norm_query_sensitivity_2_now_part)
             sum_norm_query_now = _completed(sum_norm_query_now_sum, sum_norm_query_now_lost)
@@ -1140,7 +1140,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[j_2, f_46]
                 sum_q_unit_3 = sum_q_unit[j_2, f_46]
                 hessian_query[j_2, f_46] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2) + factor_29 - square_3 * (factor_32 * term_7 - sum_norm_query_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46] + sum_norm_query_sensitivity_2[argmax_sum_k_unit_3] * (-logsumexp_sum_k_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_query_sensitivity[argmax_sum_k_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_k_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_k_unit_centred_3 * ratio_value_8) if j_2 == argmax_sum_k_unit_3 else (factor_38 * (q_unit_6 * q_unit_6) + factor_39 * (sum_q_unit_sensitivity_own[j_2, f_46] - logsumexp_sum_k_unit_centred_4 * sum_q_unit_3) + factor_40 * k_unit_4 * (k_unit_4 + q_unit_6 * sum_k_unit[j_2, argmax_sum_k_unit_3] - ratio_value_8 - q_unit_6 * sum_k_unit[j_2, j_2]) + factor_41 - q_unit_6 * square_4 * (factor_43 * (sum_q_unit_3 + factor_42 * k_unit_4) - sum_norm_query_3 * q_unit_6) - q_unit_6 * sum_norm_query_change[j_2, f_46] * ratio_value_9 - q_unit_6 * sum_norm_query_change_2[j_2, f_46] * ratio_value_9 + factor_44 * k_unit_4 * logsumexp_sum_k_unit_centred_4))
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, sum_norm_key_part)
             sum_norm_key_sensitivity_2_sum, sum_norm_key_sensitivity_2_lost = _plus(sum_norm_key_sensitivity_2_sum, sum_norm_key_sensitivity_2_lost, sum_norm_key_sensitivity_2_part)
         sum_norm_key = _completed(sum_norm_key_sum, sum_norm_key_lost)
@@ -1216,7 +1216,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                 ratio_value_2 = _quotient(q_2, over_peak_query_unit, over_peak_query)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_query_part = _add_in_lanes(scaled_query_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, scaled_key_part)
             scaled_query_sum, scaled_query_lost = _plus(scaled_query_sum, scaled_query_lost, scaled_query_part)
         scaled_key = _completed(scaled_key_sum, scaled_key_lost)
@@ -1302,7 +1302,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                     j_85 = strip + place
                     factor_12 = factor_11 * exp_sum_k_unit[j_85] * sum_k_unit[row, j_85]
                     sum_temperature_2_sensitivity_2_part = _add_in_lanes(sum_temperature_2_sensitivity_2_part, factor_12)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost = _plus(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost, sum_temperature_2_sensitivity_2_part)
     sum_temperature = _completed(sum_temperature, sum_temperature_lost)
     sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
@@ -1392,7 +1392,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_query_now_part = _add_in_lanes(scaled_query_now_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, scaled_key_now_part)
             scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, scaled_query_now_part)
         scaled_key_now = _completed(scaled_key_now_sum, scaled_key_now_lost)
@@ -1425,7 +1425,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 v_q = np.float64(direction_query[i, f_3])
                 factor_4 = v_q * q_unit_now
                 norm_query_tangent_now_part = _add_in_lanes(norm_query_tangent_now_part, factor_4)
-            _lanes(4, 4)
+            _lanes(4, 2)
             norm_key_tangent_now_sum, norm_key_tangent_now_lost = _plus(norm_key_tangent_now_sum, norm_key_tangent_now_lost, norm_key_tangent_now_part)
             norm_query_tangent_now_sum, norm_query_tangent_now_lost = _plus(norm_query_tangent_now_sum, norm_query_tangent_now_lost, norm_query_tangent_now_part)
         norm_key_tangent_now = _completed(norm_key_tangent_now_sum, norm_key_tangent_now_lost)
@@ -1495,7 +1495,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                     j_20 = strip + place
                     factor_8 = factor_7 * exp_sum_k_unit[row, j_20] * sum_k_unit[row, j_20]
                     sum_temperature_2_part = _add_in_lanes(sum_temperature_2_part, factor_8)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, sum_temperature_2_part)
             for f_3 in range(d):
                 q_unit_3 = q_unit[i, f_3]
@@ -1526,7 +1526,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                     term_2 = sum_q_unit_now + factor_9 * k_unit_3
                     factor_11 = factor_10 * q_unit_4 * term_2
                     sum_norm_query_now_part = _add_in_lanes(sum_norm_query_now_part, factor_11)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, sum_norm_query_now_part)
             sum_norm_query_now = _completed(sum_norm_query_now_sum, sum_norm_query_now_lost)
             sum_norm_query[row] = sum_norm_query_now
@@ -1551,7 +1551,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                     j_89 = strip + place
                     factor_13 = _quotient(exp_sum_k_unit[row, j_89] * (_quotient(sum_k_unit_tangent[j_89], per_temperature_unit, per_temperature) + factor_12 * sum_k_unit[row, j_89] - term_4), per_term_3_unit, per_term_3)
                     logsumexp_sum_k_unit_tangent_part = _add_in_lanes(logsumexp_sum_k_unit_tangent_part, factor_13)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost, logsumexp_sum_k_unit_tangent_part)
             logsumexp_sum_k_unit_tangent = _completed(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost)
             seed_4 = seed[i]
@@ -1603,7 +1603,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                     q_unit_6 = q_unit[i, f_6]
                     factor_20 = seed_5 * (_quotient(q_unit_tangent[i, f_6] * term_6, per_temperature_unit, per_temperature) + _quotient(sum_q_unit_tangent_now * q_unit_6, per_temperature_unit, per_temperature) + factor_18 * k_unit_4 * q_unit_6 + factor_12 * q_unit_6 * term_6 + factor_19 * k_unit_tangent[i, f_6] * q_unit_6)
                     sum_norm_query_tangent_part = _add_in_lanes(sum_norm_query_tangent_part, factor_20)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_query_tangent_sum, sum_norm_query_tangent_lost = _plus(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost, sum_norm_query_tangent_part)
             sum_norm_query_tangent = _completed(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost)
             peak_query_2 = peak_query[i]
@@ -1654,7 +1654,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 sum_norm_key_part = _add_in_lanes(sum_norm_key_part, factor_31)
                 term_9 = _quotient(k_unit_tangent[j_2, f_46] * term_8, per_temperature_unit, per_temperature) + _quotient(k_unit_6 * sum_k_unit_2_tangent[j_2, f_46], per_temperature_unit, per_temperature) + factor_32 * k_unit_6 * q_unit_8 + factor_12 * k_unit_6 * term_8 + factor_33 * k_unit_6 * q_unit_tangent[j_2, f_46]
                 sum_norm_key_tangent_part = _add_in_lanes(sum_norm_key_tangent_part, term_9)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, sum_norm_key_part)
             sum_norm_key_tangent_sum, sum_norm_key_tangent_lost = _plus(sum_norm_key_tangent_sum, sum_norm_key_tangent_lost, sum_norm_key_tangent_part)
         sum_norm_key = _completed(sum_norm_key_sum, sum_norm_key_lost)
@@ -1731,7 +1731,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 ratio_value_2 = _quotient(q_2, over_peak_query_unit, over_peak_query)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_query_part = _add_in_lanes(scaled_query_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, scaled_key_part)
             scaled_query_sum, scaled_query_lost = _plus(scaled_query_sum, scaled_query_lost, scaled_query_part)
         scaled_key = _completed(scaled_key_sum, scaled_key_lost)
@@ -1874,7 +1874,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                 ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_query_now_part = _add_in_lanes(scaled_query_now_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, scaled_key_now_part)
             scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, scaled_query_now_part)
         scaled_key_now = _completed(scaled_key_now_sum, scaled_key_now_lost)
@@ -1978,7 +1978,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                     sum_q_unit[f_7] = sum_q_unit_now
                     factor_9 = q_unit[i, f_7] * (sum_q_unit_now + factor_8 * k_unit[i, f_7])
                     sum_norm_query_part = _add_in_lanes(sum_norm_query_part, factor_9)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_query_sum, sum_norm_query_lost = _plus(sum_norm_query_sum, sum_norm_query_lost, sum_norm_query_part)
             sum_norm_query = _completed(sum_norm_query_sum, sum_norm_query_lost)
             peak_query_2 = peak_query[i]
@@ -2004,7 +2004,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                 sum_k_unit_2[f_4] = sum_k_unit_2_now
                 factor_12 = k_unit[j_3, f_4] * (sum_k_unit_2_now + factor_11 * q_unit[j_3, f_4])
                 sum_norm_key_part = _add_in_lanes(sum_norm_key_part, factor_12)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, sum_norm_key_part)
         sum_norm_key = _completed(sum_norm_key_sum, sum_norm_key_lost)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
@@ -2106,7 +2106,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_query_now_part = _add_in_lanes(scaled_query_now_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, scaled_key_now_part)
             scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, scaled_query_now_part)
         scaled_key_now = _completed(scaled_key_now_sum, scaled_key_now_lost)
@@ -2132,7 +2132,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 q_unit[i, f_4] = q_unit_now
                 factor_3 = k_unit_now * q_unit_now
                 sum_norm_query_sensitivity_now_part = _add_in_lanes(sum_norm_query_sensitivity_now_part, factor_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost = _plus(sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost, sum_norm_query_sensitivity_now_part)
         sum_norm_query_sensitivity_now = _completed(sum_norm_query_sensitivity_now_sum, sum_norm_query_sensitivity_now_lost)
         sum_norm_query_sensitivity[i] = sum_norm_query_sensitivity_now
@@ -2318,7 +2318,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                     sum_norm_query_now_part = _add_in_lanes(sum_norm_query_now_part, factor_29)
                     factor_30 = q_unit_5 * sum_q_unit_now
                     sum_norm_query_sensitivity_4_now_part = _add_in_lanes(sum_norm_query_sensitivity_4_now_part, factor_30)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, sum_norm_query_now_part)
                 sum_norm_query_sensitivity_4_now_sum, sum_norm_query_sensitivity_4_now_lost = _plus(sum_norm_query_sensitivity_4_now_sum, sum_norm_query_sensitivity_4_now_lost, sum_norm_query_sensitivity_4_now_part)
             sum_norm_query_now = _completed(sum_norm_query_now_sum, sum_norm_query_now_lost)
@@ -2431,7 +2431,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                     logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_4, f_4]
                     factor_61 = -sum_k_unit_entry_1_4 * q_unit_7
                     hessian_query[j_3, f_4] = (((sum_q_unit_sensitivity_2_own[argmax_sum_k_unit_4, f_4] + factor_43 * 0.5 * sum_q_unit_sensitivity_own[argmax_sum_k_unit_4, f_4]) * ratio_value_8 + factor_45 * (ratio_value_9 * ratio_value_9) + factor_49 * 0.5 * term_11 * ratio_value_10 + factor_50 - square_3 * (sum_q_unit_3 + factor_52 - sum_norm_query_2 * ratio_value_9) * ratio_value_9 - (sum_norm_query_sensitivity_3[argmax_sum_k_unit_4, f_4] + (sum_q_unit_3 + factor_52) * ratio_value_8 + factor_56 * (factor_53 * 0.5 * term_11 + factor_54 * ratio_value_9 + factor_55 * (-0.5) * logsumexp_sum_k_unit_centred_4) + factor_43 * 0.5 * sum_norm_query_sensitivity_2[argmax_sum_k_unit_4, f_4] + factor_57 * ratio_value_9) * ratio_value_8 * ratio_value_9 + factor_58 * (-0.5) * logsumexp_sum_k_unit_centred_4 * ratio_value_10) if j_3 == argmax_sum_k_unit_4 else ((sum_q_unit_sensitivity_2_own[j_3, f_4] + factor_59 * 0.5 * sum_q_unit_sensitivity_own[j_3, f_4]) * ratio_value_11 + factor_60 * (q_unit_7 * q_unit_7) + factor_62 * 0.5 * k_unit_7 * (k_unit_7 + sum_k_unit_entry_2[j_3] * q_unit_7 - ratio_value_10 + factor_61) + factor_63 * 0.5 * k_unit_7 * (k_unit_7 + factor_61) + factor_64 - q_unit_7 * square_4 * (sum_q_unit[j_3, f_4] + factor_39 * k_unit_7 - sum_norm_query_3 * q_unit_7) - q_unit_7 * sum_norm_query_change[j_3, f_4] * ratio_value_11 - q_unit_7 * sum_norm_query_change_2[j_3, f_4] * ratio_value_11 + factor_65 * (-0.5) * k_unit_7 * logsumexp_sum_k_unit_centred[j_3, f_4]))
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_key_now_sum, sum_norm_key_now_lost = _plus(sum_norm_key_now_sum, sum_norm_key_now_lost, sum_norm_key_now_part)
                 sum_norm_key_sensitivity_3_now_sum, sum_norm_key_sensitivity_3_now_lost = _plus(sum_norm_key_sensitivity_3_now_sum, sum_norm_key_sensitivity_3_now_lost, sum_norm_key_sensitivity_3_now_part)
             sum_norm_key_now = _completed(sum_norm_key_now_sum, sum_norm_key_now_lost)
@@ -2604,7 +2604,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 ratio_value_2 = _quotient(q_2, over_peak_query_unit, over_peak_query)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_query_part = _add_in_lanes(scaled_query_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_key_sum, scaled_key_lost = _plus(scaled_key_sum, scaled_key_lost, scaled_key_part)
             scaled_query_sum, scaled_query_lost = _plus(scaled_query_sum, scaled_query_lost, scaled_query_part)
         scaled_key = _completed(scaled_key_sum, scaled_key_lost)
@@ -2694,7 +2694,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                     j_120 = strip + place
                     factor_12 = factor_11 * exp_sum_k_unit[j_120] * sum_k_unit[i, j_120]
                     sum_temperature_3_sensitivity_2_part = _add_in_lanes(sum_temperature_3_sensitivity_2_part, factor_12)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost = _plus(sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost, sum_temperature_3_sensitivity_2_part)
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2, wide)
     sum_temperature = _completed(sum_temperature, sum_temperature_lost)
@@ -2861,7 +2861,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 ratio_value_2 = _quotient(q_2, over_peak_query_now_unit, over_peak_query_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_query_now_part = _add_in_lanes(scaled_query_now_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_key_now_sum, scaled_key_now_lost = _plus(scaled_key_now_sum, scaled_key_now_lost, scaled_key_now_part)
             scaled_query_now_sum, scaled_query_now_lost = _plus(scaled_query_now_sum, scaled_query_now_lost, scaled_query_now_part)
         scaled_key_now = _completed(scaled_key_now_sum, scaled_key_now_lost)
@@ -2895,7 +2895,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 factor_4 = v_q * q_unit_now
                 norm_query_tangent_now_part = _add_in_lanes(norm_query_tangent_now_part, factor_4)
                 sum_k_unit_2_tangent_part2_right[i, f_4] = seed_now * q_unit_now
-            _lanes(4, 4)
+            _lanes(4, 2)
             norm_key_tangent_now_sum, norm_key_tangent_now_lost = _plus(norm_key_tangent_now_sum, norm_key_tangent_now_lost, norm_key_tangent_now_part)
             norm_query_tangent_now_sum, norm_query_tangent_now_lost = _plus(norm_query_tangent_now_sum, norm_query_tangent_now_lost, norm_query_tangent_now_part)
         norm_key_tangent_now = _completed(norm_key_tangent_now_sum, norm_key_tangent_now_lost)
@@ -2967,7 +2967,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     j_28 = strip + place
                     factor_8 = factor_7 * exp_sum_k_unit[row, j_28] * sum_k_unit[i, j_28]
                     sum_temperature_3_part = _add_in_lanes(sum_temperature_3_part, factor_8)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, sum_temperature_3_part)
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2, wide)
         _multiply(q_unit_tangent[start:stop], np.bool_(False), k_unit, np.bool_(True), sum_k_unit_tangent_part1[start:stop], np.bool_(False))
@@ -2992,7 +2992,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     j_124 = strip + place
                     factor_10 = _quotient(exp_sum_k_unit[row, j_124] * (_quotient(sum_k_unit_tangent[i, j_124], per_temperature_unit, per_temperature) + factor_9 * sum_k_unit[i, j_124] - term_2), per_term_unit, per_term)
                     logsumexp_sum_k_unit_tangent_part = _add_in_lanes(logsumexp_sum_k_unit_tangent_part, factor_10)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost, logsumexp_sum_k_unit_tangent_part)
             logsumexp_sum_k_unit_tangent = _completed(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost)
             seed_3 = seed[i]
@@ -3011,7 +3011,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     factor_12 = seed_3 * (softmax_sum_k_unit_tangent_now * sum_k_unit_4 + _quotient(exp_sum_k_unit_3 * sum_k_unit_tangent_2, per_term_unit, per_term))
                     sum_temperature_3_tangent_part = _add_in_lanes(sum_temperature_3_tangent_part, factor_12)
                     sum_k_unit_2_tangent_part2_left[row, j_1] = ((softmax_sum_k_unit_tangent_now) if i != j_1 else 0.0)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_temperature_3_tangent, sum_temperature_3_tangent_lost = _plus(sum_temperature_3_tangent, sum_temperature_3_tangent_lost, sum_temperature_3_tangent_part)
             softmax_sum_k_unit_tangent_own[i] = softmax_sum_k_unit_tangent[i]
         _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], np.bool_(True), sum_k_unit_2_tangent_part2_right[start:stop], np.bool_(False), sum_k_unit_2_tangent_part2_product, np.bool_(True))
@@ -3077,7 +3077,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     sum_q_unit[i, f_7] = sum_q_unit_now
                     factor_17 = q_unit[i, f_7] * (sum_q_unit_now + factor_16 * k_unit[i, f_7])
                     sum_norm_query_now_part = _add_in_lanes(sum_norm_query_now_part, factor_17)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, sum_norm_query_now_part)
             sum_norm_query_now = _completed(sum_norm_query_now_sum, sum_norm_query_now_lost)
             sum_norm_query[i] = sum_norm_query_now
@@ -3112,7 +3112,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     factor_19 = factor_18 * exp_sum_k_unit_2[j_22, i_21] * sum_k_unit[j_22, i_21]
                     sum_temperature_2_part = _add_in_lanes(sum_temperature_2_part, factor_19)
                     sum_k_unit_tangent_again_2[row, j_22] = sum_k_unit_tangent_part1[i_21, j_22] + sum_k_unit_tangent_part2[i_21, j_22]
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, sum_temperature_2_part)
             sum_norm_key_now_sum = 0.0
             sum_norm_key_now_lost = 0.0
@@ -3130,7 +3130,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     sum_norm_key_now_part = _add_in_lanes(sum_norm_key_now_part, factor_21)
                     sum_k_unit_2_tangent_part1[i_21, f_4] = _quotient(sum_k_unit_2_tangent_part1_product[i_21, f_4], per_temperature_unit, per_temperature)
                     sum_k_unit_2_tangent_part4[i_21, f_4] = factor_9 * sum_k_unit_2_tangent_part4_product[i_21, f_4]
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_key_now_sum, sum_norm_key_now_lost = _plus(sum_norm_key_now_sum, sum_norm_key_now_lost, sum_norm_key_now_part)
             sum_norm_key_now = _completed(sum_norm_key_now_sum, sum_norm_key_now_lost)
             sum_norm_key[i_21] = sum_norm_key_now
@@ -3164,7 +3164,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 j_128 = strip + place
                 factor_22 = seed_8 * (softmax_sum_k_unit_2_tangent[j_128, i_127] * sum_k_unit[j_128, i_127] + _quotient(exp_sum_k_unit_2[j_128, i_127] * sum_k_unit_tangent[j_128, i_127], per_term_3_unit, per_term_3))
                 sum_temperature_2_tangent_part = _add_in_lanes(sum_temperature_2_tangent_part, factor_22)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_temperature_2_tangent, sum_temperature_2_tangent_lost = _plus(sum_temperature_2_tangent, sum_temperature_2_tangent_lost, sum_temperature_2_tangent_part)
         sum_norm_key_tangent_sum = 0.0
         sum_norm_key_tangent_lost = 0.0
@@ -3189,7 +3189,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 k_unit_3 = k_unit[i_127, f_4]
                 term_5 = k_unit_tangent[i_127, f_4] * (sum_k_unit_2[i_127, f_4] + factor_24 * q_unit_3) + sum_k_unit_2_tangent_now * k_unit_3 + factor_24 * k_unit_3 * q_unit_tangent[i_127, f_4] + factor_25 * 0.5 * k_unit_3 * q_unit_3 + factor_26 * 0.5 * k_unit_3 * q_unit_3 + factor_27 * k_unit_3 * q_unit_3
                 sum_norm_key_tangent_part = _add_in_lanes(sum_norm_key_tangent_part, term_5)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_key_tangent_sum, sum_norm_key_tangent_lost = _plus(sum_norm_key_tangent_sum, sum_norm_key_tangent_lost, sum_norm_key_tangent_part)
         sum_norm_key_tangent = _completed(sum_norm_key_tangent_sum, sum_norm_key_tangent_lost)
         ratio_value_5 = _ratio(1.0, math.sqrt(scaled_key[i_127]) * _positive_part(peak_key[i_127]))
@@ -3239,7 +3239,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     q_unit_5 = q_unit[i_6, f_7]
                     term_7 = q_unit_tangent[i_6, f_7] * (sum_q_unit[i_6, f_7] + factor_35 * k_unit_5) + sum_q_unit_tangent_now * q_unit_5 + factor_35 * k_unit_tangent[i_6, f_7] * q_unit_5 + factor_36 * 0.5 * k_unit_5 * q_unit_5 + factor_37 * 0.5 * k_unit_5 * q_unit_5 + factor_38 * k_unit_5 * q_unit_5
                     sum_norm_query_tangent_part = _add_in_lanes(sum_norm_query_tangent_part, term_7)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_query_tangent_sum, sum_norm_query_tangent_lost = _plus(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost, sum_norm_query_tangent_part)
             sum_norm_query_tangent = _completed(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost)
             ratio_value_6 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))

@@ -724,7 +724,7 @@ def parameter_gradient_and_hessian(first, second, target, margin, sample_weights
             v = np.float64(second[i])
             factor = seed * _step(margin - y * (u - v))
             sum_margin_part = _add_in_lanes(sum_margin_part, factor)
-        _lanes(4, 4)
+        _lanes(4, 2)
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, sum_margin_part)
     sum_margin = _completed(sum_margin, sum_margin_lost)
     parameter_gradient[0] += sum_margin

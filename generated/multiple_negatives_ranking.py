@@ -773,7 +773,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
                 ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_anchor_sum, scaled_anchor_lost = _plus(scaled_anchor_sum, scaled_anchor_lost, scaled_anchor_part)
             scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_anchor = _completed(scaled_anchor_sum, scaled_anchor_lost)
@@ -886,7 +886,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                 ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_positive_now_part = _add_in_lanes(scaled_positive_now_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, scaled_anchor_now_part)
             scaled_positive_now_sum, scaled_positive_now_lost = _plus(scaled_positive_now_sum, scaled_positive_now_lost, scaled_positive_now_part)
         scaled_anchor_now = _completed(scaled_anchor_now_sum, scaled_anchor_now_lost)
@@ -967,7 +967,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                     sum_a_unit_2[f_3] = sum_a_unit_2_now
                     factor_8 = factor_7 * a_unit[i, f_3] * (sum_a_unit_2_now + factor_6 * p_unit[i, f_3])
                     sum_norm_anchor_part = _add_in_lanes(sum_norm_anchor_part, factor_8)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_anchor_sum, sum_norm_anchor_lost = _plus(sum_norm_anchor_sum, sum_norm_anchor_lost, sum_norm_anchor_part)
             sum_norm_anchor = _completed(sum_norm_anchor_sum, sum_norm_anchor_lost)
             peak_anchor_2 = peak_anchor[i]
@@ -990,7 +990,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                 f_39 = strip + place
                 factor_11 = scale * p_unit[j_5, f_39] * (sum_p_unit[j_5, f_39] + factor_10 * a_unit[j_5, f_39])
                 sum_norm_positive_part = _add_in_lanes(sum_norm_positive_part, factor_11)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, sum_norm_positive_part)
         sum_norm_positive = _completed(sum_norm_positive_sum, sum_norm_positive_lost)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
@@ -1075,7 +1075,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_positive_now_part = _add_in_lanes(scaled_positive_now_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, scaled_anchor_now_part)
             scaled_positive_now_sum, scaled_positive_now_lost = _plus(scaled_positive_now_sum, scaled_positive_now_lost, scaled_positive_now_part)
         scaled_anchor_now = _completed(scaled_anchor_now_sum, scaled_anchor_now_lost)
@@ -1101,7 +1101,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 p_unit[i, f_3] = p_unit_now
                 factor_3 = a_unit_now * p_unit_now
                 sum_norm_anchor_sensitivity_now_part = _add_in_lanes(sum_norm_anchor_sensitivity_now_part, factor_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost = _plus(sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost, sum_norm_anchor_sensitivity_now_part)
         sum_norm_anchor_sensitivity_now = _completed(sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost)
         sum_norm_anchor_sensitivity[i] = sum_norm_anchor_sensitivity_now
@@ -1218,7 +1218,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                     sum_norm_anchor_now_part = _add_in_lanes(sum_norm_anchor_now_part, factor_17)
                     factor_18 = a_unit_4 * sum_a_unit_2_now
                     sum_norm_anchor_sensitivity_2_now_part = _add_in_lanes(sum_norm_anchor_sensitivity_2_now_part, factor_18)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_anchor_now_sum, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost, sum_norm_anchor_now_part)
                 sum_norm_anchor_sensitivity_2_now_sum, sum_norm_anchor_sensitivity_2_now_lost = _plus(sum_norm_anchor_sensitivity_2_now_sum, sum_norm_anchor_sensitivity_2_now_lost, sum_norm_anchor_sensitivity_2_now_part)
             sum_norm_anchor_now = _completed(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost)
@@ -1305,7 +1305,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 logsumexp_sum_a_unit_centred_4 = logsumexp_sum_a_unit_centred[j_5, f_39]
                 sum_a_unit_2_3 = sum_a_unit_2[j_5, f_39]
                 hessian_anchor[j_5, f_39] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_29 - square_4 * (factor_32 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_38 * (a_unit_6 * a_unit_6) + factor_39 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_40 * p_unit_4 * (p_unit_4 + a_unit_6 * sum_a_unit[j_5, argmax_sum_a_unit_3] - ratio_value_8 - a_unit_6 * sum_a_unit[j_5, j_5]) + factor_41 - a_unit_6 * square_5 * (factor_43 * (sum_a_unit_2_3 + factor_42 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_44 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, sum_norm_positive_part)
             sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost, sum_norm_positive_sensitivity_2_part)
         sum_norm_positive = _completed(sum_norm_positive_sum, sum_norm_positive_lost)
@@ -1381,7 +1381,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 ratio_value_2 = _quotient(p_2, over_peak_positive_unit, over_peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_anchor_sum, scaled_anchor_lost = _plus(scaled_anchor_sum, scaled_anchor_lost, scaled_anchor_part)
             scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
         scaled_anchor = _completed(scaled_anchor_sum, scaled_anchor_lost)
@@ -1466,7 +1466,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                     j_85 = strip + place
                     factor_10 = factor_9 * exp_sum_a_unit[j_85] * sum_a_unit[row, j_85]
                     sum_scale_2_sensitivity_2_part = _add_in_lanes(sum_scale_2_sensitivity_2_part, factor_10)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, sum_scale_2_sensitivity_2_part)
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
@@ -1555,7 +1555,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 ratio_value_2 = _quotient(p_2, over_peak_positive_now_unit, over_peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_positive_now_part = _add_in_lanes(scaled_positive_now_part, square_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, scaled_anchor_now_part)
             scaled_positive_now_sum, scaled_positive_now_lost = _plus(scaled_positive_now_sum, scaled_positive_now_lost, scaled_positive_now_part)
         scaled_anchor_now = _completed(scaled_anchor_now_sum, scaled_anchor_now_lost)
@@ -1588,7 +1588,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 v_p = np.float64(direction_positive[i, f_3])
                 factor_4 = v_p * p_unit_now
                 norm_positive_tangent_now_part = _add_in_lanes(norm_positive_tangent_now_part, factor_4)
-            _lanes(4, 4)
+            _lanes(4, 2)
             norm_anchor_tangent_now_sum, norm_anchor_tangent_now_lost = _plus(norm_anchor_tangent_now_sum, norm_anchor_tangent_now_lost, norm_anchor_tangent_now_part)
             norm_positive_tangent_now_sum, norm_positive_tangent_now_lost = _plus(norm_positive_tangent_now_sum, norm_positive_tangent_now_lost, norm_positive_tangent_now_part)
         norm_anchor_tangent_now = _completed(norm_anchor_tangent_now_sum, norm_anchor_tangent_now_lost)
@@ -1672,7 +1672,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                     term_2 = sum_a_unit_2_now + factor_7 * p_unit_3
                     factor_9 = factor_8 * a_unit_4 * term_2
                     sum_norm_anchor_now_part = _add_in_lanes(sum_norm_anchor_now_part, factor_9)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_anchor_now_sum, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost, sum_norm_anchor_now_part)
             sum_norm_anchor_now = _completed(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost)
             sum_norm_anchor[row] = sum_norm_anchor_now
@@ -1697,7 +1697,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                     j_89 = strip + place
                     factor_10 = _quotient(exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + direction_parameters[0] * sum_a_unit[row, j_89] - term_4), per_term_3_unit, per_term_3)
                     logsumexp_sum_a_unit_tangent_part = _add_in_lanes(logsumexp_sum_a_unit_tangent_part, factor_10)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 logsumexp_sum_a_unit_tangent_sum, logsumexp_sum_a_unit_tangent_lost = _plus(logsumexp_sum_a_unit_tangent_sum, logsumexp_sum_a_unit_tangent_lost, logsumexp_sum_a_unit_tangent_part)
             logsumexp_sum_a_unit_tangent = _completed(logsumexp_sum_a_unit_tangent_sum, logsumexp_sum_a_unit_tangent_lost)
             seed_4 = seed[i]
@@ -1748,7 +1748,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                     a_unit_6 = a_unit[i, f_3]
                     factor_17 = seed_5 * (scale * a_unit_tangent[i, f_3] * term_6 + scale * sum_a_unit_2_tangent_now * a_unit_6 + direction_parameters[0] * a_unit_6 * term_6 + factor_15 * a_unit_6 * p_unit_4 + factor_16 * a_unit_6 * p_unit_tangent[i, f_3])
                     sum_norm_anchor_tangent_part = _add_in_lanes(sum_norm_anchor_tangent_part, factor_17)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost = _plus(sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost, sum_norm_anchor_tangent_part)
             sum_norm_anchor_tangent = _completed(sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost)
             peak_anchor_2 = peak_anchor[i]
@@ -1796,7 +1796,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 sum_norm_positive_part = _add_in_lanes(sum_norm_positive_part, factor_28)
                 term_9 = scale * p_unit_tangent[j_5, f_39] * term_8 + scale * p_unit_6 * sum_p_unit_tangent[j_5, f_39] + direction_parameters[0] * p_unit_6 * term_8 + factor_29 * a_unit_8 * p_unit_6 + factor_30 * a_unit_tangent[j_5, f_39] * p_unit_6
                 sum_norm_positive_tangent_part = _add_in_lanes(sum_norm_positive_tangent_part, term_9)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, sum_norm_positive_part)
             sum_norm_positive_tangent_sum, sum_norm_positive_tangent_lost = _plus(sum_norm_positive_tangent_sum, sum_norm_positive_tangent_lost, sum_norm_positive_tangent_part)
         sum_norm_positive = _completed(sum_norm_positive_sum, sum_norm_positive_lost)
@@ -2217,7 +2217,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                     j_50 = strip + place
                     factor_8 = factor_7 * exp_sum_anchor[j_50] * sum_anchor[row, j_50]
                     sum_scale_2_sensitivity_2_part = _add_in_lanes(sum_scale_2_sensitivity_2_part, factor_8)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, sum_scale_2_sensitivity_2_part)
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
@@ -2338,7 +2338,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                     j_52 = strip + place
                     factor_3 = _quotient(exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + direction_parameters[0] * sum_anchor[row, j_52] - term_2), per_term_unit, per_term)
                     logsumexp_sum_anchor_tangent_part = _add_in_lanes(logsumexp_sum_anchor_tangent_part, factor_3)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 logsumexp_sum_anchor_tangent_sum, logsumexp_sum_anchor_tangent_lost = _plus(logsumexp_sum_anchor_tangent_sum, logsumexp_sum_anchor_tangent_lost, logsumexp_sum_anchor_tangent_part)
             logsumexp_sum_anchor_tangent = _completed(logsumexp_sum_anchor_tangent_sum, logsumexp_sum_anchor_tangent_lost)
             seed_3 = seed[i]
@@ -2480,7 +2480,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                 ratio_value_3 = _quotient(h_2, over_peak_negative_unit, over_peak_negative)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 scaled_negative_part = _add_in_lanes(scaled_negative_part, square_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_anchor_sum, scaled_anchor_lost = _plus(scaled_anchor_sum, scaled_anchor_lost, scaled_anchor_part)
             scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
             scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
@@ -2651,7 +2651,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 ratio_value_3 = _quotient(h_2, over_peak_negative_now_unit, over_peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 scaled_negative_now_part = _add_in_lanes(scaled_negative_now_part, square_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, scaled_anchor_now_part)
             scaled_positive_now_sum, scaled_positive_now_lost = _plus(scaled_positive_now_sum, scaled_positive_now_lost, scaled_positive_now_part)
             scaled_negative_now_sum, scaled_negative_now_lost = _plus(scaled_negative_now_sum, scaled_negative_now_lost, scaled_negative_now_part)
@@ -2794,7 +2794,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                     sum_a_unit_4[f_3] = sum_a_unit_4_now
                     factor_12 = factor_11 * a_unit[i, f_3] * (p_unit[i, f_3] * term_5 + sum_a_unit_4_now * sigmoid_plus_2 + sum_a_unit_3[row, f_3] * sigmoid_minus_2)
                     sum_norm_anchor_part = _add_in_lanes(sum_norm_anchor_part, factor_12)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_anchor_sum, sum_norm_anchor_lost = _plus(sum_norm_anchor_sum, sum_norm_anchor_lost, sum_norm_anchor_part)
             sum_norm_anchor = _completed(sum_norm_anchor_sum, sum_norm_anchor_lost)
             peak_anchor_2 = peak_anchor[i]
@@ -2824,7 +2824,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 sum_norm_negative_part = _add_in_lanes(sum_norm_negative_part, factor_14)
                 factor_16 = scale * p_unit[j_29, f_58] * (sum_p_unit[j_29, f_58] + factor_15 * a_unit[j_29, f_58])
                 sum_norm_positive_part = _add_in_lanes(sum_norm_positive_part, factor_16)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_negative_sum, sum_norm_negative_lost = _plus(sum_norm_negative_sum, sum_norm_negative_lost, sum_norm_negative_part)
             sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, sum_norm_positive_part)
         sum_norm_negative = _completed(sum_norm_negative_sum, sum_norm_negative_lost)
@@ -2951,7 +2951,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 ratio_value_3 = _quotient(h_2, over_peak_negative_now_unit, over_peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 scaled_negative_now_part = _add_in_lanes(scaled_negative_now_part, square_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, scaled_anchor_now_part)
             scaled_positive_now_sum, scaled_positive_now_lost = _plus(scaled_positive_now_sum, scaled_positive_now_lost, scaled_positive_now_part)
             scaled_negative_now_sum, scaled_negative_now_lost = _plus(scaled_negative_now_sum, scaled_negative_now_lost, scaled_negative_now_part)
@@ -2984,7 +2984,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 h_unit[i, f_3] = _quotient(h_3, over_factor_3_unit, over_factor_3)
                 factor_4 = a_unit_now * p_unit_now
                 sum_norm_anchor_sensitivity_now_part = _add_in_lanes(sum_norm_anchor_sensitivity_now_part, factor_4)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost = _plus(sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost, sum_norm_anchor_sensitivity_now_part)
         sum_norm_anchor_sensitivity_now = _completed(sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost)
         sum_norm_anchor_sensitivity[i] = sum_norm_anchor_sensitivity_now
@@ -3192,7 +3192,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                     a_unit_5 = a_unit[i, f_3]
                     factor_42 = a_unit_5 * sum_a_unit_3_now
                     sum_norm_anchor_sensitivity_3_now_part = _add_in_lanes(sum_norm_anchor_sensitivity_3_now_part, factor_42)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_anchor_sensitivity_3_now_sum, sum_norm_anchor_sensitivity_3_now_lost = _plus(sum_norm_anchor_sensitivity_3_now_sum, sum_norm_anchor_sensitivity_3_now_lost, sum_norm_anchor_sensitivity_3_now_part)
             sum_norm_anchor_sensitivity_3_now = _completed(sum_norm_anchor_sensitivity_3_now_sum, sum_norm_anchor_sensitivity_3_now_lost)
             sum_norm_anchor_sensitivity_3[i] = sum_norm_anchor_sensitivity_3_now
@@ -3242,7 +3242,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                     sum_norm_anchor_sensitivity_2_now_part = _add_in_lanes(sum_norm_anchor_sensitivity_2_now_part, factor_46)
                     factor_47 = a_unit_6 * sum_a_unit_4_now
                     sum_norm_anchor_sensitivity_5_now_part = _add_in_lanes(sum_norm_anchor_sensitivity_5_now_part, factor_47)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_anchor_now_sum, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost, sum_norm_anchor_now_part)
                 sum_norm_anchor_sensitivity_2_now_sum, sum_norm_anchor_sensitivity_2_now_lost = _plus(sum_norm_anchor_sensitivity_2_now_sum, sum_norm_anchor_sensitivity_2_now_lost, sum_norm_anchor_sensitivity_2_now_part)
                 sum_norm_anchor_sensitivity_5_now_sum, sum_norm_anchor_sensitivity_5_now_lost = _plus(sum_norm_anchor_sensitivity_5_now_sum, sum_norm_anchor_sensitivity_5_now_lost, sum_norm_anchor_sensitivity_5_now_part)
@@ -3378,7 +3378,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[j_29, f_58]
                 sum_a_unit_4_3 = sum_a_unit_4[j_29, f_58]
                 hessian_anchor[j_29, f_58] = ((factor_65 * (ratio_value_9 * ratio_value_9) + factor_68 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_69 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_73 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_71 * ratio_value_11) + factor_73 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_74 * ratio_value_11) + factor_75 - square_7 * (factor_76 * term_20 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_77 * term_20 + factor_78 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_79 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_82 * (factor_80 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_81 * logsumexp_sum_a_unit_sensitivity_3) + factor_85 * term_21 + factor_86 * term_21 + factor_87 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_89 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_90 * (a_unit_8 * a_unit_8) + factor_91 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_92 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_94 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_93 * p_unit_4) + factor_94 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_95 * p_unit_4) + factor_96 * p_unit_4 * (p_unit_4 + a_unit_8 * sum_a_unit[j_29, argmax_sum_a_unit_4] - ratio_value_11 - a_unit_8 * sum_a_unit[j_29, j_29]) + factor_97 - a_unit_8 * square_8 * (factor_98 * (p_unit_4 * term_17 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_99 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_negative_sum, sum_norm_negative_lost = _plus(sum_norm_negative_sum, sum_norm_negative_lost, sum_norm_negative_part)
             sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, sum_norm_positive_part)
             sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost, sum_norm_positive_sensitivity_2_part)
@@ -3500,7 +3500,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 ratio_value_3 = _quotient(h_2, over_peak_negative_unit, over_peak_negative)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 scaled_negative_part = _add_in_lanes(scaled_negative_part, square_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_anchor_sum, scaled_anchor_lost = _plus(scaled_anchor_sum, scaled_anchor_lost, scaled_anchor_part)
             scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, scaled_positive_part)
             scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, scaled_negative_part)
@@ -3680,7 +3680,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                     sum_scale_2_sensitivity_2_part = _add_in_lanes(sum_scale_2_sensitivity_2_part, factor_19)
                     factor_21 = factor_20 * exp_sum_a_unit[row, j_176] * sum_a_unit[row, j_176]
                     sum_scale_3_sensitivity_2_part = _add_in_lanes(sum_scale_3_sensitivity_2_part, factor_21)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, sum_scale_2_sensitivity_2_part)
                 sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, sum_scale_3_sensitivity_2_part)
     sum_scale = _completed(sum_scale, sum_scale_lost)
@@ -3816,7 +3816,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 ratio_value_3 = _quotient(h_2, over_peak_negative_now_unit, over_peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 scaled_negative_now_part = _add_in_lanes(scaled_negative_now_part, square_3)
-            _lanes(4, 4)
+            _lanes(4, 2)
             scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, scaled_anchor_now_part)
             scaled_positive_now_sum, scaled_positive_now_lost = _plus(scaled_positive_now_sum, scaled_positive_now_lost, scaled_positive_now_part)
             scaled_negative_now_sum, scaled_negative_now_lost = _plus(scaled_negative_now_sum, scaled_negative_now_lost, scaled_negative_now_part)
@@ -3863,7 +3863,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 v_h = np.float64(direction_negative[i, f_3])
                 factor_6 = v_h * h_unit_now
                 norm_negative_tangent_now_part = _add_in_lanes(norm_negative_tangent_now_part, factor_6)
-            _lanes(4, 4)
+            _lanes(4, 2)
             norm_anchor_tangent_now_sum, norm_anchor_tangent_now_lost = _plus(norm_anchor_tangent_now_sum, norm_anchor_tangent_now_lost, norm_anchor_tangent_now_part)
             norm_positive_tangent_now_sum, norm_positive_tangent_now_lost = _plus(norm_positive_tangent_now_sum, norm_positive_tangent_now_lost, norm_positive_tangent_now_part)
             norm_negative_tangent_now_sum, norm_negative_tangent_now_lost = _plus(norm_negative_tangent_now_sum, norm_negative_tangent_now_lost, norm_negative_tangent_now_part)
@@ -4016,7 +4016,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     term_6 = p_unit_3 * term_5 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
                     factor_14 = factor_13 * a_unit_4 * term_6
                     sum_norm_anchor_now_part = _add_in_lanes(sum_norm_anchor_now_part, factor_14)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_anchor_now_sum, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost, sum_norm_anchor_now_part)
             sum_norm_anchor_now = _completed(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost)
             sum_norm_anchor[row] = sum_norm_anchor_now
@@ -4049,7 +4049,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     j_186 = strip + place
                     factor_18 = _quotient(exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + direction_parameters[0] * sum_a_unit[row, j_186] - term_8), per_term_7_unit, per_term_7)
                     logsumexp_sum_a_unit_tangent_now_part = _add_in_lanes(logsumexp_sum_a_unit_tangent_now_part, factor_18)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 logsumexp_sum_a_unit_tangent_now_sum, logsumexp_sum_a_unit_tangent_now_lost = _plus(logsumexp_sum_a_unit_tangent_now_sum, logsumexp_sum_a_unit_tangent_now_lost, logsumexp_sum_a_unit_tangent_now_part)
             logsumexp_sum_a_unit_tangent_now = _completed(logsumexp_sum_a_unit_tangent_now_sum, logsumexp_sum_a_unit_tangent_now_lost)
             logsumexp_sum_a_unit_tangent[i] = logsumexp_sum_a_unit_tangent_now
@@ -4086,7 +4086,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     j_189 = strip + place
                     factor_21 = _quotient(exp_sum_a_unit_2[row, j_189] * (scale * sum_a_unit_2_tangent[row, j_189] + direction_parameters[0] * sum_a_unit_2[row, j_189] - term_10), per_term_9_unit, per_term_9)
                     logsumexp_sum_a_unit_2_tangent_now_part = _add_in_lanes(logsumexp_sum_a_unit_2_tangent_now_part, factor_21)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 logsumexp_sum_a_unit_2_tangent_now_sum, logsumexp_sum_a_unit_2_tangent_now_lost = _plus(logsumexp_sum_a_unit_2_tangent_now_sum, logsumexp_sum_a_unit_2_tangent_now_lost, logsumexp_sum_a_unit_2_tangent_now_part)
             logsumexp_sum_a_unit_2_tangent_now = _completed(logsumexp_sum_a_unit_2_tangent_now_sum, logsumexp_sum_a_unit_2_tangent_now_lost)
             logsumexp_sum_a_unit_2_tangent[i] = logsumexp_sum_a_unit_2_tangent_now
@@ -4211,7 +4211,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     a_unit_6 = a_unit[i, f_3]
                     factor_49 = seed_6 * (scale * a_unit_tangent_3 * term_22 + direction_parameters[0] * a_unit_6 * term_22 + factor_37 * a_unit_6 * p_unit_tangent[i, f_3] + factor_38 * a_unit_6 * (sum_a_unit_3_tangent[row, f_3] + sum_a_unit_3_tangent_2[row, f_3]) + factor_39 * sum_a_unit_4_tangent_now * a_unit_6 + factor_40 * a_unit_6 * p_unit_4 + factor_44 * a_unit_6 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_41 * p_unit_4) + factor_48 * a_unit_6 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_45 * p_unit_4))
                     sum_norm_anchor_tangent_part = _add_in_lanes(sum_norm_anchor_tangent_part, factor_49)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost = _plus(sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost, sum_norm_anchor_tangent_part)
             sum_norm_anchor_tangent = _completed(sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost)
             peak_anchor_2 = peak_anchor[i]
@@ -4285,7 +4285,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 sum_norm_negative_tangent_part = _add_in_lanes(sum_norm_negative_tangent_part, term_29)
                 term_31 = scale * p_unit_tangent[j_29, f_58] * term_28 + scale * p_unit_6 * sum_p_unit_tangent[j_29, f_58] + direction_parameters[0] * p_unit_6 * term_28 + factor_66 * a_unit_tangent[j_29, f_58] * p_unit_6 + factor_67 * a_unit_8 * p_unit_6 + factor_68 * a_unit_8 * p_unit_6
                 sum_norm_positive_tangent_part = _add_in_lanes(sum_norm_positive_tangent_part, term_31)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_norm_negative_sum, sum_norm_negative_lost = _plus(sum_norm_negative_sum, sum_norm_negative_lost, sum_norm_negative_part)
             sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, sum_norm_positive_part)
             sum_norm_negative_tangent_sum, sum_norm_negative_tangent_lost = _plus(sum_norm_negative_tangent_sum, sum_norm_negative_tangent_lost, sum_norm_negative_tangent_part)
@@ -5085,7 +5085,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                     sum_scale_2_sensitivity_2_part = _add_in_lanes(sum_scale_2_sensitivity_2_part, factor_16)
                     factor_18 = factor_17 * exp_sum_anchor[row, j_91] * sum_anchor[row, j_91]
                     sum_scale_3_sensitivity_2_part = _add_in_lanes(sum_scale_3_sensitivity_2_part, factor_18)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, sum_scale_2_sensitivity_2_part)
                 sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, sum_scale_3_sensitivity_2_part)
     sum_scale = _completed(sum_scale, sum_scale_lost)
@@ -5295,7 +5295,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                     j_99 = strip + place
                     factor_9 = _quotient(exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[i, j_99] + direction_parameters[0] * sum_anchor[i, j_99] - term_3), per_term_2_unit, per_term_2)
                     logsumexp_sum_anchor_tangent_now_part = _add_in_lanes(logsumexp_sum_anchor_tangent_now_part, factor_9)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 logsumexp_sum_anchor_tangent_now_sum, logsumexp_sum_anchor_tangent_now_lost = _plus(logsumexp_sum_anchor_tangent_now_sum, logsumexp_sum_anchor_tangent_now_lost, logsumexp_sum_anchor_tangent_now_part)
             logsumexp_sum_anchor_tangent_now = _completed(logsumexp_sum_anchor_tangent_now_sum, logsumexp_sum_anchor_tangent_now_lost)
             logsumexp_sum_anchor_tangent[i] = logsumexp_sum_anchor_tangent_now
@@ -5332,7 +5332,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                     j_101 = strip + place
                     factor_12 = _quotient(exp_sum_anchor_2[i, j_101] * (scale * sum_anchor_2_tangent[i, j_101] + direction_parameters[0] * sum_anchor_2[i, j_101] - term_5), per_term_4_unit, per_term_4)
                     logsumexp_sum_anchor_2_tangent_now_part = _add_in_lanes(logsumexp_sum_anchor_2_tangent_now_part, factor_12)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 logsumexp_sum_anchor_2_tangent_now_sum, logsumexp_sum_anchor_2_tangent_now_lost = _plus(logsumexp_sum_anchor_2_tangent_now_sum, logsumexp_sum_anchor_2_tangent_now_lost, logsumexp_sum_anchor_2_tangent_now_part)
             logsumexp_sum_anchor_2_tangent_now = _completed(logsumexp_sum_anchor_2_tangent_now_sum, logsumexp_sum_anchor_2_tangent_now_lost)
             logsumexp_sum_anchor_2_tangent[i] = logsumexp_sum_anchor_2_tangent_now

@@ -1990,12 +1990,12 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
     sum_gamma_sensitivity = 0.0
     sum_gamma_sensitivity_lost = 0.0
     term_2 = 1.0 - alpha
+    sum_alpha_part = _scratch(np.float64)
+    sum_epsilon_part = _scratch(np.float64)
+    sum_gamma_part = _scratch(np.float64)
+    sum_gamma_sensitivity_part = _scratch(np.float64)
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
-        sum_alpha_part = 0.0
-        sum_epsilon_part = 0.0
-        sum_gamma_part = 0.0
-        sum_gamma_sensitivity_part = 0.0
         for i in range(start, stop):
             row = i - start
             z = np.float64(logit[i])
@@ -2047,22 +2047,22 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = seed * softplus_minus * _choose(alpha_given, term, 0.0) * sigmoid_power_value
-            sum_alpha_part = _add_in_lanes(sum_alpha_part, factor_3)
+            sum_alpha_part[row] = factor_3
             sigmoid_minus = _choose(factor >= 0.0, decay / (1.0 + decay), (1.0 / (1.0 + decay)))  # sigmoid(-logit*(2*target - 1))
             factor_4 = seed * sigmoid_minus * sigmoid_power_value
-            sum_epsilon_part = _add_in_lanes(sum_epsilon_part, factor_4)
+            sum_epsilon_part[row] = factor_4
             alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             term_3 = epsilon * sigmoid_minus + softplus_minus * alpha_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             factor_5 = -seed * term_3 * softplus_plus * sigmoid_power_value
-            sum_gamma_part = _add_in_lanes(sum_gamma_part, factor_5)
+            sum_gamma_part[row] = factor_5
             factor_6 = -seed * (softplus_plus * softplus_plus) * term_3 * sigmoid_power_value
-            sum_gamma_sensitivity_part = _add_in_lanes(sum_gamma_sensitivity_part, factor_6)
-        _lanes(8, 2)
-        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, sum_alpha_part)
-        sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, sum_epsilon_part)
-        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, sum_gamma_part)
-        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, sum_gamma_sensitivity_part)
+            sum_gamma_sensitivity_part[row] = factor_6
+        _interleave(2)
+        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, _block_sum(sum_alpha_part, stop - start))
+        sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, _block_sum(sum_epsilon_part, stop - start))
+        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, _block_sum(sum_gamma_part, stop - start))
+        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, _block_sum(sum_gamma_sensitivity_part, stop - start))
     sum_alpha = _completed(sum_alpha, sum_alpha_lost)
     sum_epsilon = _completed(sum_epsilon, sum_epsilon_lost)
     sum_gamma = _completed(sum_gamma, sum_gamma_lost)
@@ -2102,11 +2102,11 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     term_4 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     factor_10 = direction_parameters[2] * term_3
+    sum_alpha_tangent_part = _scratch(np.float64)
+    sum_epsilon_tangent_part = _scratch(np.float64)
+    sum_gamma_tangent_part = _scratch(np.float64)
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
-        sum_alpha_tangent_part = 0.0
-        sum_epsilon_tangent_part = 0.0
-        sum_gamma_tangent_part = 0.0
         for i in range(start, stop):
             row = i - start
             y = np.float64(target[i])
@@ -2166,16 +2166,16 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             case = _choose(alpha_given, term, 0.0)
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_4 = seed * (v_z * term * (-sigmoid_minus - gamma * softplus_minus * p_t) - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
-            sum_alpha_tangent_part = _add_in_lanes(sum_alpha_tangent_part, factor_4)
+            sum_alpha_tangent_part[row] = factor_4
             factor_5 = seed * (v_z * term * p_t * term_3 - direction_parameters[0] * softplus_plus) * sigmoid_minus * sigmoid_power_value
-            sum_epsilon_tangent_part = _add_in_lanes(sum_epsilon_tangent_part, factor_5)
+            sum_epsilon_tangent_part[row] = factor_5
             alpha_t = _choose(alpha_given, alpha * y + term_4 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_6 = softplus_minus * alpha_t
             term_5 = epsilon * sigmoid_minus + factor_6
             factor_7 = -term_5 * p_t
             term_6 = -alpha_t - epsilon * p_t
             factor_8 = seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * term_5 + v_z * term * (gamma * term_5 * softplus_plus * p_t + factor_7 - softplus_plus * sigmoid_minus * term_6) - direction_parameters[2] * softplus_plus * sigmoid_minus - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
-            sum_gamma_tangent_part = _add_in_lanes(sum_gamma_tangent_part, factor_8)
+            sum_gamma_tangent_part[row] = factor_8
             term_7 = sigmoid_minus * term_6 - gamma * term_5 * p_t
             term_8 = p_t * magnitude_value + alpha_t
             factor_9 = term_8 * sigmoid_minus
@@ -2196,7 +2196,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             size_2_block[row] = size_2
             doubt_block_2[row] = _cancels(plain_sum_2, size_2, near)
             doubtful += doubt_block_2[row]
-        _lanes(8, 2)
+        _interleave(2)
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
@@ -2253,9 +2253,9 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
                 magnified_value = _magnified(p_t, factor, raised_decay_value)
                 product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * plain_sum_block[row] + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * plain_sum_2_block[row] * 5.421010862427522e-20) + (factor_10 * term * _magnified(p_t * sigmoid_minus, -abs(factor), raised_decay_value) * 5.421010862427522e-20))
             _interleave(2)
-        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, sum_alpha_tangent_part)
-        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, sum_epsilon_tangent_part)
-        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, sum_gamma_tangent_part)
+        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_part, stop - start))
+        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, _block_sum(sum_epsilon_tangent_part, stop - start))
+        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_part, stop - start))
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)
     sum_epsilon_tangent = _completed(sum_epsilon_tangent, sum_epsilon_tangent_lost)
     sum_gamma_tangent = _completed(sum_gamma_tangent, sum_gamma_tangent_lost)

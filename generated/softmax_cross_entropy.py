@@ -1176,7 +1176,7 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
                 z_3 = np.float64(logits[i, k_2])
                 factor = w * ((max_logits - z_3) + log1p_value)
                 sum_logits_part = _add_in_lanes(sum_logits_part, factor)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_logits_sum, sum_logits_lost = _plus(sum_logits_sum, sum_logits_lost, sum_logits_part)
         sum_logits = _completed(sum_logits_sum, sum_logits_lost)
         w_y = class_weight[y]
@@ -1208,7 +1208,7 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
             k_13 = strip + place
             w = class_weight[k_13]
             sum_logsumexp_logits_part = _add_in_lanes(sum_logsumexp_logits_part, w)
-        _lanes(4, 4)
+        _lanes(4, 2)
         sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, sum_logsumexp_logits_part)
     sum_logsumexp_logits = _completed(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost)
     total = 0.0
@@ -1265,7 +1265,7 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
                 factor = w_2 * ((max_logits - z_3) + log1p_value)
                 sum_logits_part = _add_in_lanes(sum_logits_part, factor)
                 gradient_logits[i, k_2] = seed * (factor_6 * exp_logits[k_2] + factor_3 * w_2)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_logits_sum, sum_logits_lost = _plus(sum_logits_sum, sum_logits_lost, sum_logits_part)
         sum_logits = _completed(sum_logits_sum, sum_logits_lost)
         if y >= 0:
@@ -1296,7 +1296,7 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
             k_13 = strip + place
             w = class_weight[k_13]
             sum_logsumexp_logits_part = _add_in_lanes(sum_logsumexp_logits_part, w)
-        _lanes(4, 4)
+        _lanes(4, 2)
         sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, sum_logsumexp_logits_part)
     sum_logsumexp_logits = _completed(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost)
     factor = sum_logsumexp_logits * label_smoothing / c
@@ -1372,7 +1372,7 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
             k_13 = strip + place
             w = class_weight[k_13]
             sum_logsumexp_logits_part = _add_in_lanes(sum_logsumexp_logits_part, w)
-        _lanes(4, 4)
+        _lanes(4, 2)
         sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, sum_logsumexp_logits_part)
     sum_logsumexp_logits = _completed(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost)
     term_2 = 1.0 - label_smoothing
@@ -1482,7 +1482,7 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
                 z_3 = np.float64(logits[i, k_2])
                 factor = w * ((max_logits - z_3) + log1p_value)
                 sum_logits_part = _add_in_lanes(sum_logits_part, factor)
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_logits_sum, sum_logits_lost = _plus(sum_logits_sum, sum_logits_lost, sum_logits_part)
         sum_logits = _completed(sum_logits_sum, sum_logits_lost)
         w_y = class_weight[y]
@@ -1512,7 +1512,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
             k_13 = strip + place
             w = class_weight[k_13]
             sum_logsumexp_logits_part = _add_in_lanes(sum_logsumexp_logits_part, w)
-        _lanes(4, 4)
+        _lanes(4, 2)
         sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, sum_logsumexp_logits_part)
     sum_logsumexp_logits = _completed(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost)
     sum_label_smoothing_tangent = 0.0
@@ -1595,7 +1595,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
                 sum_logits_tangent_part = _add_in_lanes(sum_logits_tangent_part, factor_2)
                 exp_logits_2 = exp_logits[k_15]
                 product_logits[i, k_15] = seed * (direction_parameters[0] * (factor_7 * exp_logits_2 + _quotient(-w_2, per_c_unit, per_c)) + factor_8 * exp_logits_2 * ((-logsumexp_logits_tangent_centred) if k_15 == argmax_logits else (-logsumexp_logits_tangent_centred + difference_value)))
-            _lanes(4, 4)
+            _lanes(4, 2)
             sum_logits_tangent_sum, sum_logits_tangent_lost = _plus(sum_logits_tangent_sum, sum_logits_tangent_lost, sum_logits_tangent_part)
         sum_logits_tangent = _completed(sum_logits_tangent_sum, sum_logits_tangent_lost)
         if y >= 0:
@@ -1745,7 +1745,7 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
             k_13 = strip + place
             w = class_weight[k_13]
             sum_logsumexp_logits_part = _add_in_lanes(sum_logsumexp_logits_part, w)
-        _lanes(4, 4)
+        _lanes(4, 2)
         sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, sum_logsumexp_logits_part)
     sum_logsumexp_logits = _completed(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost)
     total = 0.0
@@ -1883,7 +1883,7 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
             k_13 = strip + place
             w = class_weight[k_13]
             sum_logsumexp_logits_part = _add_in_lanes(sum_logsumexp_logits_part, w)
-        _lanes(4, 4)
+        _lanes(4, 2)
         sum_logsumexp_logits_sum, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost, sum_logsumexp_logits_part)
     sum_logsumexp_logits = _completed(sum_logsumexp_logits_sum, sum_logsumexp_logits_lost)
     factor = sum_logsumexp_logits * label_smoothing / c

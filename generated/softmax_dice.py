@@ -295,7 +295,7 @@ def value(logits, label, smooth, sample_weights, value_out):
                     sum_logsumexp_logits_2_now_part = _add_in_lanes(sum_logsumexp_logits_2_now_part, factor)
                     y_2 = label[i, q_4]
                     lack_logsumexp_logits_2_now_part = _add_in_lanes(lack_logsumexp_logits_2_now_part, ((factor) if y_2 != k else 0.0))
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, sum_logsumexp_logits_2_now_part)
                 lack_logsumexp_logits_2_now_sum, lack_logsumexp_logits_2_now_lost = _plus(lack_logsumexp_logits_2_now_sum, lack_logsumexp_logits_2_now_lost, lack_logsumexp_logits_2_now_part)
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
@@ -318,7 +318,7 @@ def value(logits, label, smooth, sample_weights, value_out):
                 total_part = _add_in_lanes(total_part, factor_2)
                 if wanted:
                     value_out[i, k] = factor_2
-            _lanes(4, 4)
+            _lanes(4, 2)
             total += total_part
     return total
 
@@ -400,7 +400,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
                     sum_logsumexp_logits_2_now_part = _add_in_lanes(sum_logsumexp_logits_2_now_part, factor)
                     y_3 = label[i, q_4]
                     lack_logsumexp_logits_2_part = _add_in_lanes(lack_logsumexp_logits_2_part, ((factor) if y_3 != k else 0.0))
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, sum_logsumexp_logits_2_now_part)
                 lack_logsumexp_logits_2_sum, lack_logsumexp_logits_2_lost = _plus(lack_logsumexp_logits_2_sum, lack_logsumexp_logits_2_lost, lack_logsumexp_logits_2_part)
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
@@ -523,7 +523,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                     q_4 = strip + place
                     factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
                     sum_logsumexp_logits_2_now_part = _add_in_lanes(sum_logsumexp_logits_2_now_part, factor)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, sum_logsumexp_logits_2_now_part)
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
@@ -683,7 +683,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                     logsumexp_logits_tangent[q_4] += factor_2
                     if k != argmax_logits[q_4]:
                         logsumexp_logits_tangent_centred[q_4] += factor_2
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, sum_logsumexp_logits_2_now_part)
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
@@ -740,7 +740,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                     ratio_value_5 = _ratio(1.0, smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3])
                     if k != argmax_logits_3:
                         sum_logsumexp_logits_3_tangent_3_centred[q_42] += exp_logits_3 * (factor_4 - loss_scale * sum_logsumexp_logits_tangent[argmax_logits_3] * (ratio_value_5 * ratio_value_5) * ((sample_weights[i, argmax_logits_3]) if weighted else 1.0)) / (1.0 + rest_logits[q_42])
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost, sum_logsumexp_logits_2_tangent_now_part)
             sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost)
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
@@ -851,7 +851,7 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
                     q_4 = strip + place
                     factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
                     sum_logsumexp_logits_2_part = _add_in_lanes(sum_logsumexp_logits_2_part, factor)
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost = _plus(sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost, sum_logsumexp_logits_2_part)
             sum_logsumexp_logits_2 = _completed(sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost)
             seed_2 = seed[k]
@@ -958,7 +958,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                     logsumexp_logits_tangent[q_4] += factor_2
                     if k != argmax_logits[q_4]:
                         logsumexp_logits_tangent_centred[q_4] += factor_2
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, sum_logsumexp_logits_2_now_part)
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
@@ -1035,7 +1035,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                         sum_logsumexp_logits_3_tangent_2_centred[q_42] += exp_logits_4 * (factor_7 - loss_scale * square_3 * case_2) / (1.0 + rest_logits[q_42])
                     if k != argmax_logits_3:
                         sum_logsumexp_logits_3_tangent_4_centred[q_42] += exp_logits_4 * (sum_logsumexp_logits_3_tangent_4_weighed[k] - sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3]) / (1.0 + rest_logits[q_42])
-                _lanes(4, 4)
+                _lanes(4, 2)
                 sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost, sum_logsumexp_logits_2_tangent_now_part)
             sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost)
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now

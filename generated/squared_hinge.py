@@ -144,7 +144,7 @@ def value(score, target, margin, sample_weights, value_out):
             total_part = _add_in_lanes(total_part, factor)
             if value_out is not None:
                 value_out[i] = factor
-        _lanes(4, 4)
+        _lanes(4, 2)
         total += total_part
     return total
 
@@ -185,7 +185,7 @@ def value_and_gradient(score, target, margin, sample_weights, loss_scale, value_
             if value_out is not None:
                 value_out[i] = factor
             gradient_score[i] = (-2.0) * seed * y * positive_part_value * _step(term)
-        _lanes(4, 4)
+        _lanes(4, 2)
         total += total_part
     return total
 
@@ -259,7 +259,7 @@ def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_s
             sum_margin_part = _add_in_lanes(sum_margin_part, factor)
             factor_2 = seed * (step_value * step_value)
             sum_margin_sensitivity_part = _add_in_lanes(sum_margin_sensitivity_part, factor_2)
-        _lanes(4, 4)
+        _lanes(4, 2)
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, sum_margin_part)
         sum_margin_sensitivity, sum_margin_sensitivity_lost = _plus(sum_margin_sensitivity, sum_margin_sensitivity_lost, sum_margin_sensitivity_part)
     sum_margin = _completed(sum_margin, sum_margin_lost)
@@ -289,7 +289,7 @@ def full_hessian_product(score, target, margin, sample_weights, loss_scale, dire
             factor = seed * square * (direction_parameters[0] - v_s * y)
             sum_margin_tangent_part = _add_in_lanes(sum_margin_tangent_part, factor)
             product_score[i] = 2.0 * seed * square * (v_s - direction_parameters[0] * y)
-        _lanes(4, 4)
+        _lanes(4, 2)
         sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, sum_margin_tangent_part)
     sum_margin_tangent = _completed(sum_margin_tangent, sum_margin_tangent_lost)
     parameter_product[0] += 2.0 * sum_margin_tangent

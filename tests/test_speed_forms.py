@@ -202,9 +202,9 @@ def test_weights_in_float32_arithmetic() -> None:
 def test_a_long_float32_sum_keeps_its_digits() -> None:
     """One running float32 sum of so many numbers would be off by more than 1e-3.
 
-    128 float32 numbers are added at a time, halves on halves: 7 roundings of each, and one of the result.
+    1,024 float32 numbers are added at a time, 64 in each lane; equal ones round alike. One more is that of the result.
     """
     fast = symloss.load("absolute_error", accuracy="fast")
     x = np.full(3_000_000, 0.1, np.float32)
     total = fast.value(x, np.zeros_like(x), reduction="sum")
-    assert float(total) == pytest.approx(float(np.float32(0.1)) * len(x), rel=8 * 2.0**-24)
+    assert float(total) == pytest.approx(float(np.float32(0.1)) * len(x), rel=16 * 2.0**-24)

@@ -52,7 +52,7 @@ def test_kernels_add_up_in_one_order(name: str, accuracy: str, dtype: Any) -> No
 @pytest.mark.parametrize("accuracy, bits", [("exact", 53), ("fast", 24)])
 @pytest.mark.parametrize("n", [100, 1000, 100_000])
 def test_a_sum_keeps_its_digits(n: int, accuracy: str, bits: int) -> None:
-    """A chunk of float32 numbers is added up in 32 lanes of 32, and the chunks in float64."""
+    """A chunk of float32 numbers is added up in 16 lanes of 64, and the chunks in float64."""
     x = np.random.default_rng(n).uniform(0.5, 2.0, n).astype(np.float32)
     loss = symloss.load("absolute_error", accuracy=accuracy)
     truth = math.fsum(map(float, x))
@@ -94,3 +94,11 @@ def test_smooth_l1_is_rounded_once_with_either(beta: float) -> None:
     wide = loss.gradient(x.astype(np.float64), zero.astype(np.float64), beta=beta, reduction="sum")
     assert np.all(np.abs(found - wide) <= 0.5000001 * np.spacing(np.abs(found)).astype(np.float64))
     assert np.array_equal(wide, np.clip(x.astype(np.float64) / beta, -1, 1))
+
+
+def test_a_float64_sum_after_other_loops_goes_by_way_of_a_block() -> None:
+    """The last of several loops has all registers in use; float32 numbers take half as many."""
+    called = {a: symloss.load("focal", accuracy=a).plan.narrow["value_and_gradient"] for a in ("exact", "fast")}
+    names = {a: kernel.py_func.__code__.co_names for a, kernel in called.items()}  # type: ignore[attr-defined]
+    assert "_block_sum" in names["exact"]
+    assert "_block_sum" not in names["fast"]

@@ -98,7 +98,7 @@ def value(prediction, target, sample_weights, value_out):
             total_part = _add_in_lanes(total_part, factor)
             if value_out is not None:
                 value_out[i] = factor
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 
@@ -135,7 +135,7 @@ def value_and_gradient(prediction, target, sample_weights, loss_scale, value_out
             if value_out is not None:
                 value_out[i] = factor
             gradient_prediction[i] = seed
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 

@@ -292,7 +292,7 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
             total_part = _add_in_lanes(total_part, factor_2)
             if value_out is not None:
                 value_out[i] = factor_2
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 
@@ -381,7 +381,7 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_3)  # sigmoid(logit)
             sigmoid_minus = _choose(z >= f32(0.0), factor_3, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit)
             gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 
@@ -536,7 +536,7 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
             t_1 = factor_2 + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
             factor_3 = seed * t_1 * softplus_minus
             sum_pos_weight_part = _add_in_lanes(sum_pos_weight_part, factor_3)
-        _lanes(16, 2)
+        _lanes(16, 1)
         sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, sum_label_smoothing_part)
         sum_pos_weight, sum_pos_weight_lost = _plus(sum_pos_weight, sum_pos_weight_lost, sum_pos_weight_part)
     sum_label_smoothing = _completed(sum_label_smoothing, sum_label_smoothing_lost)
@@ -600,7 +600,7 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             factor_4 = seed * (f32(direction_parameters[1]) * softplus_minus * term - v_z * t_1 * sigmoid_minus)
             sum_pos_weight_tangent_part = _add_in_lanes(sum_pos_weight_tangent_part, factor_4)
             product_logit[i] = seed * (f32(direction_parameters[1]) * term_2 + v_z * (factor_3 + pos_weight * t_1 + term_3 * (f32(1.0) - y)) * p * sigmoid_minus - f32(direction_parameters[0]) * t_1 * sigmoid_minus)
-        _lanes(16, 2)
+        _lanes(16, 1)
         sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, sum_label_smoothing_tangent_part)
         sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, sum_pos_weight_tangent_part)
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)

@@ -363,7 +363,7 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             total_part = _add_in_lanes(total_part, factor_2)
             if value_out is not None:
                 value_out[i] = factor_2
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 
@@ -516,7 +516,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             sigmoid_minus = _choose(factor >= f32(0.0), factor_4, (f32(1.0) / (f32(1.0) + decay)))  # sigmoid(-logit*(2*target - 1))
             p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_4)  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * alpha_t * sigmoid_power_value * (-sigmoid_minus - gamma * softplus_minus * p_t)
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 
@@ -817,7 +817,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             sum_gamma_part = _add_in_lanes(sum_gamma_part, factor_4)
             factor_5 = -seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * sigmoid_power_value
             sum_gamma_sensitivity_part = _add_in_lanes(sum_gamma_sensitivity_part, factor_5)
-        _lanes(16, 2)
+        _lanes(16, 1)
         sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, sum_alpha_part)
         sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, sum_gamma_part)
         sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, sum_gamma_sensitivity_part)
@@ -914,7 +914,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             factor_6 = seed * (f32(direction_parameters[0]) * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * (softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t + factor_5) * alpha_t - f32(direction_parameters[1]) * softplus_plus * softplus_minus * case) * sigmoid_power_value
             sum_gamma_tangent_part = _add_in_lanes(sum_gamma_tangent_part, factor_6)
             product_logit[i] = seed * (f32(direction_parameters[1]) * term * case * term_2 + f32(direction_parameters[0]) * term * alpha_t * (-softplus_plus * term_2 + factor_5) + v_z * p_t * alpha_t * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * term_2)) * sigmoid_power_value
-        _lanes(16, 2)
+        _lanes(16, 1)
         sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, sum_alpha_tangent_part)
         sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, sum_gamma_tangent_part)
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)

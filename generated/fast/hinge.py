@@ -145,7 +145,7 @@ def value(score, target, margin, sample_weights, value_out):
             total_part = _add_in_lanes(total_part, factor)
             if value_out is not None:
                 value_out[i] = factor
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 
@@ -187,7 +187,7 @@ def value_and_gradient(score, target, margin, sample_weights, loss_scale, value_
             if value_out is not None:
                 value_out[i] = factor
             gradient_score[i] = -seed * y * _step(term)
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 
@@ -242,7 +242,7 @@ def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_s
             y = f32(target[i])
             factor = seed * _step(margin - s * y)
             sum_margin_part = _add_in_lanes(sum_margin_part, factor)
-        _lanes(16, 2)
+        _lanes(16, 1)
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, sum_margin_part)
     sum_margin = _completed(sum_margin, sum_margin_lost)
     parameter_gradient[0] += sum_margin

@@ -151,7 +151,7 @@ def value(first, second, target, margin, sample_weights, value_out):
             total_part = _add_in_lanes(total_part, factor)
             if value_out is not None:
                 value_out[i] = factor
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 
@@ -199,7 +199,7 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
             step_value = _step(term)
             gradient_first[i] = -seed * y * step_value
             gradient_second[i] = seed * y * step_value
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 
@@ -261,7 +261,7 @@ def parameter_gradient_and_hessian(first, second, target, margin, sample_weights
             v = f32(second[i])
             factor = seed * _step(margin - y * (u - v))
             sum_margin_part = _add_in_lanes(sum_margin_part, factor)
-        _lanes(16, 2)
+        _lanes(16, 1)
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, sum_margin_part)
     sum_margin = _completed(sum_margin, sum_margin_lost)
     parameter_gradient[0] += sum_margin

@@ -382,7 +382,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             total_part = _add_in_lanes(total_part, factor_3)
             if value_out is not None:
                 value_out[i] = factor_3
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 
@@ -538,7 +538,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
                 value_out[i] = factor_4
             p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), factor_2)  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * sigmoid_power_value * (sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t)
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 
@@ -863,7 +863,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             sum_gamma_part = _add_in_lanes(sum_gamma_part, factor_5)
             factor_6 = -seed * (softplus_plus * softplus_plus) * term_3 * sigmoid_power_value
             sum_gamma_sensitivity_part = _add_in_lanes(sum_gamma_sensitivity_part, factor_6)
-        _lanes(16, 2)
+        _lanes(16, 1)
         sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, sum_alpha_part)
         sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, sum_epsilon_part)
         sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, sum_gamma_part)
@@ -976,7 +976,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             sum_gamma_tangent_part = _add_in_lanes(sum_gamma_tangent_part, factor_7)
             term_8 = sigmoid_minus * term_7 - gamma * term_6 * p_t
             product_logit[i] = seed * (f32(direction_parameters[0]) * term * (factor_6 - softplus_plus * term_8) + v_z * p_t * (-epsilon * _choose(factor >= f32(0.0), (decay * decay) / (term_2 * term_2), (f32(1.0) / ((term_2 * term_2)))) - gamma * term_8 - sigmoid_minus * term_7 - gamma * sigmoid_minus * term_7 - gamma * term_6 * sigmoid_minus) + f32(direction_parameters[1]) * term * case * term_3 + factor_8 * term * p_t * sigmoid_minus) * sigmoid_power_value
-        _lanes(16, 2)
+        _lanes(16, 1)
         sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, sum_alpha_tangent_part)
         sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, sum_epsilon_tangent_part)
         sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, sum_gamma_tangent_part)

@@ -153,7 +153,7 @@ def value(prediction, target, beta, sample_weights, value_out):
             total_part = _add_in_lanes(total_part, factor_2)
             if value_out is not None:
                 value_out[i] = factor_2
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 
@@ -200,7 +200,7 @@ def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, val
             if value_out is not None:
                 value_out[i] = factor_2
             gradient_prediction[i] = seed * _choose(beta >= magnitude_value, _quotient(r, per_beta_unit, per_beta), _signum(r))
-        _lanes(16, 2)
+        _lanes(16, 1)
         total += total_part
     return total
 
@@ -279,7 +279,7 @@ def parameter_gradient_and_hessian(prediction, target, beta, sample_weights, los
             sum_beta_part = _add_in_lanes(sum_beta_part, factor)
             factor_2 = seed * _choose(beta >= abs(r), square / (beta * beta * beta), _choose((beta < abs(r)), f32(0.0), f32(np.nan)))
             sum_beta_sensitivity_part = _add_in_lanes(sum_beta_sensitivity_part, factor_2)
-        _lanes(16, 2)
+        _lanes(16, 1)
         sum_beta, sum_beta_lost = _plus(sum_beta, sum_beta_lost, sum_beta_part)
         sum_beta_sensitivity, sum_beta_sensitivity_lost = _plus(sum_beta_sensitivity, sum_beta_sensitivity_lost, sum_beta_sensitivity_part)
     sum_beta = _completed(sum_beta, sum_beta_lost)
@@ -311,7 +311,7 @@ def full_hessian_product(prediction, target, beta, sample_weights, loss_scale, d
             factor = seed * (f32(direction_parameters[0]) * _choose(beta >= abs(r), (r * r) / (beta * beta * beta), _choose((beta < abs(r)), f32(0.0), f32(np.nan))) + v_x * case)
             sum_beta_tangent_part = _add_in_lanes(sum_beta_tangent_part, factor)
             product_prediction[i] = seed * (f32(direction_parameters[0]) * case + v_x * _choose(beta >= abs(r), (f32(1.0) / beta), _choose((beta < abs(r)), f32(0.0), f32(np.nan))))
-        _lanes(16, 2)
+        _lanes(16, 1)
         sum_beta_tangent, sum_beta_tangent_lost = _plus(sum_beta_tangent, sum_beta_tangent_lost, sum_beta_tangent_part)
     sum_beta_tangent = _completed(sum_beta_tangent, sum_beta_tangent_lost)
     parameter_product[0] += sum_beta_tangent

@@ -83,6 +83,37 @@ def by_chunks(nodes: tuple[Node, ...], taken: set[str], squared: frozenset[str])
     return (*cut.buffers, *nodes[:place], chunks, *nodes[place + 1 :])
 
 
+def by_blocks(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Return nodes whose chunks of several loops write what they add up to a block, and add that up from there.
+
+    The last of these loops has all registers in use where numbers are float64.
+    """
+    found: list[Node] = []
+    for node in nodes:
+        if isinstance(node, Chunks) and sum(isinstance(n, Loop | When) for n in node.body) > 1:
+            totals = [n for n in node.body if isinstance(n, Total) and not n.axis]
+            found += [Buffer(n.part, (node.index.axis.name,), blocked=True) for n in totals]
+            found.append(replace(node, body=tuple(_to_blocks(node.body, node.index))))
+        else:
+            found.append(node)
+    return tuple(found)
+
+
+def _to_blocks(body: tuple[Node, ...], index: Index) -> Iterator[Node]:
+    for node in body:
+        match node:
+            case Begin(op="lanewise"):
+                pass
+            case Update(op="lanewise"):
+                yield Store(node.name, (ROW,), node.expression)
+            case Total(axis=""):
+                yield replace(node, axis=index.axis.name)
+            case Loop():
+                yield replace(node, body=tuple(_to_blocks(node.body, index)))
+            case _:
+                yield node
+
+
 def in_lanes(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     """Return nodes whose sums, of small integers, are taken in any order: each of them is exact."""
     found: list[Node] = []

@@ -13,6 +13,7 @@ from dataclasses import replace
 import sympy
 
 from symloss.elementary.formats import FLOAT32, FLOAT64, Format
+from symloss.lowering.chunks import by_blocks
 from symloss.lowering.invariants import with_inverses
 from symloss.lowering.joined import joined
 from symloss.lowering.nodes import (
@@ -113,8 +114,8 @@ def format_kernel(
     printer = NumbaPrinter(loads | narrow, real, flat=flat)
     body = joined(kernel.body, positive, alike=real is not FLOAT64)
     nodes = with_inverses(body, either=flat and real is FLOAT64)  # to the last place there
-    if real is not FLOAT64:  # and neither are the arrays
-        nodes = products_in_outputs(kept_in_outputs(nodes))
+    # in float32 arithmetic outputs are as wide as what is computed with
+    nodes = by_blocks(nodes) if real is FLOAT64 else products_in_outputs(kept_in_outputs(nodes))
     lines = [line.replace("LIKE", f"{like}.dtype") for line in _lines(nodes, printer, 0)]
     if not any(f"{STRIP}[" in line for line in lines):
         lines = [line for line in lines if not line.startswith(f"{STRIP} = ")]
@@ -186,17 +187,15 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 extent = "start, stop" if node.block else node.index.axis.name
                 lines.append(f"{pad}for {node.index.name} in range({extent}):")
                 inner = _lines(node.body, printer, depth + 1)
-                blocks = node.block and mentions("\n".join(inner), ROW.name)
-                if blocks:
+                if node.block and mentions("\n".join(inner), ROW.name):
                     lines.append(f"{pad}    {ROW} = {node.index.name} - start")
                 lines += inner
                 if any(isinstance(n, Update) and n.op == "lanewise" for n in node.body):
-                    lines += lanes_after(pad, "long" if blocks else "short", printer.real, printer.used)
+                    lines += lanes_after(pad, printer.real, printer.used)
                 elif all(isinstance(n, Assign | Store | Update | Doubt) for n in node.body):
                     in_turn = interleaving(inner, pad, printer.used, least=2 if node.block else 1)
-                    if printer.flat and not in_turn and all(isinstance(n, Assign | Store) for n in node.body):
-                        in_turn = lanes_after(pad, "none", printer.real, printer.used)
-                    lines += in_turn
+                    plain = printer.flat and not in_turn and all(isinstance(n, Assign | Store) for n in node.body)
+                    lines += lanes_after(pad, FLOAT64, printer.used) if plain and printer.real is FLOAT64 else in_turn
             case Strips():
                 lines += strip_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 2))
             case Lanes() | Side() | Beside() | Lane():

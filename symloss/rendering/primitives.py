@@ -246,24 +246,18 @@ def interleaving(lines: list[str], pad: str, used: set[str], least: int = 1) -> 
     return [f"{pad}_interleave({count})"]
 
 
-LANES = {
-    ("short", FLOAT64): "4, 4", ("long", FLOAT64): "8, 2", ("row", FLOAT64): "4, 4", ("none", FLOAT64): "4, 2",
-    ("short", FLOAT32): "16, 2", ("long", FLOAT32): "16, 2", ("row", FLOAT32): "16, 1",
-}  # fmt: skip
-"""Numbers of a vector, and vectors that take turns, by what a loop runs over and has to do, or that it adds up none."""
+LANES = {FLOAT64: "4, 2", FLOAT32: "16, 1"}
+"""Numbers of a vector, and vectors that take turns, where a loop adds up, or turns float32 numbers into float64."""
 
 
-def lanes_after(pad: str, kind: str, real: Format, used: set[str]) -> list[str]:
-    """Return what comes after a loop that adds up in lanes, as many on every processor and in every kernel.
+def lanes_after(pad: str, real: Format, used: set[str]) -> list[str]:
+    """Return what comes after a loop that adds up in lanes: as many on every processor and in every kernel.
 
-    A loop over elements is long where it goes on with what others have left in blocks. Rows may be short: what is left
-    over after the last round of all lanes is added one by one. Four float32 numbers at a time are made float64 in one
-    step; of loops that add nothing up the others are left to LLVM.
+    There are few of them, since what is left over after the last round of all is added one by one, and rows may be
+    short. Four float32 numbers at a time are made float64 in one step.
     """
-    if (kind, real) not in LANES:
-        return []
     used.add("_lanes")
-    return [f"{pad}_lanes({LANES[kind, real]})"]
+    return [f"{pad}_lanes({LANES[real]})"]
 
 
 GEMM = """ensure_blas()

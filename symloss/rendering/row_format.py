@@ -68,7 +68,7 @@ def strip_lines(node: Strips, printer: Printer, pad: str, inside: Callable[[tupl
         parts = [f"{name}_part" for name, *_ in node.sums]
         lines += [f"{pad}    {part} = {printer.doprint(sympy.S.Zero)}" for part in parts]
         inner = inside(tuple(_in_lanes(n, parts) for n in body))
-        in_turn = lanes_after(f"{pad}    ", "row", printer.real, printer.used)
+        in_turn = lanes_after(f"{pad}    ", printer.real, printer.used)
     lines += [f"{pad}    {name}_part = {printer.doprint(-sympy.oo)}" for name in largest]
     lines += [f"{pad}    for {PLACE} in range(length):", f"{pad}        {index} = strip + {PLACE}", *inner, *in_turn]
     lines += [f"{pad}    {name} = _larger({name}, {name}_part)" for name in largest]
