@@ -63,7 +63,7 @@ def test_a_sum_keeps_its_digits(n: int, accuracy: str, bits: int) -> None:
 @pytest.mark.parametrize("accuracy, kind", [("exact", "double"), ("fast", "float")])
 @pytest.mark.parametrize("name", ["contrastive", "dice", "huber", "triplet"])
 def test_sums_stay_in_registers(name: str, accuracy: str, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """Sixteen numbers a round at least; LLVM would say of a loop that it makes no vectors of what it is asked for."""
+    """They are added in the vectors asked for, and LLVM, which says so where it can make none, says nothing."""
     plan = symloss.load(name, accuracy=accuracy).plan
     inputs = _inputs(name, 64, np.float32)
     kernel: Any = plan.narrow["value_and_gradient"]

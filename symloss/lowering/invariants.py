@@ -1,7 +1,7 @@
 """Invariants: what is divided by the same number all along a loop is multiplied by 1 over that number instead.
 
 A division takes several times as long as a multiplication, which rounds once more: half a unit of the last place.
-Where results may be right to that place, a loop can do either, as its results are rounded.
+Where float64 results are right to that place, a loop divides for those and multiplies for results in float32.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def format_kernel(
     narrow = {node.name for node in kernel.body if isinstance(node, Buffer) and node.dtype == "like"}
     printer = NumbaPrinter(loads | narrow, real, flat=flat)
     body = joined(kernel.body, positive, alike=real is not FLOAT64)
-    nodes = with_inverses(body, either=flat and real is FLOAT64)  # to the last place there
+    nodes = with_inverses(body, either=flat and real is FLOAT64)  # float64 results are right to the last place there
     # in float32 arithmetic outputs are as wide as what is computed with
     nodes = by_blocks(nodes) if real is FLOAT64 else products_in_outputs(kept_in_outputs(nodes))
     lines = [line.replace("LIKE", f"{like}.dtype") for line in _lines(nodes, printer, 0)]

@@ -246,7 +246,7 @@ def interleaving(lines: list[str], pad: str, used: set[str], least: int = 1) -> 
     return [f"{pad}_interleave({count})"]
 
 
-LANES = {FLOAT64: "4, 2", FLOAT32: "16, 1"}
+ADDED_UP = {FLOAT64: "4, 2", FLOAT32: "16, 1"}
 """Numbers of a vector, and vectors that take turns, where a loop adds up, or turns float32 numbers into float64."""
 
 
@@ -257,7 +257,7 @@ def lanes_after(pad: str, real: Format, used: set[str]) -> list[str]:
     short. Four float32 numbers at a time are made float64 in one step.
     """
     used.add("_lanes")
-    return [f"{pad}_lanes({LANES[real]})"]
+    return [f"{pad}_lanes({ADDED_UP[real]})"]
 
 
 GEMM = """ensure_blas()

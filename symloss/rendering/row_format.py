@@ -90,7 +90,7 @@ def strip_lines(node: Strips, printer: Printer, pad: str, inside: Callable[[tupl
 
 
 def _of_strip(node: Node) -> Node:
-    """Return a node that looks for the largest of a strip where it does for that of a row, which is in no vectors."""
+    """Return a node that looks for the largest of a strip, not of a row: beside a sum LLVM makes no vectors of that."""
     if isinstance(node, Update) and node.op == "larger":
         return replace(node, name=f"{node.name}_part")
     return node
