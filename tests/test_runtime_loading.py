@@ -1,4 +1,4 @@
-"""Loading: names, lazy attributes, a user's own folder, what gets imported, and a broken Numba cache that heals."""
+"""Loading: names, lazy attributes, a user's own folder, what gets imported, and a Numba cache that heals."""
 
 from __future__ import annotations
 
@@ -181,6 +181,29 @@ print(symloss.load("hinge", package=sys.argv[1]).gradient(x, np.where(x > 0, 1.0
     for file in files:
         file.write_bytes(b"garbage")
     assert run(code, str(tmp_path)) == healthy
+
+
+def test_code_of_an_older_module_is_not_taken_for_new(tmp_path: Path) -> None:
+    """A process that ends between index and code, as Numba writes them, leaves an index of what is not there."""
+    code = """
+import os, sys
+import numpy as np
+import symloss
+from numba.core.caching import IndexDataCacheFile
+if len(sys.argv) > 2:
+    IndexDataCacheFile._save_data = lambda *arguments: os._exit(0)
+x = np.linspace(-2, 2, 500)
+print(symloss.load("absolute_error", package=sys.argv[1]).value(x, 0 * x))
+"""
+    module = tmp_path / "absolute_error.py"
+    shutil.copy(GENERATED / module.name, tmp_path)
+    before = float(run(code, str(tmp_path)))
+    text = module.read_text()
+    changed = text.replace("loss = abs(r)", "loss = 2*abs(r)")
+    assert changed != text
+    module.write_text(changed)
+    assert run(code, str(tmp_path), "ends early") == ""
+    assert float(run(code, str(tmp_path))) == 2 * before
 
 
 def test_only_errors_of_the_cache_are_taken_for_such(monkeypatch: pytest.MonkeyPatch) -> None:

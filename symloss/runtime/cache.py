@@ -1,8 +1,9 @@
-"""Numba's cache on disk: a truncated or unreadable file is removed, and what it held is compiled again."""
+"""Numba's cache on disk: broken files, and those of an older module, are removed; what they held is compiled again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -32,9 +33,27 @@ def _is_from_cache(trace: TracebackType | None) -> bool:
 
 def forget_cache(kernel: Callable[..., Any]) -> None:
     """Remove what Numba cached on disk for the module of a kernel; it is compiled and cached again on the next call."""
-    folder = getattr(getattr(kernel, "stats", None), "cache_path", None)
-    source = getattr(kernel, "py_func", kernel).__code__.co_filename
-    if folder is None:
-        return
-    for cached in Path(folder).glob(f"{Path(source).stem}.*.nb[ic]"):
+    for cached in _cached(kernel):
         cached.unlink(missing_ok=True)
+
+
+def forget_older(kernel: Callable[..., Any]) -> None:
+    """Remove what Numba cached before the module of a kernel was written.
+
+    Numba writes the index first, then the code. A process that reads between the two, or after a process that ended
+    there, takes a file of the same name for that code: one of the module's last version, if it is still there.
+    """
+    for cached in _cached(kernel):
+        with suppress(OSError):  # another process removed it, or it may not be removed
+            if cached.stat().st_mtime_ns < Path(_source(kernel)).stat().st_mtime_ns:
+                cached.unlink()
+
+
+def _cached(kernel: Callable[..., Any]) -> list[Path]:
+    """Return the files that Numba cached for the module of a kernel."""
+    folder = getattr(getattr(kernel, "stats", None), "cache_path", None)
+    return [] if folder is None else [*Path(folder).glob(f"{Path(_source(kernel)).stem}.*.nb[ic]")]
+
+
+def _source(kernel: Callable[..., Any]) -> str:
+    return str(getattr(kernel, "py_func", kernel).__code__.co_filename)

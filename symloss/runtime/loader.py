@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from types import ModuleType
 
+from symloss.runtime.cache import forget_older
+
 OWN = Path(__file__).resolve().parent.parent.parent / "generated"
 
 _LOCK = threading.RLock()
@@ -63,9 +65,15 @@ def load_module(name: str, package: str | Path | None, accuracy: str = "exact") 
 
 
 def _start_numba(module: ModuleType) -> None:
-    """Let Numba do here what it does once a process, so that the first call of a kernel only loads that kernel."""
+    """Let Numba do here what it does once a process, so that the first call of a kernel only loads that kernel.
+
+    And have it find no code of an older module under the names that it looks for.
+    """
+    kernel = getattr(module, "value", None)
+    if kernel is not None:
+        forget_older(kernel)
     for name in ("typingctx", "targetctx"):
-        context = getattr(getattr(module, "value", None), name, None)
+        context = getattr(kernel, name, None)
         if context is not None:
             context.refresh()
 
