@@ -1,4 +1,4 @@
-"""Sums in registers: one order in every kernel, whatever is left over after the last vector; digits; quotients."""
+"""Sums in registers: one order in every kernel, whatever is left over and wherever arrays are; digits; quotients."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sympy
 from numba import njit
 
 import symloss
+from symloss.language.axes import Axis
+from symloss.language.nodes import Access
+from symloss.lowering.invariants import with_shared_divisors
+from symloss.lowering.nodes import Assign, Loop, Store, Update
+from symloss.lowering.rounds import side_by_side
 from symloss.rendering.primitives import _over
 
 LEFT_OVER = (1, 2, 15, 16, 17, 31, 32, 33, 47, 63, 100, 511, 513, 1023, 1025, 1500)
@@ -49,6 +55,52 @@ def test_kernels_add_up_in_one_order(name: str, accuracy: str, dtype: Any) -> No
         assert alone == loss.value(*inputs, reduction="sum", sample_weight=weighted), n
 
 
+def _placed(arrays: list[Any], outputs: int, gap: int, dtype: Any) -> tuple[list[Any], list[Any]]:
+    """Return arrays one behind the other in memory, and as many outputs behind them after a gap."""
+    size = sum(a.size for a in arrays) + outputs * arrays[0].size + gap
+    pool, found, start = np.empty(size, dtype), [], 0
+    for k, array in enumerate([*arrays, *[arrays[0]] * outputs]):
+        start += gap if k == len(arrays) else 0
+        found.append(pool[start : start + array.size].reshape(array.shape))
+        found[-1][...] = array
+        start += array.size
+    return found[: len(arrays)], found[len(arrays) :]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("accuracy", ["exact", "fast"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_bits_do_not_depend_on_where_arrays_are(name: str, accuracy: str, dtype: Any) -> None:
+    """LLVM takes short arrays beside each other for ones that may overlap, unless it is told that it need not care."""
+    loss = symloss.load(name, accuracy=accuracy)
+    for n in (5, 7, 9, 15, 17, 23, 31, 47, 63):
+        inputs = _inputs(name, n, dtype)
+        expected, slopes = loss.value_and_gradient(*inputs, reduction="sum")
+        outputs = len(slopes) if isinstance(slopes, tuple) else 1
+        for gap in range(0, 64, 3):
+            near, out = _placed(inputs, outputs, gap, dtype)
+            found, _ = loss.value_and_gradient(*near, reduction="sum", out=out[0] if outputs == 1 else tuple(out))
+            assert found == expected, (n, gap)
+
+
+X, AT, BY = sympy.Symbol("x"), *(Axis("n", "elements").index(k) for k in "ij")
+
+
+@pytest.mark.parametrize("apart, body", [
+    (True, (Assign("a", Access("x", AT)), Store("y", (AT,), X))),
+    (True, (Store("y", (AT,), Access("y", AT) + 1), Store("y", (AT, BY), X))),
+    (True, (Update("total", "lanewise", Access("x", AT), sympy.true), Store("y", (BY, AT), Access("y", BY, AT)))),
+    (False, (Store("y", (BY,), X),)),
+    (False, (Store("y", (AT,), Access("y", BY)),)),
+    (False, (Store("y", (AT,), X), Store("y", (BY,), X))),
+    (False, (Store("y", (BY, AT), Access("y", AT, BY)),)),
+    (False, (Store("y", (AT + BY,), X),)),
+    (False, (Loop(BY, ()),)),
+])  # fmt: skip
+def test_rounds_that_could_be_side_by_side(apart: bool, body: tuple[Any, ...]) -> None:
+    assert side_by_side(body, AT) is apart
+
+
 @pytest.mark.parametrize("accuracy, bits", [("exact", 53), ("fast", 24)])
 @pytest.mark.parametrize("n", [100, 1000, 100_000])
 def test_a_sum_keeps_its_digits(n: int, accuracy: str, bits: int) -> None:
@@ -75,6 +127,8 @@ def test_sums_stay_in_registers(name: str, accuracy: str, kind: str, capfd: pyte
     added = [int(width) for width in re.findall(rf"fadd reassoc <(\d+) x {kind}>", code)]
     assert set(added) == {16 if kind == "float" else 4}
     assert "_block_sum" not in kernel.py_func.__code__.co_names
+    if name == "huber":  # all of it is one loop, which does not ask where arrays are
+        assert not re.search(r"%(diff\.check|found\.conflict)", code)
     assert "vectorized" not in capfd.readouterr().err
 
 
@@ -82,6 +136,36 @@ def test_quotients_are_products_where_float32_is_all_that_is_wanted() -> None:
     x, b = 0.1, 3.0
     assert _over(x, b, math.nan, math.nan, 0) == x / b
     assert _over(x, b, 1.0, 1.0 / b, None) == x * (1.0 / b)
+
+
+def test_the_divisor_of_several_quotients_is_inverted_once() -> None:
+    e, f = sympy.symbols("e f", real=True)
+    shared, alone, unsafe = 1 / (1 + e), f / (2 + e), f / e + 1 / e
+    taken = {"inverse"}
+    nodes = with_shared_divisors((Assign("a", e * shared + alone), Store("y", (AT,), shared + unsafe)), taken)
+    assert [str(n.expression) for n in nodes if isinstance(n, Assign | Store)] == [
+        "1/(e + 1)", "f/(e + 2) + over(e, e + 1, 1, inverse_2)", "inverse_2 + f/e + 1/e",
+    ]  # fmt: skip
+    assert isinstance(nodes[0], Assign)
+    assert nodes[0].name == "inverse_2"
+    assert taken == {"inverse", "inverse_2"}
+
+
+@pytest.mark.parametrize("kernel", ["value_and_gradient", "gradient_and_hessian"])
+def test_float32_results_divide_once_where_float64_results_divide_twice(kernel: str) -> None:
+    """By 1 + exp(-|logit|): the sigmoids of a logit and of its opposite."""
+    plan = symloss.load("binary_cross_entropy").plan
+    divisions = []
+    for dtype in (np.float32, np.float64):
+        x, y = _inputs("binary_cross_entropy", 64, dtype)
+        function: Any = plan.kernels[kernel]
+        fresh = njit(nogil=True, error_model="numpy")(function.py_func)
+        first = (None,) if kernel == "value_and_gradient" else (np.empty_like(x),)
+        fresh(x, y, *plan.defaults, None, 1.0, *first, np.empty_like(x))
+        (code,) = fresh.inspect_llvm().values()
+        loop = next(part for part in re.split(r"\n\n", code) if re.search(r"fdiv <\d+ x double> .*splat", part))
+        divisions.append(len(re.findall(r"fdiv <", loop)))
+    assert divisions[1] == 2 * divisions[0]
 
 
 @pytest.mark.parametrize("beta", [1e-30, 0.3, 7.0, 1e30])

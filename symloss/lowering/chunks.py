@@ -16,6 +16,7 @@ import sympy
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
 from symloss.lowering.expressions import rebuilt
+from symloss.lowering.invariants import with_shared_divisors
 from symloss.lowering.names import fresh_name
 from symloss.lowering.nodes import (
     PLACE,
@@ -34,6 +35,7 @@ from symloss.lowering.nodes import (
     Update,
     When,
 )
+from symloss.lowering.rounds import side_by_side
 from symloss.lowering.squares import USUAL, squares
 from symloss.stability.careful import cancels, careful
 from symloss.stability.expansion import SERIES
@@ -75,11 +77,14 @@ def by_chunks(nodes: tuple[Node, ...], taken: set[str], squared: frozenset[str])
     if len(loops) != 1 or not all(_is_flat(n) for n in loops[0].body):
         return nodes
     (loop,) = loops
+    if not side_by_side(loop.body, loop.index):
+        return nodes
+    place = nodes.index(loop)
+    loop = replace(loop, body=with_shared_divisors(loop.body, taken))
     cut = _Cut(loop.index, taken, squared)
     chunks = Chunks(loop.index, tuple(_chunk(loop, cut)))
     if not cut.buffers and not any(isinstance(n, Total) for n in chunks.body):  # nothing to be kept, or added up
-        return nodes
-    place = nodes.index(loop)
+        return (*nodes[:place], loop, *nodes[place + 1 :])
     return (*cut.buffers, *nodes[:place], chunks, *nodes[place + 1 :])
 
 
@@ -218,9 +223,9 @@ def _with_second_look(index: Index, body: tuple[Node, ...], cut: _Cut) -> Iterat
     moved: dict[sympy.Expr, Buffer] = {}
     for part in sums:
         recipe, plain, size, *leaves = part.args
-        doubt, target, sizes = cut.buffer("doubt", "int64"), cut.buffer(plain.name), cut.buffer(size.name)
-        first += [Store(target, (ROW,), plain), Store(sizes, (ROW,), size)]
-        first.append(Doubt("doubtful", doubt, cancels(plain, size)))
+        target, sizes = cut.buffer(plain.name), cut.buffer(size.name)
+        first += [Store(target, (ROW,), plain), Store(sizes, (ROW,), size), Doubt("doubtful", plain, size)]
+        doubt = cancels(Access(target, ROW), Access(sizes, ROW))
         made = _needed(body, *leaves)
         varying = [x for x in leaves if isinstance(x, Access) or x.name in {n.name for n in made}]
         for x in varying:

@@ -1,12 +1,13 @@
 """Invariants: what is divided by the same number all along a loop is multiplied by 1 over that number instead.
 
-A division takes several times as long as a multiplication, which rounds once more: half a unit of the last place.
-Where float64 results are right to that place, a loop divides for those and multiplies for results in float32.
+So are several quotients of an element that have one divisor. A division takes several times as long as a
+multiplication, which rounds once more: half a unit of the last place. Where float64 results are right to that place,
+a loop divides for those and multiplies for results in float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import sympy
@@ -14,6 +15,7 @@ import sympy
 from symloss.language.atoms import ratio
 from symloss.language.nodes import Access
 from symloss.lowering.expressions import rebuilt
+from symloss.lowering.names import fresh_name
 from symloss.lowering.nodes import Assign, Blocks, Chunks, Inverse, Loop, Node, Store, Strips, Update
 
 _Made = dict[tuple[sympy.Expr, bool], Inverse]
@@ -80,6 +82,65 @@ def _multiplied(loop: Loop | Strips, made: _Made, *, either: bool) -> Loop | Str
         replace(n, expression=walk(n.expression)) if isinstance(n, Assign | Store | Update) else n for n in loop.body
     )
     return replace(loop, body=tuple(body))
+
+
+def with_shared_divisors(body: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:
+    """Return the body of a loop in which the divisor of several quotients is inverted once.
+
+    Parameters
+    ----------
+    body : tuple of Node
+        Assignments, stores and updates.
+    taken : set of str
+        Names in use; those of the inverses are added.
+    """
+    quotients: dict[sympy.Basic, set[sympy.Basic]] = {}
+    for node in body:
+        if isinstance(node, Assign | Store | Update):
+            for divisor, whole in _quotients(node.expression):
+                quotients.setdefault(divisor, set()).add(whole)
+    inverses = {d: sympy.Symbol(fresh_name("inverse", taken), real=True) for d, of in quotients.items() if len(of) > 1}
+
+    def walk(node: sympy.Basic) -> sympy.Basic:
+        if isinstance(node, Access) or not node.args:
+            return node
+        if isinstance(node, sympy.Pow) and node.exp == -1:
+            return inverses.get(node.base, node)
+        under = _divisor(node, inverses.__contains__) if isinstance(node, sympy.Mul) else None
+        if under is None:
+            return rebuilt(node, tuple(walk(a) for a in node.args))
+        rest = [walk(a) for a in node.args if a != under]
+        product = rest[0] if len(rest) == 1 else sympy.Mul(*rest, evaluate=False)
+        return over(product, under.base, sympy.S.One, inverses[under.base])
+
+    found: list[Node] = []
+    left = dict(inverses)
+    for node in body:
+        if isinstance(node, Assign | Store | Update):
+            met = {divisor for divisor, _ in _quotients(node.expression)}
+            found += [Assign(left.pop(d).name, sympy.Pow(d, -1, evaluate=False)) for d in tuple(left) if d in met]
+            node = replace(node, expression=walk(node.expression))
+        found.append(node)
+    return tuple(found)
+
+
+def _quotients(expression: sympy.Basic) -> Iterator[tuple[sympy.Basic, sympy.Basic]]:
+    """Yield the quotients of an expression that have a safe divisor, each with that.
+
+    A sum that has a number in it is 0, or not so small that 1 over it were infinite and a quotient not.
+    """
+
+    def is_safe(divisor: sympy.Basic) -> bool:
+        return isinstance(divisor, sympy.Add) and any(a.is_number and a != 0 for a in divisor.args)
+
+    under = _divisor(expression, is_safe) if isinstance(expression, sympy.Mul) else None
+    if under is not None:
+        yield under.base, expression
+    elif isinstance(expression, sympy.Pow) and expression.exp == -1 and is_safe(expression.base):
+        yield expression.base, expression
+    for part in expression.args:
+        if part != under:
+            yield from _quotients(part)
 
 
 def _varies(node: sympy.Basic, changed: set[str]) -> bool:

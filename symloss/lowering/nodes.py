@@ -197,11 +197,11 @@ class Extreme:
 
 @dataclass(frozen=True)
 class Doubt:
-    """Whether a sum needs a second look: noted in a block, and counted."""
+    """Count a sum that may need a second look: one that is small beside the size of its terms."""
 
     count: str
-    block: str
-    condition: sympy.Basic
+    value: sympy.Expr
+    size: sympy.Expr
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ class Gather:
     """
 
     count: str
-    doubt: str
+    doubt: sympy.Basic
     place: str
     numbers: tuple[tuple[str, sympy.Expr], ...]
 

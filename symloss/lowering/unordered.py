@@ -14,13 +14,14 @@ import sympy
 from symloss.language.atoms import magnitude, positive_part, signum, step
 from symloss.language.nodes import Access
 from symloss.lowering.expressions import rebuilt
+from symloss.lowering.invariants import over
 from symloss.lowering.nodes import Assign, Chunks, Loop, Node, Store, Update, When
 from symloss.stability.careful import careful
 from symloss.stability.expansion import log1p, log1p_unit, raised_decay, shrunk
 
 HANDED_ON = (
     sympy.Add, sympy.Mul, sympy.exp, sympy.log, sympy.Abs, log1p, log1p_unit, raised_decay, shrunk, magnitude,
-    positive_part, signum, step,
+    positive_part, signum, step, over,
 )  # fmt: skip
 """Operations whose result is NaN where an argument is; not powers: NaN to the power of 0 is 1."""
 Known = Mapping[str, sympy.Expr]

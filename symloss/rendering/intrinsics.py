@@ -40,7 +40,19 @@ def {name}(typing_context, {taken}):
     return kind({taken}), build'''
 
 
-def _of_loop(name: str, wishes: Mapping[str, str], summary: str) -> str:
+NO_ORDER = """
+            apart = module.add_metadata(())  # what accesses are in it depends on no other round of the loop
+            apart.descr = lambda text: text.extend(("distinct !{ }", "\\n"))
+            wishes.append(module.add_metadata([ir.MetaDataString(module, "llvm.loop.parallel_accesses"), apart]))
+            for block in builder.function.blocks:
+                start = block.name.partition(".")[0].lstrip("B")
+                if start.isdigit() and first <= int(start):
+                    for access in block.instructions:
+                        if access.opname in ("load", "store"):
+                            access.set_metadata("llvm.access.group", apart)"""
+
+
+def _of_loop(name: str, wishes: Mapping[str, str], summary: str, promise: str = "") -> str:
     """Return the text of an intrinsic that says how LLVM is to make vectors of the loop above it."""
     taken = ", ".join(wishes.values())
     asked = ", ".join(f'("{wish}", {argument})' for wish, argument in wishes.items())
@@ -55,15 +67,16 @@ def {name}(typing_context, {taken}):
             if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
                 target = jump.operands[0].name.lstrip("B")
                 if target.isdigit() and int(target) <= int(start):
-                    ends.append((int(start), jump))
+                    ends.append((int(start), int(target), jump))
         if ends:
             module, ir, wishes = builder.module, cgutils.ir, []
+            _, first, jump = max(ends, key=lambda end: end[0])
             for wish, number in ({asked}{"," if len(wishes) == 1 else ""}):
                 said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
-                wishes.append(module.add_metadata(said))
+                wishes.append(module.add_metadata(said)){promise}
             loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
             loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
-            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+            jump.set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
     return types.none({taken}), build'''
@@ -258,6 +271,7 @@ def _fetch(typing_context, array, row, place):
         "_lanes",
         {"vectorize.width": "width", "interleave.count": "count"},
         "Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order.",
+        NO_ORDER,
     ),
 }
 """What LLVM is asked for by name."""

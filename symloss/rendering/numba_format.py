@@ -48,6 +48,7 @@ from symloss.lowering.nodes import (
     When,
 )
 from symloss.lowering.outputs import kept_in_outputs, products_in_outputs
+from symloss.lowering.rounds import side_by_side
 from symloss.lowering.rows import STRIP
 from symloss.rendering.expression_format import NumbaPrinter
 from symloss.rendering.look_format import look_lines
@@ -194,7 +195,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                     lines += lanes_after(pad, printer.real, printer.used)
                 elif all(isinstance(n, Assign | Store | Update | Doubt) for n in node.body):
                     in_turn = interleaving(inner, pad, printer.used, least=2 if node.block else 1)
-                    plain = printer.flat and not in_turn and all(isinstance(n, Assign | Store) for n in node.body)
+                    written = not in_turn and all(isinstance(n, Assign | Store) for n in node.body)
+                    plain = printer.flat and written and side_by_side(node.body, node.index, ROW)
                     lines += lanes_after(pad, FLOAT64, printer.used) if plain and printer.real is FLOAT64 else in_turn
             case Strips():
                 lines += strip_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 2))
@@ -215,8 +217,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Extreme():
                 lines += extreme_lines(node, printer, pad)
             case Doubt():
-                lines.append(f"{pad}{node.block}[{ROW}] = {printer.doprint(node.condition)}")
-                lines.append(f"{pad}{node.count} += {node.block}[{ROW}]")
+                known = [printer.doprint(node.value), printer.doprint(node.size), "near"]
+                lines.append(f"{pad}{node.count} += {printer.call('_is_small', known)}")
             case Gather() | Second():
                 lines += look_lines(node, printer, pad)
             case When():

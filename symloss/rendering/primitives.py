@@ -176,9 +176,16 @@ def _sigmoid_power(x: float, lost: float, exponent: float, wide: Any) -> float:
     return 1.7976931348623157e308 if (exponent < 0.0) & (e > 1.7976931348623157e308) else e
 
 
-def _magnified(p: float, x: float, raised: float) -> float:
+def _magnified(p: float, x: float, raised: float, wide: Any) -> float:
     """Return 2**64 p, which is `raised` where p is too small to have all its bits: p tends to exp(x)."""
+    if wide is None:  # float32 has no number that small
+        return p * 18446744073709551616.0
     return raised if x < -690.0 else p * 18446744073709551616.0
+
+
+def _is_small(value: float, size: float, near: float) -> bool:
+    """Tell whether a sum is small beside the size of its terms."""
+    return abs(value) < near * size
 
 
 def _cancels(value: float, size: float, near: float) -> bool:
@@ -216,7 +223,16 @@ def _over(x: float, b: float, unit: float, inverse: float, wide: Any) -> float:
     return x / b
 
 
-WIDTHS = (*SHORTER, "_power", "_over", "_exp_difference", "_decay_of_sum", "_sigmoid_power", "_update_columns")
+WIDTHS = (
+    *SHORTER,
+    "_power",
+    "_over",
+    "_magnified",
+    "_exp_difference",
+    "_decay_of_sum",
+    "_sigmoid_power",
+    "_update_columns",
+)
 """Functions that compute less where results are rounded to float32."""
 INTERLEAVED = ("_exp_difference", "_decay_of_sum", "_sigmoid_power", *FUNCTIONS)
 """Functions that are long chains of operations."""
@@ -317,7 +333,7 @@ def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any, w
 
 PRIMITIVES = (
     _plus, _completed, _block_sum, _largest, _place_of, _first_largest, _decay_of_sum, _positive_part, _step, _signum,
-    _exp_difference, _plain_exp_difference, _sigmoid_power, _magnified, _cancels, _ratio, _inverse, _divisor,
+    _exp_difference, _plain_exp_difference, _sigmoid_power, _magnified, _is_small, _cancels, _ratio, _inverse, _divisor,
     _quotient, _over, _multiply, _update_columns,
 )  # fmt: skip
 

@@ -24,6 +24,7 @@ from symloss.lowering.nodes import (
     Strips,
     Update,
 )
+from symloss.lowering.rounds import side_by_side
 from symloss.lowering.rows import STRIP
 from symloss.rendering.intrinsics import LINE
 from symloss.rendering.primitives import interleaving, lanes_after
@@ -64,7 +65,7 @@ def strip_lines(node: Strips, printer: Printer, pad: str, inside: Callable[[tupl
     parts = [f"_block_sum({STRIP}[{number}], length)" for number in range(len(node.sums))]
     if in_turn:  # memory has nothing else to do while exponentials are computed
         lines += _fetching(node, printer, f"{pad}    ")
-    elif all(left_out is None for *_, left_out in node.sums):  # nothing to be written before it is added
+    elif all(out is None for *_, out in node.sums) and side_by_side(node.body, node.index, PLACE):
         parts = [f"{name}_part" for name, *_ in node.sums]
         lines += [f"{pad}    {part} = {printer.doprint(sympy.S.Zero)}" for part in parts]
         inner = inside(tuple(_in_lanes(n, parts) for n in body))

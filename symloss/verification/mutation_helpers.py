@@ -118,6 +118,10 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
         [*ROWS, (np.array([1.0, math.nan, 2.0]), 3), (TIES, 5), *((_WITH_TIES, n) for n in (128, 200, 256, 320)),
          (np.where(np.arange(329) == 200, math.nan, _ROW), 320), (np.arange(256.0), 256)],
     ),
+    "_is_small": FloatContract(
+        lambda value, size, near: float(abs(value) / near < size),
+        _times((0.0, 0.2, -0.2, 0.25, -0.25, 0.3, -0.3, math.nan), (0.5, 1.0, math.inf, math.nan), (0.25, 0.5)),
+    ),
     "_cancels": FloatContract(
         lambda value, size, near: float(abs(value) / near < size <= 1e290),
         _times(
@@ -126,8 +130,8 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
         ),
     ),
     "_magnified": FloatContract(
-        lambda p, x, raised: np.where(np.less(x, -690), raised, p * 2.0**64),
-        _times((0.5, 1e-300), (-700.0, -690.0, 1.0, math.nan), (3.0,)),
+        lambda p, x, raised, wide: raised if x < -690 and wide is not None else p * 2.0**64,
+        [(*p, w) for p in _times((0.5, 1e-300), (-700.0, -690.0, 1.0, math.nan), (3.0,)) for w in EITHER],
     ),
     "_closely": FloatContract(run, points()),
     "_ratio": FloatContract(lambda a, b: np.divide(a, b) if b != 0 else 0.0, _times((1.0, -3.0, 0.0), SIGNED)),

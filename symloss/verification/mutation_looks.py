@@ -13,13 +13,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from symloss.verification.mutation_plain import Plain
 from symloss.verification.mutation_sites import Site
 from symloss.verification.mutation_watch import MANY
 
-CANCELS = "_cancels"
+SMALL, CANCELS = "_is_small", "_cancels"
+"""What tells whether a chunk has a sum to be looked at twice, and whether a sum is one."""
 ROUNDED = 1 + 1e-9
 ENOUGH = 40
 """Of how many probes the sums are looked at."""
@@ -58,7 +60,7 @@ def why_looks_suffice(module: Plain, site: Site, calls: list[Callable[[], Any]])
     calls : list of callable
         The probes that reach it.
     """
-    if CANCELS not in module.namespace or site.function == CANCELS:
+    if CANCELS not in module.namespace or site.function in (SMALL, CANCELS):
         return "", ""
     calls = calls[:: max(1, len(calls) // ENOUGH)]
     with module.afresh():
@@ -70,8 +72,9 @@ def why_looks_suffice(module: Plain, site: Site, calls: list[Callable[[], Any]])
         if [x for x, _ in ours[0]] != [x for x, _ in theirs[0]]:
             return "", ""
         pairs += _paired(ours[0], theirs[0])
-        if len(ours[1]) == len(theirs[1]):  # else some look was left out, or added, and was judged before
-            pairs += [pair for one, other in zip(ours[1], theirs[1], strict=True) for pair in _paired(one, other)]
+        for each, same in zip(ours[1:], theirs[1:], strict=True):
+            if len(each) == len(same):  # else some look was left out, or added, and was judged before
+                pairs += [pair for one, other in zip(each, same, strict=True) for pair in _paired(one, other)]
     pairs = [(value, a, b) for value, a, b in pairs if a.size <= MOST]
     if all(a == b for _, a, b in pairs):
         return "", ""
@@ -97,27 +100,33 @@ def _paired(ours: Judged, theirs: Judged) -> list[tuple[float, Look, Look]]:
     return [(x, a, b) for (x, a), (y, b) in zip(ours, theirs, strict=False) if x == y]
 
 
-def _looks(module: Plain, call: Callable[[], Any]) -> tuple[Judged, list[Judged]]:
-    """Return how each sum of a call was judged, with its absolute value: by the kernel, and in each look at it."""
-    found: tuple[Judged, list[Judged]] = [], []
-    last: list[Any] = [None]
-    usual = module.namespace[CANCELS]
+def _looks(module: Plain, call: Callable[[], Any]) -> tuple[Judged, list[Judged], list[Judged]]:
+    """Return how each sum of a call was judged, with its absolute value.
 
-    def watched(value: Any, size: Any, near: Any) -> Any:
-        again = usual(value, size, near)
+    By the kernel for the chunk it is in; then, where one of these has to be looked at, each of them; and in each look.
+    """
+    found: tuple[Judged, list[Judged], list[Judged]] = [], [], []
+    last: list[Any] = [None]
+    usual = {name: module.namespace[name] for name in (SMALL, CANCELS)}
+
+    def watched(name: str, value: Any, size: Any, near: Any) -> Any:
+        again = usual[name](value, size, near)
         if value == value:
             frame = sys._getframe(1)
             judged = found[0]
             if frame.f_code.co_name.startswith("_careful_"):
                 if frame is not last[0]:
-                    found[1].append([])
-                last[0], judged = frame, found[1][-1]
+                    found[2].append([])
+                last[0], judged = frame, found[2][-1]
+            elif name == CANCELS:
+                found[1].append([])
+                judged = found[1][-1]
             judged.append((abs(float(value)), Look(float(size), float(near), bool(again))))
         return again
 
-    module.namespace[CANCELS] = watched
+    module.namespace.update({name: partial(watched, name) for name in usual})
     try:
         call()
     finally:
-        module.namespace[CANCELS] = usual
+        module.namespace.update(usual)
     return found
