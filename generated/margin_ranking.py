@@ -455,9 +455,14 @@ def value(first, second, target, margin, sample_weights, value_out):
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
+            doubt_block = _scratch(np.int64)
             v_block = _scratch(np.float64)
             u_block = _scratch(np.float64)
             y_block = _scratch(np.float64)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_block[row], size_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -468,7 +473,7 @@ def value(first, second, target, margin, sample_weights, value_out):
                 v_block[many] = v
                 u_block[many] = u
                 y_block[many] = y
-                many += _cancels(plain_sum_block[row], size_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_f57e13(margin, v_block[place], u_block[place], y_block[place])
             for place in range(np.uint64(0), np.uint64(many)):
@@ -522,9 +527,14 @@ def gradient(first, second, target, margin, sample_weights, loss_scale, gradient
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
+            doubt_block = _scratch(np.int64)
             v_block = _scratch(np.float64)
             u_block = _scratch(np.float64)
             y_block = _scratch(np.float64)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_block[row], size_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -535,7 +545,7 @@ def gradient(first, second, target, margin, sample_weights, loss_scale, gradient
                 v_block[many] = v
                 u_block[many] = u
                 y_block[many] = y
-                many += _cancels(plain_sum_block[row], size_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_f57e13(margin, v_block[place], u_block[place], y_block[place])
             for place in range(np.uint64(0), np.uint64(many)):
@@ -590,9 +600,14 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
+            doubt_block = _scratch(np.int64)
             v_block = _scratch(np.float64)
             u_block = _scratch(np.float64)
             y_block = _scratch(np.float64)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_block[row], size_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -603,7 +618,7 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
                 v_block[many] = v
                 u_block[many] = u
                 y_block[many] = y
-                many += _cancels(plain_sum_block[row], size_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_f57e13(margin, v_block[place], u_block[place], y_block[place])
             for place in range(np.uint64(0), np.uint64(many)):
@@ -675,9 +690,14 @@ def gradient_and_hessian(first, second, target, margin, sample_weights, loss_sca
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
+            doubt_block = _scratch(np.int64)
             v_block = _scratch(np.float64)
             u_block = _scratch(np.float64)
             y_block = _scratch(np.float64)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_block[row], size_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -688,7 +708,7 @@ def gradient_and_hessian(first, second, target, margin, sample_weights, loss_sca
                 v_block[many] = v
                 u_block[many] = u
                 y_block[many] = y
-                many += _cancels(plain_sum_block[row], size_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_f57e13(margin, v_block[place], u_block[place], y_block[place])
             for place in range(np.uint64(0), np.uint64(many)):

@@ -1294,8 +1294,13 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
+            doubt_block = _scratch(np.int64)
             y_block = _scratch(np.float64)
             z_block = _scratch(np.float64)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_block[row], size_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1304,7 +1309,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
                 place_block[many] = row
                 y_block[many] = y
                 z_block[many] = z
-                many += _cancels(plain_sum_block[row], size_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_e7c15f(epsilon, y_block[place], z_block[place], alpha, alpha_given)
             for place in range(np.uint64(0), np.uint64(many)):
@@ -1411,8 +1416,13 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
+            doubt_block = _scratch(np.int64)
             y_block = _scratch(np.float64)
             z_block = _scratch(np.float64)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_block[row], size_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1421,7 +1431,7 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
                 place_block[many] = row
                 y_block[many] = y
                 z_block[many] = z
-                many += _cancels(plain_sum_block[row], size_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_260772(alpha, y_block[place], alpha_given, epsilon, z_block[place], gamma)
             for place in range(np.uint64(0), np.uint64(many)):
@@ -1536,8 +1546,13 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
+            doubt_block = _scratch(np.int64)
             y_block = _scratch(np.float64)
             z_block = _scratch(np.float64)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_block[row], size_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1546,12 +1561,16 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
                 place_block[many] = row
                 y_block[many] = y
                 z_block[many] = z
-                many += _cancels(plain_sum_block[row], size_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_e7c15f(epsilon, y_block[place], z_block[place], alpha, alpha_given)
             for place in range(np.uint64(0), np.uint64(many)):
                 row = place_block[place]
                 plain_sum_block[row] = _careful_e7c15f(closer_block[place], size_block[row], nearer, epsilon, y_block[place], z_block[place], alpha, alpha_given)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_2_block[row], size_2_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1560,7 +1579,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
                 place_block[many] = row
                 y_block[many] = y
                 z_block[many] = z
-                many += _cancels(plain_sum_2_block[row], size_2_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_260772(alpha, y_block[place], alpha_given, epsilon, z_block[place], gamma)
             for place in range(np.uint64(0), np.uint64(many)):
@@ -1677,8 +1696,13 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
+            doubt_block = _scratch(np.int64)
             y_block = _scratch(np.float64)
             z_block = _scratch(np.float64)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_block[row], size_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1687,7 +1711,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
                 place_block[many] = row
                 y_block[many] = y
                 z_block[many] = z
-                many += _cancels(plain_sum_block[row], size_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_dae89c(epsilon, y_block[place], z_block[place], gamma, alpha, alpha_given)
             for place in range(np.uint64(0), np.uint64(many)):
@@ -1811,8 +1835,13 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
+            doubt_block = _scratch(np.int64)
             y_block = _scratch(np.float64)
             z_block = _scratch(np.float64)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_block[row], size_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1821,12 +1850,16 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
                 place_block[many] = row
                 y_block[many] = y
                 z_block[many] = z
-                many += _cancels(plain_sum_block[row], size_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_260772(alpha, y_block[place], alpha_given, epsilon, z_block[place], gamma)
             for place in range(np.uint64(0), np.uint64(many)):
                 row = place_block[place]
                 plain_sum_block[row] = _careful_260772(closer_block[place], size_block[row], nearer, alpha, y_block[place], alpha_given, epsilon, z_block[place], gamma)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_2_block[row], size_2_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1835,7 +1868,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
                 place_block[many] = row
                 y_block[many] = y
                 z_block[many] = z
-                many += _cancels(plain_sum_2_block[row], size_2_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_dae89c(epsilon, y_block[place], z_block[place], gamma, alpha, alpha_given)
             for place in range(np.uint64(0), np.uint64(many)):
@@ -1951,8 +1984,13 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
+            doubt_block = _scratch(np.int64)
             y_block = _scratch(np.float64)
             z_block = _scratch(np.float64)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_block[row], size_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -1961,7 +1999,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
                 place_block[many] = row
                 y_block[many] = y
                 z_block[many] = z
-                many += _cancels(plain_sum_block[row], size_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_dae89c(epsilon, y_block[place], z_block[place], gamma, alpha, alpha_given)
             for place in range(np.uint64(0), np.uint64(many)):
@@ -2211,8 +2249,13 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
         if doubtful > 0:
             place_block = _scratch(np.uint64)
             closer_block = _scratch(np.float64)
+            doubt_block = _scratch(np.int64)
             y_block = _scratch(np.float64)
             z_block = _scratch(np.float64)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_block[row], size_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -2221,12 +2264,16 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
                 place_block[many] = row
                 y_block[many] = y
                 z_block[many] = z
-                many += _cancels(plain_sum_block[row], size_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_4391f0(epsilon, y_block[place], z_block[place], alpha, alpha_given, gamma)
             for place in range(np.uint64(0), np.uint64(many)):
                 row = place_block[place]
                 plain_sum_block[row] = _careful_4391f0(closer_block[place], size_block[row], nearer, epsilon, y_block[place], z_block[place], alpha, alpha_given, gamma)
+            for i in range(start, stop):
+                row = i - start
+                doubt_block[row] = _cancels(plain_sum_2_block[row], size_2_block[row], near)
+            _lanes(4, 2)
             many = 0
             for i in range(start, stop):
                 row = i - start
@@ -2235,7 +2282,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
                 place_block[many] = row
                 y_block[many] = y
                 z_block[many] = z
-                many += _cancels(plain_sum_2_block[row], size_2_block[row], near)
+                many += doubt_block[row]
             for place in range(np.uint64(0), np.uint64(many)):
                 closer_block[place] = _closer_dae89c(epsilon, y_block[place], z_block[place], gamma, alpha, alpha_given)
             for place in range(np.uint64(0), np.uint64(many)):

@@ -219,22 +219,23 @@ def _with_second_look(index: Index, body: tuple[Node, ...], cut: _Cut) -> Iterat
     first: list[Node] = [*_all_swapped(body, sums)]
     again: list[Node] = []
     known: dict[sympy.Basic, sympy.Expr] = {}
-    place, closer = cut.scratch("place", "uint64"), cut.scratch("closer")
+    place, closer, doubt = cut.scratch("place", "uint64"), cut.scratch("closer"), cut.scratch("doubt", "int64")
     moved: dict[sympy.Expr, Buffer] = {}
     for part in sums:
         recipe, plain, size, *leaves = part.args
         target, sizes = cut.buffer(plain.name), cut.buffer(size.name)
         first += [Store(target, (ROW,), plain), Store(sizes, (ROW,), size), Doubt("doubtful", plain, size)]
-        doubt = cancels(Access(target, ROW), Access(sizes, ROW))
+        noted = Store(doubt.name, (ROW,), cancels(Access(target, ROW), Access(sizes, ROW)))
         made = _needed(body, *leaves)
         varying = [x for x in leaves if isinstance(x, Access) or x.name in {n.name for n in made}]
         for x in varying:
             if x not in moved:
                 moved[x] = cut.scratch(x.name)
-        gather = Gather("many", doubt, place.name, tuple((moved[x].name, x) for x in varying))
+        gather = Gather("many", doubt.name, place.name, tuple((moved[x].name, x) for x in varying))
         given = tuple(Access(moved[x].name, PLACE) if x in moved else x for x in leaves)
         second = Second("many", place.name, target, sizes, closer.name, recipe, given)
-        again += [Begin("many", "count"), Loop(index, (*made, gather), block=True), second]
+        again += [Loop(index, (noted,), block=True), Begin("many", "count")]
+        again += [Loop(index, (*made, gather), block=True), second]
         known[part] = Access(target, ROW)
     yield Begin("doubtful", "count")
     yield Loop(index, tuple(first), block=True)
@@ -242,7 +243,7 @@ def _with_second_look(index: Index, body: tuple[Node, ...], cut: _Cut) -> Iterat
     pairs = zip(body, late, strict=True)
     stores = [n for old, n in pairs if isinstance(old, Store) and isinstance(n, Store) and _has_a_sum(old, body)]
     last = Loop(index, (*_needed(late, *(s.expression for s in stores)), *stores), block=True)
-    yield When("doubtful > 0", (place, closer, *moved.values(), *again, last))
+    yield When("doubtful > 0", (place, closer, doubt, *moved.values(), *again, last))
 
 
 def _all_swapped(body: tuple[Node, ...], table: Mapping[sympy.Basic, sympy.Expr]) -> tuple[Node, ...]:

@@ -212,7 +212,7 @@ class Gather:
     """
 
     count: str
-    doubt: sympy.Basic
+    doubt: str
     place: str
     numbers: tuple[tuple[str, sympy.Expr], ...]
 

@@ -25,7 +25,7 @@ def look_lines(node: Gather | Second, printer: Printer, pad: str) -> list[str]:
     match node:
         case Gather():
             numbers = [f"{block}[{node.count}] = {printer.doprint(x)}" for block, x in node.numbers]
-            lines = [f"{node.place}[{node.count}] = {ROW}", *numbers, f"{node.count} += {printer.doprint(node.doubt)}"]
+            lines = [f"{node.place}[{node.count}] = {ROW}", *numbers, f"{node.count} += {node.doubt}[{ROW}]"]
         case Second():
             printer.recipes.add(node.recipe)
             leaves = ", ".join(map(printer.doprint, node.leaves))

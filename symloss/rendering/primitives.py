@@ -224,15 +224,8 @@ def _over(x: float, b: float, unit: float, inverse: float, wide: Any) -> float:
 
 
 WIDTHS = (
-    *SHORTER,
-    "_power",
-    "_over",
-    "_magnified",
-    "_exp_difference",
-    "_decay_of_sum",
-    "_sigmoid_power",
-    "_update_columns",
-)
+    *SHORTER, "_power", "_over", "_magnified", "_exp_difference", "_decay_of_sum", "_sigmoid_power", "_update_columns",
+)  # fmt: skip
 """Functions that compute less where results are rounded to float32."""
 INTERLEAVED = ("_exp_difference", "_decay_of_sum", "_sigmoid_power", *FUNCTIONS)
 """Functions that are long chains of operations."""

@@ -107,7 +107,7 @@ def _looks(module: Plain, call: Callable[[], Any]) -> tuple[Judged, list[Judged]
     """
     found: tuple[Judged, list[Judged], list[Judged]] = [], [], []
     last: list[Any] = [None]
-    usual = {name: module.namespace[name] for name in (SMALL, CANCELS)}
+    usual = {name: module.namespace[name] for name in (SMALL, CANCELS) if name in module.namespace}
 
     def watched(name: str, value: Any, size: Any, near: Any) -> Any:
         again = usual[name](value, size, near)
