@@ -9,6 +9,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,7 @@ def test_a_broken_cache_heals(tmp_path: Path, suffix: str) -> None:
     """Every damage in a process of its own would take minutes, so each gets a copy of the module."""
     code = """
 import sys
+import time
 from pathlib import Path
 import numpy as np
 import symloss
@@ -204,6 +206,20 @@ print(symloss.load("absolute_error", package=sys.argv[1]).value(x, 0 * x))
     module.write_text(changed)
     assert run(code, str(tmp_path), "ends early") == ""
     assert float(run(code, str(tmp_path))) == 2 * before
+
+
+@pytest.mark.parametrize("hours, kept", [(-1, True), (0, False), (1, True)])
+def test_what_is_cached_stays_unless_the_module_was_written_after_it(tmp_path: Path, hours: int, kept: bool) -> None:
+    """A module from the future says nothing: what is compiled of it is older until then."""
+    module = Path(shutil.copy(GENERATED / "absolute_error.py", tmp_path))
+    symloss.load("absolute_error", package=tmp_path).value(X, Y)
+    kernel = symloss.load("absolute_error", package=tmp_path).plan.module.value
+    files = list(tmp_path.rglob("*.nbc"))
+    assert files
+    later = time.time() + 3600 * hours
+    os.utime(module, (later, later))
+    cache.forget_older(kernel)
+    assert all(file.exists() is kept for file in files)
 
 
 def test_only_errors_of_the_cache_are_taken_for_such(monkeypatch: pytest.MonkeyPatch) -> None:

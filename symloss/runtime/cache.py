@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -45,7 +46,8 @@ def forget_older(kernel: Callable[..., Any]) -> None:
     """
     for cached in _cached(kernel):
         with suppress(OSError):  # another process removed it, or it may not be removed
-            if cached.stat().st_mtime_ns < Path(_source(kernel)).stat().st_mtime_ns:
+            written = Path(_source(kernel)).stat().st_mtime_ns
+            if cached.stat().st_mtime_ns < written <= time.time_ns():  # else a clock was wrong: nothing were ever kept
                 cached.unlink()
 
 
