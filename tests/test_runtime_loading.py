@@ -145,7 +145,6 @@ def test_a_broken_cache_heals(tmp_path: Path, suffix: str) -> None:
     """Every damage in a process of its own would take minutes, so each gets a copy of the module."""
     code = """
 import sys
-import time
 from pathlib import Path
 import numpy as np
 import symloss

@@ -72,8 +72,7 @@ def _multiplied(loop: Loop | Strips, made: _Made, *, either: bool) -> Loop | Str
             return quotient(walk(node.args[0]), *_factors(node.args[1], made, zero=True))
         under = _divisor(node, is_fixed) if isinstance(node, sympy.Mul) and _varies(node, changed) else None
         if under is not None:
-            rest = [walk(a) for a in node.args if a != under]
-            product = rest[0] if len(rest) == 1 else sympy.Mul(*rest, evaluate=False)
+            product = _numerator(node, under, walk)
             factors = _factors(under.base, made, zero=False)
             return over(product, under.base, *factors) if either else quotient(product, *factors)
         return rebuilt(node, tuple(walk(a) for a in node.args))
@@ -109,17 +108,15 @@ def with_shared_divisors(body: tuple[Node, ...], taken: set[str]) -> tuple[Node,
         under = _divisor(node, inverses.__contains__) if isinstance(node, sympy.Mul) else None
         if under is None:
             return rebuilt(node, tuple(walk(a) for a in node.args))
-        rest = [walk(a) for a in node.args if a != under]
-        product = rest[0] if len(rest) == 1 else sympy.Mul(*rest, evaluate=False)
-        return over(product, under.base, sympy.S.One, inverses[under.base])
+        return over(_numerator(node, under, walk), under.base, sympy.S.One, inverses[under.base])
 
     found: list[Node] = []
     left = dict(inverses)
     for node in body:
         if isinstance(node, Assign | Store | Update):
-            met = {divisor for divisor, _ in _quotients(node.expression)}
-            found += [Assign(left.pop(d).name, sympy.Pow(d, -1, evaluate=False)) for d in tuple(left) if d in met]
             node = replace(node, expression=walk(node.expression))
+            due = [d for d, inverse in left.items() if inverse in node.expression.free_symbols]
+            found += [Assign(left.pop(d).name, sympy.Pow(d, -1, evaluate=False)) for d in due]
         found.append(node)
     return tuple(found)
 
@@ -152,6 +149,12 @@ def _divisor(product: sympy.Mul, is_fixed: Callable[[sympy.Basic], bool]) -> sym
     """Return the one factor that divides, where it is by such a number."""
     under = [a for a in product.args if isinstance(a, sympy.Pow) and a.exp.is_number and a.exp.is_negative]
     return under[0] if len(under) == 1 and under[0].exp == -1 and is_fixed(under[0].base) else None
+
+
+def _numerator(product: sympy.Mul, under: sympy.Pow, walk: Callable[[sympy.Basic], sympy.Basic]) -> sympy.Basic:
+    """Return what a product divides, its factors walked, in their order."""
+    rest = [walk(a) for a in product.args if a != under]
+    return rest[0] if len(rest) == 1 else sympy.Mul(*rest, evaluate=False)
 
 
 def _factors(divisor: sympy.Expr, made: _Made, *, zero: bool) -> list[sympy.Symbol]:

@@ -47,7 +47,7 @@ def forget_older(kernel: Callable[..., Any]) -> None:
     for cached in _cached(kernel):
         with suppress(OSError):  # another process removed it, or it may not be removed
             written = Path(_source(kernel)).stat().st_mtime_ns
-            if cached.stat().st_mtime_ns < written <= time.time_ns():  # else a clock was wrong: nothing were ever kept
+            if cached.stat().st_mtime_ns < written <= time.time_ns():  # else a clock was wrong: keep all
                 cached.unlink()
 
 
