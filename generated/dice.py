@@ -58,6 +58,7 @@ SPEC = {'abi': 3,
  'least': {},
  'choice': {'squared': False},
  'suffix': '',
+ 'sums': {'value': 2, 'value_and_gradient': 3, 'gradient_and_hessian': 2},
  'variants': ({'abi': 3,
                'name': 'dice',
                'title': 'Dice loss',
@@ -108,6 +109,7 @@ SPEC = {'abi': 3,
                'least': {},
                'choice': {'squared': True},
                'suffix': '_squared_true',
+               'sums': {'value': 3, 'value_and_gradient': 4, 'gradient_and_hessian': 3},
                'variants': ()},),
  'grain': 131072}
 
@@ -120,6 +122,29 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc",))
 
     return a(a, b), build
+
+
+@intrinsic
+def _from_zero_to(typing_context, x, most):
+    """Tell whether a number is between 0 and another by its bits: those of -0, negative numbers and NaN are larger."""
+
+    def build(context, builder, signature, arguments):
+        kind = cgutils.ir.IntType(32 if x == types.float32 else 64)
+        return builder.icmp_unsigned("<=", *(builder.bitcast(a, kind) for a in arguments))
+
+    return types.boolean(x, most), build
+
+
+@intrinsic
+def _larger_by_bits(typing_context, a, b):
+    """Return the number with the larger bits: those of numbers from 0 to infinity are in the order of the numbers."""
+
+    def build(context, builder, signature, arguments):
+        kind = cgutils.ir.IntType(32 if a == types.float32 else 64)
+        x, y = (builder.bitcast(number, kind) for number in arguments)
+        return builder.bitcast(builder.select(builder.icmp_unsigned(">", x, y), x, y), arguments[0].type)
+
+    return a(a, a), build
 
 
 @intrinsic(prefer_literal=True)
@@ -477,6 +502,196 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def value_sums(probability, target, smooth, sample_weights, sums):
+    """What value adds up of each row, and whether a number may lie outside its domain."""
+    n = probability.shape[0]
+    m = probability.shape[1]
+    own = probability.dtype.type
+    most = own(0.0)
+    for i in range(n):
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        lack_probability_sum = 0.0
+        lack_probability_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_2_part = 0.0
+            lack_probability_part = 0.0
+            for place in range(length):
+                q_2 = strip + place
+                p = np.float64(probability[i, q_2])
+                t = np.float64(target[i, q_2])
+                term = p + t
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, term)
+                term_2 = t * (1.0 - p) + p * (1.0 - t)
+                lack_probability_part = _add_in_lanes(lack_probability_part, term_2)
+                most = _larger_by_bits(most, probability[i, q_2])
+                most = _larger_by_bits(most, target[i, q_2])
+            _lanes(4, 2)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, lack_probability_part)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        lack_probability = _completed(lack_probability_sum, lack_probability_lost)
+        sums[i, 0] = sum_probability_2
+        sums[i, 1] = lack_probability
+    outside = ((0.0) if _from_zero_to(most, own(1.0)) else 1.0)
+    return outside
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_rest(probability, target, smooth, sample_weights, sums, value_out):
+    """The weighted total, and the value of each sample, from what is added up of each row."""
+    n = probability.shape[0]
+    weighted = sample_weights.size > 0
+    wanted = value_out.size > 0
+    total = 0.0
+    for i in range(n):
+        sum_probability_2 = sums[i, 0]
+        lack_probability = sums[i, 1]
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        term_3 = sum_probability_2 + smooth
+        loss = ((1.0) if term_3 == 0 else (_ratio(lack_probability, term_3)) if term_3 == term_3 else np.nan)
+        factor = loss * sample_weight
+        total += factor
+        if wanted:
+            value_out[i] = factor
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_and_gradient_sums(probability, target, smooth, sample_weights, sums):
+    """What value_and_gradient adds up of each row, and whether a number may lie outside its domain."""
+    n = probability.shape[0]
+    m = probability.shape[1]
+    own = probability.dtype.type
+    most = own(0.0)
+    for i in range(n):
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        lack_probability_sum = 0.0
+        lack_probability_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
+            lack_probability_part = 0.0
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
+                term = p + t
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, term)
+                term_2 = t * (1.0 - p) + p * (1.0 - t)
+                lack_probability_part = _add_in_lanes(lack_probability_part, term_2)
+                most = _larger_by_bits(most, probability[i, q_1])
+                most = _larger_by_bits(most, target[i, q_1])
+            _lanes(4, 2)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, lack_probability_part)
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        lack_probability = _completed(lack_probability_sum, lack_probability_lost)
+        sums[i, 0] = sum_probability
+        sums[i, 1] = sum_probability_2
+        sums[i, 2] = lack_probability
+    outside = ((0.0) if _from_zero_to(most, own(1.0)) else 1.0)
+    return outside
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_and_gradient_rest(probability, target, smooth, sample_weights, loss_scale, sums, value_out, gradient_probability):
+    """Value and gradient in one pass, from what is added up of each row."""
+    n = probability.shape[0]
+    m = probability.shape[1]
+    weighted = sample_weights.size > 0
+    wanted = value_out.size > 0
+    total = 0.0
+    for i in range(n):
+        sum_probability = sums[i, 0]
+        sum_probability_2 = sums[i, 1]
+        lack_probability = sums[i, 2]
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
+        term_3 = sum_probability_2 + smooth
+        loss = ((1.0) if term_3 == 0 else (_ratio(lack_probability, term_3)) if term_3 == term_3 else np.nan)
+        factor_2 = loss * sample_weight
+        total += factor_2
+        if wanted:
+            value_out[i] = factor_2
+        ratio_value = _ratio(smooth + 2.0 * sum_probability, term_3)
+        factor_3 = seed * _ratio(1.0, term_3)
+        for m_3 in range(m):
+            t_2 = np.float64(target[i, m_3])
+            gradient_probability[i, m_3] = factor_3 * (ratio_value + (-2.0) * t_2)
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gradient_and_hessian_sums(probability, target, smooth, sample_weights, sums):
+    """What gradient_and_hessian adds up of each row, and whether a number may lie outside its domain."""
+    n = probability.shape[0]
+    m = probability.shape[1]
+    own = probability.dtype.type
+    most = own(0.0)
+    for i in range(n):
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
+                term = p + t
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, term)
+                most = _larger_by_bits(most, probability[i, q_1])
+                most = _larger_by_bits(most, target[i, q_1])
+            _lanes(4, 2)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        sums[i, 0] = sum_probability
+        sums[i, 1] = sum_probability_2
+    outside = ((0.0) if _from_zero_to(most, own(1.0)) else 1.0)
+    return outside
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gradient_and_hessian_rest(probability, target, smooth, sample_weights, loss_scale, sums, gradient_probability, hessian_probability):
+    """Gradient and Hessian diagonal in one pass, from what is added up of each row."""
+    n = probability.shape[0]
+    m = probability.shape[1]
+    weighted = sample_weights.size > 0
+    for i in range(n):
+        sum_probability = sums[i, 0]
+        sum_probability_2 = sums[i, 1]
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
+        term_2 = sum_probability_2 + smooth
+        ratio_value = _ratio(smooth + 2.0 * sum_probability, term_2)
+        ratio_value_2 = _ratio(1.0, term_2)
+        factor_2 = seed * ratio_value_2
+        factor_3 = (-2.0) * ratio_value
+        factor_4 = seed * (ratio_value_2 * ratio_value_2)
+        for m_3 in range(m):
+            t_2 = np.float64(target[i, m_3])
+            gradient_probability[i, m_3] = factor_2 * (ratio_value + (-2.0) * t_2)
+            hessian_probability[i, m_3] = factor_4 * (4.0 * t_2 + factor_3)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def value_squared_true(probability, target, smooth, sample_weights, value_out):
     """The weighted total, and the value of each sample (squared = True)."""
     n = probability.shape[0]
@@ -830,3 +1045,224 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
             product_probability[i, m_4] = seed * (factor_6 * 2.0 * (t_2 + p_2 * term_2 - p_2 * ratio_value_2) + factor_8 * 2.0 * (factor_7 + (-4.0) * p_2 * ratio_value_2) + factor_9 * 2.0 * v_p_2 + factor_10 * 4.0 * p_2)
     sum_smooth_tangent = _completed(sum_smooth_tangent, sum_smooth_tangent_lost)
     parameter_product[0] += sum_smooth_tangent
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_sums_squared_true(probability, target, smooth, sample_weights, sums):
+    """What value adds up of each row, and whether a number may lie outside its domain (squared = True)."""
+    n = probability.shape[0]
+    m = probability.shape[1]
+    own = probability.dtype.type
+    most = own(0.0)
+    for i in range(n):
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        sum_target_sum = 0.0
+        sum_target_lost = 0.0
+        lack_probability_sum = 0.0
+        lack_probability_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_2_part = 0.0
+            sum_target_part = 0.0
+            lack_probability_part = 0.0
+            for place in range(length):
+                q_2 = strip + place
+                p = np.float64(probability[i, q_2])
+                square = (p * p)
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, square)
+                t = np.float64(target[i, q_2])
+                square_2 = (t * t)
+                sum_target_part = _add_in_lanes(sum_target_part, square_2)
+                term = p - t
+                square_3 = (term * term)
+                lack_probability_part = _add_in_lanes(lack_probability_part, square_3)
+                most = _larger_by_bits(most, probability[i, q_2])
+                most = _larger_by_bits(most, target[i, q_2])
+            _lanes(4, 2)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, sum_target_part)
+            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, lack_probability_part)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        sum_target = _completed(sum_target_sum, sum_target_lost)
+        lack_probability = _completed(lack_probability_sum, lack_probability_lost)
+        sums[i, 0] = sum_probability_2
+        sums[i, 1] = sum_target
+        sums[i, 2] = lack_probability
+    outside = ((0.0) if _from_zero_to(most, own(1.0)) else 1.0)
+    return outside
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_rest_squared_true(probability, target, smooth, sample_weights, sums, value_out):
+    """The weighted total, and the value of each sample, from what is added up of each row (squared = True)."""
+    n = probability.shape[0]
+    weighted = sample_weights.size > 0
+    wanted = value_out.size > 0
+    total = 0.0
+    for i in range(n):
+        sum_probability_2 = sums[i, 0]
+        sum_target = sums[i, 1]
+        lack_probability = sums[i, 2]
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        term_2 = sum_probability_2 + sum_target + smooth
+        loss = ((1.0) if term_2 == 0 else (_ratio(lack_probability, term_2)) if term_2 == term_2 else np.nan)
+        factor = loss * sample_weight
+        total += factor
+        if wanted:
+            value_out[i] = factor
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_and_gradient_sums_squared_true(probability, target, smooth, sample_weights, sums):
+    """What value_and_gradient adds up of each row, and whether a number may lie outside its domain (squared = True)."""
+    n = probability.shape[0]
+    m = probability.shape[1]
+    own = probability.dtype.type
+    most = own(0.0)
+    for i in range(n):
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        sum_target_sum = 0.0
+        sum_target_lost = 0.0
+        lack_probability_sum = 0.0
+        lack_probability_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
+            sum_target_part = 0.0
+            lack_probability_part = 0.0
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
+                square = (p * p)
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, square)
+                square_2 = (t * t)
+                sum_target_part = _add_in_lanes(sum_target_part, square_2)
+                term = p - t
+                square_3 = (term * term)
+                lack_probability_part = _add_in_lanes(lack_probability_part, square_3)
+                most = _larger_by_bits(most, probability[i, q_1])
+                most = _larger_by_bits(most, target[i, q_1])
+            _lanes(4, 2)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, sum_target_part)
+            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, lack_probability_part)
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        sum_target = _completed(sum_target_sum, sum_target_lost)
+        lack_probability = _completed(lack_probability_sum, lack_probability_lost)
+        sums[i, 0] = sum_probability
+        sums[i, 1] = sum_probability_2
+        sums[i, 2] = sum_target
+        sums[i, 3] = lack_probability
+    outside = ((0.0) if _from_zero_to(most, own(1.0)) else 1.0)
+    return outside
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_and_gradient_rest_squared_true(probability, target, smooth, sample_weights, loss_scale, sums, value_out, gradient_probability):
+    """Value and gradient in one pass, from what is added up of each row (squared = True)."""
+    n = probability.shape[0]
+    m = probability.shape[1]
+    weighted = sample_weights.size > 0
+    wanted = value_out.size > 0
+    total = 0.0
+    for i in range(n):
+        sum_probability = sums[i, 0]
+        sum_probability_2 = sums[i, 1]
+        sum_target = sums[i, 2]
+        lack_probability = sums[i, 3]
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
+        term_2 = sum_probability_2 + sum_target + smooth
+        loss = ((1.0) if term_2 == 0 else (_ratio(lack_probability, term_2)) if term_2 == term_2 else np.nan)
+        factor_2 = loss * sample_weight
+        total += factor_2
+        if wanted:
+            value_out[i] = factor_2
+        ratio_value = _ratio(smooth + 2.0 * sum_probability, term_2)
+        factor_3 = seed * _ratio(1.0, term_2)
+        for m_4 in range(m):
+            t_2 = np.float64(target[i, m_4])
+            p_2 = np.float64(probability[i, m_4])
+            gradient_probability[i, m_4] = factor_3 * 2.0 * (-t_2 + p_2 * ratio_value)
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gradient_and_hessian_sums_squared_true(probability, target, smooth, sample_weights, sums):
+    """What gradient_and_hessian adds up of each row, and whether a number may lie outside its domain (squared = True)."""
+    n = probability.shape[0]
+    m = probability.shape[1]
+    own = probability.dtype.type
+    most = own(0.0)
+    for i in range(n):
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        sum_target_sum = 0.0
+        sum_target_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
+            sum_probability_part = 0.0
+            sum_probability_2_part = 0.0
+            sum_target_part = 0.0
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                sum_probability_part = _add_in_lanes(sum_probability_part, factor)
+                square = (p * p)
+                sum_probability_2_part = _add_in_lanes(sum_probability_2_part, square)
+                square_2 = (t * t)
+                sum_target_part = _add_in_lanes(sum_target_part, square_2)
+                most = _larger_by_bits(most, probability[i, q_1])
+                most = _larger_by_bits(most, target[i, q_1])
+            _lanes(4, 2)
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, sum_probability_part)
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, sum_probability_2_part)
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, sum_target_part)
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        sum_target = _completed(sum_target_sum, sum_target_lost)
+        sums[i, 0] = sum_probability
+        sums[i, 1] = sum_probability_2
+        sums[i, 2] = sum_target
+    outside = ((0.0) if _from_zero_to(most, own(1.0)) else 1.0)
+    return outside
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gradient_and_hessian_rest_squared_true(probability, target, smooth, sample_weights, loss_scale, sums, gradient_probability, hessian_probability):
+    """Gradient and Hessian diagonal in one pass, from what is added up of each row (squared = True)."""
+    n = probability.shape[0]
+    m = probability.shape[1]
+    weighted = sample_weights.size > 0
+    for i in range(n):
+        sum_probability = sums[i, 0]
+        sum_probability_2 = sums[i, 1]
+        sum_target = sums[i, 2]
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
+        term = sum_probability_2 + sum_target + smooth
+        ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
+        ratio_value_2 = _ratio(1.0, term)
+        factor_2 = seed * ratio_value_2
+        factor_3 = 2.0 * ratio_value_2 * ratio_value
+        square_3 = (ratio_value_2 * ratio_value_2)
+        for m_4 in range(m):
+            t_2 = np.float64(target[i, m_4])
+            p_2 = np.float64(probability[i, m_4])
+            gradient_probability[i, m_4] = factor_2 * 2.0 * (-t_2 + p_2 * ratio_value)
+            hessian_probability[i, m_4] = seed * (factor_3 + 2.0 * p_2 * square_3 * (2.0 * t_2 + (-4.0) * p_2 * ratio_value) + 4.0 * p_2 * t_2 * square_3)

@@ -353,18 +353,18 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     rest_logits = np.empty((m,))
     sum_logsumexp_logits = np.empty((c,))
     sum_mask = np.empty((c,))
-    sum_logsumexp_logits_2 = np.empty((c,))
     sum_logsumexp_logits_3_weighed = np.empty((c,))
     sum_logsumexp_logits_3_centred = np.empty((m,))
     lack_logsumexp_logits = np.empty((c,))
+    gradient_logits_table_1 = np.empty((c,))
     gradient_logits_part_1 = np.empty((m,))
     gradient_logits_part_2 = np.empty((m,))
     total = 0.0
     for i in range(n):
         for k in range(c):
-            sample_weight_now = ((sample_weights[i, k]) if weighted else 1.0)
-            sample_weight[k] = sample_weight_now
-            seed_now = loss_scale * sample_weight_now
+            case = ((sample_weights[i, k]) if weighted else 1.0)
+            sample_weight[k] = case
+            seed_now = loss_scale * case
             seed[k] = seed_now
         sum_mask[:] = 0.0
         argmax_logits[:] = 0.0
@@ -397,28 +397,28 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             argmax_logits_3 = argmax_logits[q_1]
             lack_logsumexp_logits[y_2] += ((rest_logits_2) if argmax_logits_3 == y_2 else (1.0 + rest_logits_2 - exp_logits_y) if argmax_logits_3 == argmax_logits_3 else np.nan) / (1.0 + rest_logits_2)
         for k in range(c):
-            sum_logsumexp_logits_2_now_sum = 0.0
-            sum_logsumexp_logits_2_now_lost = 0.0
+            sum_logsumexp_logits_2_sum = 0.0
+            sum_logsumexp_logits_2_lost = 0.0
             lack_logsumexp_logits_2_sum = 0.0
             lack_logsumexp_logits_2_lost = 0.0
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
-                sum_logsumexp_logits_2_now_part = 0.0
+                sum_logsumexp_logits_2_part = 0.0
                 lack_logsumexp_logits_2_part = 0.0
                 for place in range(length):
                     q_4 = strip + place
                     factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-                    sum_logsumexp_logits_2_now_part = _add_in_lanes(sum_logsumexp_logits_2_now_part, factor)
+                    sum_logsumexp_logits_2_part = _add_in_lanes(sum_logsumexp_logits_2_part, factor)
                     y_3 = label[i, q_4]
                     lack_logsumexp_logits_2_part = _add_in_lanes(lack_logsumexp_logits_2_part, ((factor) if y_3 != k else 0.0))
                 _lanes(4, 2)
-                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, sum_logsumexp_logits_2_now_part)
+                sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost = _plus(sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost, sum_logsumexp_logits_2_part)
                 lack_logsumexp_logits_2_sum, lack_logsumexp_logits_2_lost = _plus(lack_logsumexp_logits_2_sum, lack_logsumexp_logits_2_lost, lack_logsumexp_logits_2_part)
-            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
+            sum_logsumexp_logits_2 = _completed(sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost)
             lack_logsumexp_logits_2 = _completed(lack_logsumexp_logits_2_sum, lack_logsumexp_logits_2_lost)
-            sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
-            term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
-            sum_logsumexp_logits_3_weighed_now = seed[k] * _ratio(1.0, term) * _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
+            term = sum_logsumexp_logits_2 + smooth + sum_mask[k]
+            ratio_value = _ratio(1.0, term)
+            sum_logsumexp_logits_3_weighed_now = seed[k] * ratio_value * _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
             sum_logsumexp_logits_3_weighed[k] = sum_logsumexp_logits_3_weighed_now
             loss = ((1.0) if term == 0 else (_ratio(lack_logsumexp_logits_2 + lack_logsumexp_logits[k], term)) if term == term else np.nan)
             sample_weight_2 = sample_weight[k]
@@ -426,6 +426,8 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             total += factor_2
             if wanted:
                 value_out[i, k] = factor_2
+            case_2 = ((sample_weights[i, k]) if weighted else 1.0)
+            gradient_logits_table_1[k] = loss_scale * case_2 * ratio_value
         sum_logsumexp_logits_3_centred[:] = 0.0
         for q_1 in range(m):
             argmax_logits_4 = argmax_logits[q_1]
@@ -433,30 +435,26 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
         for a_56 in range(c):
             for q_1 in range(m):
                 rest_logits_3 = rest_logits[q_1]
-                argmax_logits_4 = argmax_logits[q_1]
-                sum_logsumexp_logits_3_centred_added = exp_logits[a_56, q_1] * (sum_logsumexp_logits_3_weighed[a_56] - sum_logsumexp_logits_3_weighed_there[q_1]) / (1.0 + rest_logits_3)
-                sum_logsumexp_logits_3_centred[q_1] += ((sum_logsumexp_logits_3_centred_added) if a_56 != argmax_logits_4 else 0.0)
+                sum_logsumexp_logits_3_centred[q_1] += exp_logits[a_56, q_1] * (sum_logsumexp_logits_3_weighed[a_56] - sum_logsumexp_logits_3_weighed_there[q_1]) / (1.0 + rest_logits_3)
         for m_5 in range(m):
-            rest_logits_4 = rest_logits[m_5]
             y_4 = label[i, m_5]
-            z_y = np.float64(logits[i, y_4, m_5])
-            exp_difference_value = _exp_difference(z_y, max_logits[m_5], wide)
+            exp_logits_y_2 = exp_logits[y_4, m_5]
+            rest_logits_4 = rest_logits[m_5]
             argmax_logits_5 = argmax_logits[m_5]
-            case = ((sample_weights[i, y_4]) if weighted else 1.0)
-            ratio_value = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4])
-            gradient_logits_part_1_now = exp_difference_value * (((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_5 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_5]) if argmax_logits_5 == argmax_logits_5 else np.nan) + (-2.0) * loss_scale * ((rest_logits_4) if argmax_logits_5 == y_4 else (1.0 + rest_logits_4 - exp_difference_value) if argmax_logits_5 == argmax_logits_5 else np.nan) * case * ratio_value / (1.0 + rest_logits_4)) / (1.0 + rest_logits_4)
+            sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[argmax_logits_5]
+            gradient_logits_table_1_y = gradient_logits_table_1[y_4]
+            gradient_logits_part_1_now = exp_logits_y_2 * (-sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_weighed_2) + (-2.0) * gradient_logits_table_1_y * ((rest_logits_4) if argmax_logits_5 == y_4 else (1.0 + rest_logits_4 - exp_logits_y_2) if argmax_logits_5 == argmax_logits_5 else np.nan) / (1.0 + rest_logits_4)) / (1.0 + rest_logits_4)
             gradient_logits_part_1[m_5] = gradient_logits_part_1_now
-            gradient_logits_part_2_now = 2.0 * loss_scale * case * exp_difference_value * ratio_value / (1.0 + rest_logits_4)
+            gradient_logits_part_2_now = 2.0 * gradient_logits_table_1_y * exp_logits_y_2 / (1.0 + rest_logits_4)
             gradient_logits_part_2[m_5] = gradient_logits_part_2_now
-        _interleave(4)
         for m_5 in range(m):
             argmax_logits_6 = argmax_logits[m_5]
             sum_logsumexp_logits_3_weighed_there_2[m_5] = sum_logsumexp_logits_3_weighed[argmax_logits_6]
         for k in range(c):
             for m_5 in range(m):
                 rest_logits_5 = rest_logits[m_5]
-                argmax_logits_6 = argmax_logits[m_5]
-                gradient_logits[i, k, m_5] = exp_logits[k, m_5] * (gradient_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_6 else (sum_logsumexp_logits_3_weighed[k] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed_there_2[m_5]))) / (1.0 + rest_logits_5)
+                sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed_there_2[m_5]
+                gradient_logits[i, k, m_5] = exp_logits[k, m_5] * (gradient_logits_part_2[m_5] - sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed[k] - sum_logsumexp_logits_3_weighed_3)) / (1.0 + rest_logits_5)
         for m_5 in range(m):
             y_5 = label[i, m_5]
             if (y_5 < c and y_5 >= 0):
@@ -484,13 +482,23 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     sum_logsumexp_logits_2_slope = np.empty((c, m,))
     sum_logsumexp_logits_3_sensitivity_term = np.empty((c, m,))
     sum_logsumexp_logits_3_sensitivity = np.empty((c, m,))
+    sum_logsumexp_logits_2_slope_2_table_1 = np.empty((c,))
+    sum_logsumexp_logits_2_slope_2_table_2 = np.empty((c,))
+    softmax_logits_slope_table_1 = np.empty((c,))
+    softmax_logits_slope_table_2 = np.empty((c,))
+    softmax_logits_slope_table_3 = np.empty((c,))
     sum_logsumexp_logits_2_slope_3 = np.empty((c, m,))
+    softmax_logits_slope_2_table_1 = np.empty((c,))
     softmax_logits_slope_2_part_1 = np.empty((m,))
     sum_logsumexp_logits_3_sensitivity_2_own = np.empty((c, m,))
     sum_logsumexp_logits_3_weighed = np.empty((c,))
     sum_logsumexp_logits_3_centred = np.empty((m,))
+    gradient_logits_table_1 = np.empty((c,))
     gradient_logits_part_1 = np.empty((m,))
     gradient_logits_part_2 = np.empty((m,))
+    hessian_logits_table_1 = np.empty((c,))
+    hessian_logits_table_2 = np.empty((c,))
+    hessian_logits_table_3 = np.empty((c,))
     hessian_logits_part_1 = np.empty((m,))
     hessian_logits_part_2 = np.empty((m,))
     hessian_logits_part_3 = np.empty((m,))
@@ -543,7 +551,8 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             ratio_value = _ratio(1.0, term)
             ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
             factor_2 = seed_2 * ratio_value * ratio_value_2
-            factor_4 = seed_2 * (ratio_value * ratio_value) * ratio_value_2
+            square = (ratio_value * ratio_value)
+            factor_4 = seed_2 * square * ratio_value_2
             for q_1 in range(m):
                 exp_logits_2 = exp_logits[k, q_1]
                 factor_3 = factor_2 * exp_logits_2 / (1.0 + rest_logits[q_1])
@@ -552,7 +561,21 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                 sum_logsumexp_logits_2_slope[k, q_1] = factor_5
                 sum_logsumexp_logits_3_sensitivity_term[k, q_1] = factor_3
                 sum_logsumexp_logits_2_slope_3[k, q_1] = factor_5
+            case = ((sample_weights[i, k]) if weighted else 1.0)
+            factor_6 = loss_scale * square * case
+            sum_logsumexp_logits_2_slope_2_table_1[k] = factor_6
+            sum_logsumexp_logits_2_slope_2_table_2[k] = ratio_value_2
+            factor_7 = loss_scale * case * ratio_value
+            softmax_logits_slope_table_1[k] = factor_7
+            factor_8 = loss_scale * case * ratio_value * ratio_value_2
+            softmax_logits_slope_table_2[k] = factor_8
+            softmax_logits_slope_table_3[k] = factor_7
+            softmax_logits_slope_2_table_1[k] = factor_7
             sum_logsumexp_logits_3_weighed[k] = factor_2
+            gradient_logits_table_1[k] = factor_7
+            hessian_logits_table_1[k] = factor_6
+            hessian_logits_table_2[k] = factor_8
+            hessian_logits_table_3[k] = factor_7
         sum_logsumexp_logits_3_centred[:] = 0.0
         for k_30 in range(c):
             sum_logsumexp_logits_3_sensitivity[k_30, :] = 0.0
@@ -564,55 +587,54 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                     if a_32 != k_30:
                         sum_logsumexp_logits_3_sensitivity_2_own[k_30, q_1] += exp_logits[a_32, q_1] * sum_logsumexp_logits_2_slope[a_32, q_1] / (1.0 + rest_logits[q_1])
             for q_1 in range(m):
-                if k_30 != argmax_logits[q_1]:
-                    sum_logsumexp_logits_3_centred[q_1] += exp_logits[k_30, q_1] * (sum_logsumexp_logits_3_weighed[k_30] - sum_logsumexp_logits_3_weighed[argmax_logits[q_1]]) / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3_centred[q_1] += exp_logits[k_30, q_1] * (sum_logsumexp_logits_3_weighed[k_30] - sum_logsumexp_logits_3_weighed[argmax_logits[q_1]]) / (1.0 + rest_logits[q_1])
         for m_5 in range(m):
+            y_3 = label[i, m_5]
+            exp_logits_y = exp_logits[y_3, m_5]
             rest_logits_2 = rest_logits[m_5]
             term_2 = 1.0 + rest_logits_2
-            y_3 = label[i, m_5]
-            term_3 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
-            ratio_value_3 = _ratio(1.0, term_3)
-            square = (ratio_value_3 * ratio_value_3)
-            case = ((sample_weights[i, y_3]) if weighted else 1.0)
-            z_y = np.float64(logits[i, y_3, m_5])
-            exp_difference_value = _exp_difference(z_y, max_logits[m_5], wide)
             argmax_logits_2 = argmax_logits[m_5]
-            term_4 = 1.0 + rest_logits_2 - exp_difference_value
-            case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else term_4 if argmax_logits_2 == argmax_logits_2 else np.nan)
-            ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_3)
-            sum_logsumexp_logits_2_slope_2 = 2.0 * loss_scale * square * case * exp_difference_value * (case_2 / term_2 - ratio_value_4) / term_2  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
-            factor_6 = loss_scale * case * ratio_value_3 * ratio_value_4
-            softmax_logits_slope = ((-sum_logsumexp_logits_3[m_5] + factor_6 + 4.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_2 + (-2.0) * loss_scale * case * ratio_value_3) if exp_difference_value / term_2 <= 0.5 else (-sum_logsumexp_logits_3[m_5] + 2.0 * loss_scale * case * ratio_value_3 + factor_6 + (-4.0) * loss_scale * case_2 * case * ratio_value_3 / term_2) if exp_difference_value / term_2 > 0.5 else np.nan)  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
-            factor_7 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
-            softmax_logits_slope_2_part_1[m_5] = factor_7
-            gradient_logits_part_1_now = exp_difference_value * (((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_2 == y_3 else (sum_logsumexp_logits_3_weighed[y_3] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_2]) if argmax_logits_2 == argmax_logits_2 else np.nan) + (-2.0) * loss_scale * case_2 * case * ratio_value_3 / term_2) / term_2
+            term_3 = 1.0 + rest_logits_2 - exp_logits_y
+            case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else term_3 if argmax_logits_2 == argmax_logits_2 else np.nan)
+            sum_logsumexp_logits_2_slope_2 = 2.0 * sum_logsumexp_logits_2_slope_2_table_1[y_3] * exp_logits_y * (-sum_logsumexp_logits_2_slope_2_table_2[y_3] + case_2 / term_2) / term_2  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
+            softmax_logits_slope_table_2_y = softmax_logits_slope_table_2[y_3]
+            softmax_logits_slope_table_3_y = softmax_logits_slope_table_3[y_3]
+            softmax_logits_slope_table_1_y = softmax_logits_slope_table_1[y_3]
+            softmax_logits_slope = ((softmax_logits_slope_table_2_y - sum_logsumexp_logits_3[m_5] + 4.0 * softmax_logits_slope_table_3_y * exp_logits_y / term_2 + (-2.0) * softmax_logits_slope_table_1_y) if exp_logits_y / term_2 <= 0.5 else (softmax_logits_slope_table_2_y - sum_logsumexp_logits_3[m_5] + 2.0 * softmax_logits_slope_table_1_y + (-4.0) * softmax_logits_slope_table_3_y * case_2 / term_2) if exp_logits_y / term_2 > 0.5 else np.nan)  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
+            softmax_logits_slope_2_part_1_now = 2.0 * softmax_logits_slope_2_table_1[y_3] * exp_logits_y / term_2
+            softmax_logits_slope_2_part_1[m_5] = softmax_logits_slope_2_part_1_now
+            sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[argmax_logits_2]
+            gradient_logits_table_1_y = gradient_logits_table_1[y_3]
+            gradient_logits_part_1_now = exp_logits_y * (-sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed[y_3] - sum_logsumexp_logits_3_weighed_2) + (-2.0) * gradient_logits_table_1_y * case_2 / term_2) / term_2
             gradient_logits_part_1[m_5] = gradient_logits_part_1_now
-            gradient_logits_part_2[m_5] = factor_7
-            square_2 = (exp_difference_value * exp_difference_value)
-            hessian_logits_part_1_now = sum_logsumexp_logits_3_sensitivity[y_3, m_5] * square_2 / (term_2 * term_2) + sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5] * square_2 / (term_2 * term_2) + softmax_logits_slope * case_2 * exp_difference_value / (term_2 * term_2) + sum_logsumexp_logits_2_slope_2 * case_2 * exp_difference_value / (term_2 * term_2) + 2.0 * loss_scale * square_2 * square * (((rest_logits_2 * rest_logits_2)) if argmax_logits_2 == y_3 else ((term_4 * term_4)) if argmax_logits_2 == argmax_logits_2 else np.nan) * case / (term_2 * term_2 * term_2 * term_2) - sum_logsumexp_logits_2_slope[y_3, m_5] * square_2 * case_2 / (term_2 * term_2 * term_2) - loss_scale * square_2 * case_2 * case * ratio_value_3 * ratio_value_4 / (term_2 * term_2 * term_2)
+            gradient_logits_part_2_now = 2.0 * gradient_logits_table_1_y * exp_logits_y / term_2
+            gradient_logits_part_2[m_5] = gradient_logits_part_2_now
+            square_2 = (exp_logits_y * exp_logits_y)
+            hessian_logits_table_1_y = hessian_logits_table_1[y_3]
+            hessian_logits_part_1_now = sum_logsumexp_logits_3_sensitivity[y_3, m_5] * square_2 / (term_2 * term_2) + sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5] * square_2 / (term_2 * term_2) + softmax_logits_slope * exp_logits_y * case_2 / (term_2 * term_2) + sum_logsumexp_logits_2_slope_2 * exp_logits_y * case_2 / (term_2 * term_2) + 2.0 * hessian_logits_table_1_y * square_2 * (((rest_logits_2 * rest_logits_2)) if argmax_logits_2 == y_3 else ((term_3 * term_3)) if argmax_logits_2 == argmax_logits_2 else np.nan) / (term_2 * term_2 * term_2 * term_2) - hessian_logits_table_2[y_3] * square_2 * case_2 / (term_2 * term_2 * term_2) - sum_logsumexp_logits_2_slope[y_3, m_5] * square_2 * case_2 / (term_2 * term_2 * term_2)
             hessian_logits_part_1[m_5] = hessian_logits_part_1_now
-            hessian_logits_part_2_now = (-2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / (term_2 * term_2 * term_2)
+            hessian_logits_part_2_now = (-2.0) * hessian_logits_table_3[y_3] * exp_logits_y / (term_2 * term_2 * term_2)
             hessian_logits_part_2[m_5] = hessian_logits_part_2_now
-            hessian_logits_part_3_now = 4.0 * loss_scale * square_2 * square * case / (term_2 * term_2 * term_2 * term_2)
+            hessian_logits_part_3_now = 4.0 * hessian_logits_table_1_y * square_2 / (term_2 * term_2 * term_2 * term_2)
             hessian_logits_part_3[m_5] = hessian_logits_part_3_now
-        _interleave(4)
         for k in range(c):
             seed_3 = seed[k]
-            term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_5 = _ratio(1.0, term_5)
-            ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_5)
-            factor_8 = seed_3 * ratio_value_5 * ratio_value_6
+            term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_3 = _ratio(1.0, term_4)
+            ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_4)
+            factor_9 = seed_3 * ratio_value_3 * ratio_value_4
             for m_5 in range(m):
-                softmax_logits_slope_2 = softmax_logits_slope_2_part_1[m_5] - sum_logsumexp_logits_3[m_5] + factor_8  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
+                softmax_logits_slope_2 = softmax_logits_slope_2_part_1[m_5] - sum_logsumexp_logits_3[m_5] + factor_9  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
                 y_4 = label[i, m_5]
                 exp_logits_3 = exp_logits[k, m_5]
                 rest_logits_3 = rest_logits[m_5]
-                term_6 = 1.0 + rest_logits_3
+                term_5 = 1.0 + rest_logits_3
                 argmax_logits_3 = argmax_logits[m_5]
-                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_4 else (exp_logits_3 * (gradient_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_3 else (sum_logsumexp_logits_3_weighed[k] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_3]))) / term_6))
+                sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[argmax_logits_3]
+                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_4 else (exp_logits_3 * (gradient_logits_part_2[m_5] - sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed[k] - sum_logsumexp_logits_3_weighed_3)) / term_5))
                 square_3 = (exp_logits_3 * exp_logits_3)
                 case_3 = ((rest_logits_3) if k == argmax_logits_3 else (1.0 + rest_logits_3 - exp_logits_3))
-                hessian_logits[i, k, m_5] = ((hessian_logits_part_1[m_5]) if k == y_4 else (hessian_logits_part_2[m_5] * square_3 + hessian_logits_part_3[m_5] * square_3 + softmax_logits_slope_2 * exp_logits_3 * case_3 / (term_6 * term_6) + exp_logits_3 * sum_logsumexp_logits_2_slope_3[k, m_5] * case_3 / (term_6 * term_6) - square_3 * (-sum_logsumexp_logits_3_sensitivity[k, m_5] + factor_8 * case_3 / term_6) / (term_6 * term_6) - square_3 * (-sum_logsumexp_logits_3_sensitivity_2_own[k, m_5] + sum_logsumexp_logits_2_slope[k, m_5] * case_3 / term_6) / (term_6 * term_6)))
+                hessian_logits[i, k, m_5] = ((hessian_logits_part_1[m_5]) if k == y_4 else (hessian_logits_part_2[m_5] * square_3 + hessian_logits_part_3[m_5] * square_3 + softmax_logits_slope_2 * exp_logits_3 * case_3 / (term_5 * term_5) + exp_logits_3 * sum_logsumexp_logits_2_slope_3[k, m_5] * case_3 / (term_5 * term_5) - square_3 * (-sum_logsumexp_logits_3_sensitivity[k, m_5] + factor_9 * case_3 / term_5) / (term_5 * term_5) - square_3 * (-sum_logsumexp_logits_3_sensitivity_2_own[k, m_5] + sum_logsumexp_logits_2_slope[k, m_5] * case_3 / term_5) / (term_5 * term_5)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -633,7 +655,6 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     sum_logsumexp_logits_2 = np.empty((c,))
     logsumexp_logits_tangent = np.empty((m,))
     sum_logsumexp_logits_tangent = np.empty((c,))
-    sum_logsumexp_logits_2_tangent = np.empty((c,))
     sum_logsumexp_logits_3_weighed = np.empty((c,))
     sum_logsumexp_logits_3_tangent = np.empty((m,))
     sum_logsumexp_logits_3_centred = np.empty((m,))
@@ -641,6 +662,10 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     sum_logsumexp_logits_3_tangent_3_centred = np.empty((m,))
     sum_logsumexp_logits_3_tangent_5_weighed = np.empty((c,))
     sum_logsumexp_logits_3_tangent_5_centred = np.empty((m,))
+    product_logits_table_1 = np.empty((c,))
+    product_logits_table_2 = np.empty((c,))
+    product_logits_table_3 = np.empty((c,))
+    product_logits_table_4 = np.empty((c,))
     product_logits_part_1 = np.empty((m,))
     product_logits_part_2 = np.empty((m,))
     product_logits_part_3 = np.empty((m,))
@@ -692,8 +717,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                     v_z_2 = np.float64(direction_logits[i, argmax_logits[q_4], q_4])
                     factor_2 = exp_logits_2 * (v_z - v_z_2) / (1.0 + rest_logits[q_4])
                     logsumexp_logits_tangent[q_4] += factor_2
-                    if k != argmax_logits[q_4]:
-                        logsumexp_logits_tangent_centred[q_4] += factor_2
+                    logsumexp_logits_tangent_centred[q_4] += factor_2
                 _lanes(4, 2)
                 sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, sum_logsumexp_logits_2_now_part)
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
@@ -704,36 +728,38 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
             sum_logsumexp_logits_3_weighed_now = seed_2 * ratio_value * ratio_value_2
             sum_logsumexp_logits_3_weighed[k] = sum_logsumexp_logits_3_weighed_now
+            case = ((sample_weights[i, k]) if weighted else 1.0)
+            factor_3 = loss_scale * case * ratio_value
+            product_logits_table_3[k] = factor_3
+            product_logits_table_4[k] = factor_3
         sum_logsumexp_logits_tangent[:] = 0.0
         for q_41 in range(m):
             y_3 = label[i, q_41]
+            exp_logits_y = exp_logits[y_3, q_41]
             v_z_y = np.float64(direction_logits[i, y_3, q_41])
             argmax_logits_2 = argmax_logits[q_41]
             v_z_3 = np.float64(direction_logits[i, argmax_logits_2, q_41])
             difference_value = (v_z_y - v_z_3)
-            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * (-logsumexp_logits_tangent[q_41] + difference_value) / (1.0 + rest_logits[q_41])
-            case = ((sample_weights[i, y_3]) if weighted else 1.0)
-            z_y = np.float64(logits[i, y_3, q_41])
-            exp_difference_value = _exp_difference(z_y, max_logits[q_41], wide)
-            ratio_value_3 = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
-            product_logits_part_3[q_41] = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
-            product_logits_part_5[q_41] = 2.0 * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan) * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
-        _interleave(4)
+            sum_logsumexp_logits_tangent[y_3] += exp_logits_y * (-logsumexp_logits_tangent[q_41] + difference_value) / (1.0 + rest_logits[q_41])
+            product_logits_table_4_y = product_logits_table_4[y_3]
+            product_logits_part_3[q_41] = 2.0 * product_logits_table_4_y * exp_logits_y / (1.0 + rest_logits[q_41])
+            product_logits_part_5[q_41] = 2.0 * product_logits_table_4_y * exp_logits_y * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan) / (1.0 + rest_logits[q_41])
         sum_logsumexp_logits_3_tangent[:] = 0.0
         sum_logsumexp_logits_3_centred[:] = 0.0
         sum_logsumexp_logits_3_tangent_3_centred[:] = 0.0
         for k in range(c):
-            sum_logsumexp_logits_2_tangent_now_sum = 0.0
-            sum_logsumexp_logits_2_tangent_now_lost = 0.0
+            sum_logsumexp_logits_2_tangent_sum = 0.0
+            sum_logsumexp_logits_2_tangent_lost = 0.0
             sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[k]
             seed_3 = seed[k]
+            sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
             term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_4 = _ratio(1.0, term_4)
-            square = (ratio_value_4 * ratio_value_4)
-            factor_4 = seed_3 * sum_logsumexp_logits_tangent[k] * square
+            ratio_value_3 = _ratio(1.0, term_4)
+            square = (ratio_value_3 * ratio_value_3)
+            factor_5 = seed_3 * sum_logsumexp_logits_tangent_2 * square
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
-                sum_logsumexp_logits_2_tangent_now_part = 0.0
+                sum_logsumexp_logits_2_tangent_part = 0.0
                 for place in range(length):
                     q_42 = strip + place
                     exp_logits_3 = exp_logits[k, q_42]
@@ -741,67 +767,70 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                     argmax_logits_3 = argmax_logits[q_42]
                     v_z_5 = np.float64(direction_logits[i, argmax_logits_3, q_42])
                     term_2 = -logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)
-                    factor_3 = exp_logits_3 * term_2 / (1.0 + rest_logits[q_42])
-                    sum_logsumexp_logits_2_tangent_now_part = _add_in_lanes(sum_logsumexp_logits_2_tangent_now_part, factor_3)
+                    factor_4 = exp_logits_3 * term_2 / (1.0 + rest_logits[q_42])
+                    sum_logsumexp_logits_2_tangent_part = _add_in_lanes(sum_logsumexp_logits_2_tangent_part, factor_4)
                     term_3 = sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]
-                    if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_tangent[q_42] += exp_logits_3 * term_2 * term_3 / (1.0 + rest_logits[q_42])
-                    if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * term_3 / (1.0 + rest_logits[q_42])
-                    ratio_value_5 = _ratio(1.0, smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3])
-                    if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_tangent_3_centred[q_42] += exp_logits_3 * (factor_4 - loss_scale * sum_logsumexp_logits_tangent[argmax_logits_3] * (ratio_value_5 * ratio_value_5) * ((sample_weights[i, argmax_logits_3]) if weighted else 1.0)) / (1.0 + rest_logits[q_42])
+                    sum_logsumexp_logits_3_tangent[q_42] += exp_logits_3 * term_2 * term_3 / (1.0 + rest_logits[q_42])
+                    sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * term_3 / (1.0 + rest_logits[q_42])
+                    ratio_value_4 = _ratio(1.0, smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3])
+                    sum_logsumexp_logits_3_tangent_3_centred[q_42] += exp_logits_3 * (factor_5 - loss_scale * sum_logsumexp_logits_tangent[argmax_logits_3] * (ratio_value_4 * ratio_value_4) * ((sample_weights[i, argmax_logits_3]) if weighted else 1.0)) / (1.0 + rest_logits[q_42])
                 _lanes(4, 2)
-                sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost, sum_logsumexp_logits_2_tangent_now_part)
-            sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost)
-            sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
-            ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_4)
-            sum_logsumexp_logits_3_tangent_5_weighed_now = seed_3 * sum_logsumexp_logits_2_tangent_now * square * ratio_value_6
+                sum_logsumexp_logits_2_tangent_sum, sum_logsumexp_logits_2_tangent_lost = _plus(sum_logsumexp_logits_2_tangent_sum, sum_logsumexp_logits_2_tangent_lost, sum_logsumexp_logits_2_tangent_part)
+            sum_logsumexp_logits_2_tangent = _completed(sum_logsumexp_logits_2_tangent_sum, sum_logsumexp_logits_2_tangent_lost)
+            ratio_value_5 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_4)
+            sum_logsumexp_logits_3_tangent_5_weighed_now = sum_logsumexp_logits_2_tangent * seed_3 * square * ratio_value_5
             sum_logsumexp_logits_3_tangent_5_weighed[k] = sum_logsumexp_logits_3_tangent_5_weighed_now
+            case_2 = ((sample_weights[i, k]) if weighted else 1.0)
+            product_logits_table_1[k] = loss_scale * sum_logsumexp_logits_tangent_2 * square * case_2
+            product_logits_table_2[k] = sum_logsumexp_logits_2_tangent * loss_scale * square * case_2
         sum_logsumexp_logits_3_tangent_5_centred[:] = 0.0
         for a_66 in range(c):
             for q_1 in range(m):
-                if a_66 != argmax_logits[q_1]:
-                    sum_logsumexp_logits_3_tangent_5_centred[q_1] += exp_logits[a_66, q_1] * (sum_logsumexp_logits_3_tangent_5_weighed[a_66] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1]]) / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3_tangent_5_centred[q_1] += exp_logits[a_66, q_1] * (sum_logsumexp_logits_3_tangent_5_weighed[a_66] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1]]) / (1.0 + rest_logits[q_1])
         for m_5 in range(m):
-            rest_logits_2 = rest_logits[m_5]
-            argmax_logits_4 = argmax_logits[m_5]
             y_4 = label[i, m_5]
-            ratio_value_7 = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4])
-            square_2 = (ratio_value_7 * ratio_value_7)
-            case_2 = ((sample_weights[i, y_4]) if weighted else 1.0)
-            ratio_value_8 = _ratio(1.0, smooth + sum_logsumexp_logits_2[argmax_logits_4] + sum_mask[argmax_logits_4])
-            factor_5 = -loss_scale * sum_logsumexp_logits_tangent[argmax_logits_4] * (ratio_value_8 * ratio_value_8) * ((sample_weights[i, argmax_logits_4]) if weighted else 1.0)
-            factor_6 = 2.0 * ((-sum_logsumexp_logits_3_tangent_3_centred[m_5]) if argmax_logits_4 == y_4 else (-sum_logsumexp_logits_3_tangent_3_centred[m_5] + loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case_2 + factor_5) if argmax_logits_4 == argmax_logits_4 else np.nan)
+            exp_logits_y_2 = exp_logits[y_4, m_5]
+            rest_logits_2 = rest_logits[m_5]
+            product_logits_table_2_y = product_logits_table_2[y_4]
+            factor_6 = 2.0 * product_logits_table_2_y
+            factor_7 = 2.0 * sum_logsumexp_logits_3_tangent_5_centred[m_5]
+            argmax_logits_4 = argmax_logits[m_5]
+            ratio_value_6 = _ratio(1.0, smooth + sum_logsumexp_logits_2[argmax_logits_4] + sum_mask[argmax_logits_4])
+            factor_8 = loss_scale * sum_logsumexp_logits_tangent[argmax_logits_4] * (ratio_value_6 * ratio_value_6) * ((sample_weights[i, argmax_logits_4]) if weighted else 1.0)
+            factor_9 = 2.0 * (product_logits_table_1[y_4] - factor_8)
+            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[argmax_logits_4]
             v_z_y_2 = np.float64(direction_logits[i, y_4, m_5])
             v_z_6 = np.float64(direction_logits[i, argmax_logits_4, m_5])
             case_3 = ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_4 == y_4 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_6)) if argmax_logits_4 == argmax_logits_4 else np.nan)
-            factor_7 = case_3 * ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else np.nan)
-            sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
-            z_y_2 = np.float64(logits[i, y_4, m_5])
-            exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5], wide)
-            factor_8 = 2.0 * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2
-            factor_9 = (-2.0) * ((-sum_logsumexp_logits_3_tangent_5_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_tangent_5_weighed[y_4] - sum_logsumexp_logits_3_tangent_5_centred[m_5] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else np.nan)
-            product_logits_part_1_now = ((-sum_logsumexp_logits_3_tangent[m_5] + factor_6 + factor_7 + (4.0 * loss_scale * case_3 * case_2 * ratio_value_7 + (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2) * exp_difference_value_2 / (1.0 + rest_logits_2) + factor_8 + factor_9 + (-2.0) * loss_scale * case_3 * case_2 * ratio_value_7) if exp_difference_value_2 / (1.0 + rest_logits_2) <= 0.5 else (-sum_logsumexp_logits_3_tangent[m_5] + factor_6 + factor_7 + ((rest_logits_2) if argmax_logits_4 == y_4 else (1.0 + rest_logits_2 - exp_difference_value_2) if argmax_logits_4 == argmax_logits_4 else np.nan) * (factor_8 + (-4.0) * loss_scale * case_3 * case_2 * ratio_value_7) / (1.0 + rest_logits_2) + 2.0 * loss_scale * case_3 * case_2 * ratio_value_7 + factor_9) if exp_difference_value_2 / (1.0 + rest_logits_2) > 0.5 else np.nan) * exp_difference_value_2 / (1.0 + rest_logits_2)
+            factor_10 = (-sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_weighed_3)) * case_3
+            product_logits_table_3_y = product_logits_table_3[y_4]
+            factor_11 = (-2.0) * sum_logsumexp_logits_3_tangent_3_centred[m_5]
+            sum_logsumexp_logits_3_tangent_5_weighed_2 = sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4]
+            factor_12 = (-2.0) * (sum_logsumexp_logits_3_tangent_5_weighed[y_4] - sum_logsumexp_logits_3_tangent_5_weighed_2)
+            product_logits_part_1_now = exp_logits_y_2 * ((-sum_logsumexp_logits_3_tangent[m_5] + factor_6 + factor_7 + factor_9 + factor_10 + exp_logits_y_2 * (4.0 * product_logits_table_3_y * case_3 + (-2.0) * product_logits_table_2_y) / (1.0 + rest_logits_2) + factor_11 + factor_12 + (-2.0) * product_logits_table_3_y * case_3) if exp_logits_y_2 / (1.0 + rest_logits_2) <= 0.5 else (-sum_logsumexp_logits_3_tangent[m_5] + factor_7 + factor_9 + factor_10 + 2.0 * product_logits_table_3_y * case_3 + ((rest_logits_2) if argmax_logits_4 == y_4 else (1.0 + rest_logits_2 - exp_logits_y_2) if argmax_logits_4 == argmax_logits_4 else np.nan) * (factor_6 + (-4.0) * product_logits_table_3_y * case_3) / (1.0 + rest_logits_2) + factor_11 + factor_12) if exp_logits_y_2 / (1.0 + rest_logits_2) > 0.5 else np.nan) / (1.0 + rest_logits_2)
             product_logits_part_1[m_5] = product_logits_part_1_now
-            product_logits_part_2[m_5] = factor_5
-            product_logits_part_4_now = (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * exp_difference_value_2 / (1.0 + rest_logits_2)
+            product_logits_part_2[m_5] = factor_8
+            product_logits_part_4_now = (-2.0) * product_logits_table_2_y * exp_logits_y_2 / (1.0 + rest_logits_2)
             product_logits_part_4[m_5] = product_logits_part_4_now
-        _interleave(4)
         for k in range(c):
             seed_4 = seed[k]
+            sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
             term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_9 = _ratio(1.0, term_5)
-            square_3 = (ratio_value_9 * ratio_value_9)
-            factor_10 = seed_4 * sum_logsumexp_logits_tangent[k] * square_3
-            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[k]
+            ratio_value_7 = _ratio(1.0, term_5)
+            square_2 = (ratio_value_7 * ratio_value_7)
+            factor_14 = seed_4 * sum_logsumexp_logits_tangent_3 * square_2
+            sum_logsumexp_logits_3_weighed_4 = sum_logsumexp_logits_3_weighed[k]
             for m_5 in range(m):
                 y_5 = label[i, m_5]
                 rest_logits_3 = rest_logits[m_5]
+                factor_13 = 2.0 * sum_logsumexp_logits_3_tangent_5_centred[m_5]
                 argmax_logits_5 = argmax_logits[m_5]
+                sum_logsumexp_logits_3_weighed_5 = sum_logsumexp_logits_3_weighed[argmax_logits_5]
                 v_z_7 = np.float64(direction_logits[i, k, m_5])
                 v_z_8 = np.float64(direction_logits[i, argmax_logits_5, m_5])
-                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (product_logits_part_4[m_5] + product_logits_part_5[m_5] - sum_logsumexp_logits_3_tangent[m_5] + 2.0 * ((-sum_logsumexp_logits_3_tangent_3_centred[m_5]) if k == argmax_logits_5 else (product_logits_part_2[m_5] - sum_logsumexp_logits_3_tangent_3_centred[m_5] + factor_10)) + (product_logits_part_3[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_weighed_3 - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_5]))) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_7 - v_z_8))) + (-2.0) * ((-sum_logsumexp_logits_3_tangent_5_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_tangent_5_weighed[k] - sum_logsumexp_logits_3_tangent_5_centred[m_5] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5]))) / (1.0 + rest_logits_3)))
+                factor_15 = (-2.0) * sum_logsumexp_logits_3_tangent_3_centred[m_5]
+                sum_logsumexp_logits_3_tangent_5_weighed_3 = sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5]
+                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (product_logits_part_4[m_5] + product_logits_part_5[m_5] - sum_logsumexp_logits_3_tangent[m_5] + factor_13 + 2.0 * (factor_14 - product_logits_part_2[m_5]) + (product_logits_part_3[m_5] - sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed_4 - sum_logsumexp_logits_3_weighed_5)) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_7 - v_z_8))) + factor_15 + (-2.0) * (sum_logsumexp_logits_3_tangent_5_weighed[k] - sum_logsumexp_logits_3_tangent_5_weighed_3)) / (1.0 + rest_logits_3)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -897,7 +926,6 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     sum_logsumexp_logits_2 = np.empty((c,))
     logsumexp_logits_tangent = np.empty((m,))
     sum_logsumexp_logits_tangent = np.empty((c,))
-    sum_logsumexp_logits_2_tangent = np.empty((c,))
     sum_logsumexp_logits_3_weighed = np.empty((c,))
     sum_logsumexp_logits_3_tangent = np.empty((m,))
     sum_logsumexp_logits_3_tangent_2 = np.empty((m,))
@@ -910,6 +938,12 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     sum_logsumexp_logits_3_tangent_2_centred = np.empty((m,))
     sum_logsumexp_logits_3_tangent_4_weighed = np.empty((c,))
     sum_logsumexp_logits_3_tangent_4_centred = np.empty((m,))
+    product_logits_table_1 = np.empty((c,))
+    product_logits_table_2 = np.empty((c,))
+    product_logits_table_3 = np.empty((c,))
+    product_logits_table_4 = np.empty((c,))
+    product_logits_table_5 = np.empty((c,))
+    product_logits_table_6 = np.empty((c,))
     product_logits_part_1 = np.empty((m,))
     product_logits_part_2 = np.empty((m,))
     product_logits_part_3 = np.empty((m,))
@@ -918,7 +952,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     product_logits_part_6 = np.empty((m,))
     sum_smooth_tangent = 0.0
     sum_smooth_tangent_lost = 0.0
-    factor_14 = loss_scale * direction_parameters[0]
+    factor_3 = loss_scale * direction_parameters[0]
     for i in range(n):
         for k in range(c):
             sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
@@ -967,8 +1001,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                     v_z_2 = np.float64(direction_logits[i, argmax_logits[q_4], q_4])
                     factor_2 = exp_logits_2 * (v_z - v_z_2) / (1.0 + rest_logits[q_4])
                     logsumexp_logits_tangent[q_4] += factor_2
-                    if k != argmax_logits[q_4]:
-                        logsumexp_logits_tangent_centred[q_4] += factor_2
+                    logsumexp_logits_tangent_centred[q_4] += factor_2
                 _lanes(4, 2)
                 sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, sum_logsumexp_logits_2_now_part)
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
@@ -982,47 +1015,50 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             square = (ratio_value * ratio_value)
             sum_logsumexp_logits_3_tangent_4_weighed_now = seed_2 * square * ratio_value_2
             sum_logsumexp_logits_3_tangent_4_weighed[k] = sum_logsumexp_logits_3_tangent_4_weighed_now
-            factor_3 = seed_2 * square
-            factor_4 = seed_2 * square * ratio_value_2
+            case = ((sample_weights[i, k]) if weighted else 1.0)
+            product_logits_table_2[k] = loss_scale * square * case
+            product_logits_table_3[k] = factor_3 * square * case
+            factor_4 = loss_scale * case * ratio_value
+            product_logits_table_5[k] = factor_4
+            product_logits_table_6[k] = factor_4
+            factor_5 = seed_2 * square
+            factor_6 = seed_2 * square * ratio_value_2
             for q_1 in range(m):
                 exp_logits_3 = exp_logits[k, q_1]
-                sum_logsumexp_logits_3_tangent_2[q_1] += factor_3 * exp_logits_3 / (1.0 + rest_logits[q_1])
-                sum_logsumexp_logits_3_tangent_4[q_1] += factor_4 * exp_logits_3 / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3_tangent_2[q_1] += factor_5 * exp_logits_3 / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3_tangent_4[q_1] += factor_6 * exp_logits_3 / (1.0 + rest_logits[q_1])
         sum_logsumexp_logits_tangent[:] = 0.0
         for q_41 in range(m):
             y_3 = label[i, q_41]
+            exp_logits_y = exp_logits[y_3, q_41]
             v_z_y = np.float64(direction_logits[i, y_3, q_41])
             argmax_logits_2 = argmax_logits[q_41]
             v_z_3 = np.float64(direction_logits[i, argmax_logits_2, q_41])
             difference_value = (v_z_y - v_z_3)
-            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * (-logsumexp_logits_tangent[q_41] + difference_value) / (1.0 + rest_logits[q_41])
-            case = ((sample_weights[i, y_3]) if weighted else 1.0)
-            z_y = np.float64(logits[i, y_3, q_41])
-            exp_difference_value = _exp_difference(z_y, max_logits[q_41], wide)
-            ratio_value_3 = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
-            product_logits_part_3[q_41] = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
-            product_logits_part_4[q_41] = (-2.0) * loss_scale * (ratio_value_3 * ratio_value_3) * case * exp_difference_value / (1.0 + rest_logits[q_41])
-            product_logits_part_6[q_41] = 2.0 * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan) * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
-        _interleave(4)
+            sum_logsumexp_logits_tangent[y_3] += exp_logits_y * (-logsumexp_logits_tangent[q_41] + difference_value) / (1.0 + rest_logits[q_41])
+            product_logits_table_6_y = product_logits_table_6[y_3]
+            product_logits_part_3[q_41] = 2.0 * product_logits_table_6_y * exp_logits_y / (1.0 + rest_logits[q_41])
+            product_logits_part_4[q_41] = (-2.0) * product_logits_table_2[y_3] * exp_logits_y / (1.0 + rest_logits[q_41])
+            product_logits_part_6[q_41] = 2.0 * product_logits_table_6_y * exp_logits_y * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan) / (1.0 + rest_logits[q_41])
         sum_logsumexp_logits_3_tangent[:] = 0.0
         sum_logsumexp_logits_3_centred[:] = 0.0
         sum_logsumexp_logits_3_tangent_3_centred[:] = 0.0
         sum_logsumexp_logits_3_tangent_2_centred[:] = 0.0
         sum_logsumexp_logits_3_tangent_4_centred[:] = 0.0
         for k in range(c):
-            sum_logsumexp_logits_2_tangent_now_sum = 0.0
-            sum_logsumexp_logits_2_tangent_now_lost = 0.0
+            sum_logsumexp_logits_2_tangent_sum = 0.0
+            sum_logsumexp_logits_2_tangent_lost = 0.0
             sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[k]
             seed_3 = seed[k]
             sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
             term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_4 = _ratio(1.0, term_4)
-            square_2 = (ratio_value_4 * ratio_value_4)
-            factor_6 = seed_3 * sum_logsumexp_logits_tangent_2 * square_2
-            factor_7 = seed_3 * square_2
+            ratio_value_3 = _ratio(1.0, term_4)
+            square_2 = (ratio_value_3 * ratio_value_3)
+            factor_8 = seed_3 * sum_logsumexp_logits_tangent_2 * square_2
+            factor_9 = seed_3 * square_2
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
-                sum_logsumexp_logits_2_tangent_now_part = 0.0
+                sum_logsumexp_logits_2_tangent_part = 0.0
                 for place in range(length):
                     q_42 = strip + place
                     exp_logits_4 = exp_logits[k, q_42]
@@ -1030,83 +1066,84 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                     argmax_logits_3 = argmax_logits[q_42]
                     v_z_5 = np.float64(direction_logits[i, argmax_logits_3, q_42])
                     term_2 = -logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)
-                    factor_5 = exp_logits_4 * term_2 / (1.0 + rest_logits[q_42])
-                    sum_logsumexp_logits_2_tangent_now_part = _add_in_lanes(sum_logsumexp_logits_2_tangent_now_part, factor_5)
+                    factor_7 = exp_logits_4 * term_2 / (1.0 + rest_logits[q_42])
+                    sum_logsumexp_logits_2_tangent_part = _add_in_lanes(sum_logsumexp_logits_2_tangent_part, factor_7)
                     term_3 = sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]
-                    if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_tangent[q_42] += exp_logits_4 * term_2 * term_3 / (1.0 + rest_logits[q_42])
-                    if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_centred[q_42] += exp_logits_4 * term_3 / (1.0 + rest_logits[q_42])
-                    ratio_value_5 = _ratio(1.0, smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3])
-                    square_3 = (ratio_value_5 * ratio_value_5)
+                    sum_logsumexp_logits_3_tangent[q_42] += exp_logits_4 * term_2 * term_3 / (1.0 + rest_logits[q_42])
+                    sum_logsumexp_logits_3_centred[q_42] += exp_logits_4 * term_3 / (1.0 + rest_logits[q_42])
+                    ratio_value_4 = _ratio(1.0, smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3])
+                    square_3 = (ratio_value_4 * ratio_value_4)
                     case_2 = ((sample_weights[i, argmax_logits_3]) if weighted else 1.0)
-                    if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_tangent_3_centred[q_42] += exp_logits_4 * (factor_6 - loss_scale * sum_logsumexp_logits_tangent[argmax_logits_3] * square_3 * case_2) / (1.0 + rest_logits[q_42])
-                    if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_tangent_2_centred[q_42] += exp_logits_4 * (factor_7 - loss_scale * square_3 * case_2) / (1.0 + rest_logits[q_42])
-                    if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_tangent_4_centred[q_42] += exp_logits_4 * (sum_logsumexp_logits_3_tangent_4_weighed[k] - sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3]) / (1.0 + rest_logits[q_42])
+                    sum_logsumexp_logits_3_tangent_3_centred[q_42] += exp_logits_4 * (factor_8 - loss_scale * sum_logsumexp_logits_tangent[argmax_logits_3] * square_3 * case_2) / (1.0 + rest_logits[q_42])
+                    sum_logsumexp_logits_3_tangent_2_centred[q_42] += exp_logits_4 * (factor_9 - loss_scale * square_3 * case_2) / (1.0 + rest_logits[q_42])
+                    sum_logsumexp_logits_3_tangent_4_centred[q_42] += exp_logits_4 * (sum_logsumexp_logits_3_tangent_4_weighed[k] - sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3]) / (1.0 + rest_logits[q_42])
                 _lanes(4, 2)
-                sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost, sum_logsumexp_logits_2_tangent_now_part)
-            sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost)
-            sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
-            ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_4)
-            factor_8 = (-2.0) * ratio_value_6
-            factor_9 = seed_3 * square_2 * (2.0 * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent_now * (1.0 + factor_8) + 2.0 * direction_parameters[0] * (1.0 - ratio_value_6))
-            sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_9)
-            sum_logsumexp_logits_3_tangent_5_weighed_now = seed_3 * sum_logsumexp_logits_2_tangent_now * square_2 * ratio_value_6
+                sum_logsumexp_logits_2_tangent_sum, sum_logsumexp_logits_2_tangent_lost = _plus(sum_logsumexp_logits_2_tangent_sum, sum_logsumexp_logits_2_tangent_lost, sum_logsumexp_logits_2_tangent_part)
+            sum_logsumexp_logits_2_tangent = _completed(sum_logsumexp_logits_2_tangent_sum, sum_logsumexp_logits_2_tangent_lost)
+            ratio_value_5 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_4)
+            factor_10 = (-2.0) * ratio_value_5
+            factor_11 = seed_3 * square_2 * (2.0 * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent * (1.0 + factor_10) + 2.0 * direction_parameters[0] * (1.0 - ratio_value_5))
+            sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_11)
+            sum_logsumexp_logits_3_tangent_5_weighed_now = sum_logsumexp_logits_2_tangent * seed_3 * square_2 * ratio_value_5
             sum_logsumexp_logits_3_tangent_5_weighed[k] = sum_logsumexp_logits_3_tangent_5_weighed_now
+            case_3 = ((sample_weights[i, k]) if weighted else 1.0)
+            product_logits_table_1[k] = loss_scale * sum_logsumexp_logits_tangent_2 * square_2 * case_3
+            product_logits_table_4[k] = sum_logsumexp_logits_2_tangent * loss_scale * square_2 * case_3
         sum_logsumexp_logits_3_tangent_5_centred[:] = 0.0
         for a_66 in range(c):
             for q_1 in range(m):
-                if a_66 != argmax_logits[q_1]:
-                    sum_logsumexp_logits_3_tangent_5_centred[q_1] += exp_logits[a_66, q_1] * (sum_logsumexp_logits_3_tangent_5_weighed[a_66] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1]]) / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3_tangent_5_centred[q_1] += exp_logits[a_66, q_1] * (sum_logsumexp_logits_3_tangent_5_weighed[a_66] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1]]) / (1.0 + rest_logits[q_1])
         for m_5 in range(m):
-            rest_logits_2 = rest_logits[m_5]
-            argmax_logits_4 = argmax_logits[m_5]
             y_4 = label[i, m_5]
-            ratio_value_7 = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4])
-            square_4 = (ratio_value_7 * ratio_value_7)
-            case_3 = ((sample_weights[i, y_4]) if weighted else 1.0)
-            ratio_value_8 = _ratio(1.0, smooth + sum_logsumexp_logits_2[argmax_logits_4] + sum_mask[argmax_logits_4])
-            square_5 = (ratio_value_8 * ratio_value_8)
+            exp_logits_y_2 = exp_logits[y_4, m_5]
+            rest_logits_2 = rest_logits[m_5]
+            product_logits_table_3_y = product_logits_table_3[y_4]
+            factor_12 = 2.0 * product_logits_table_3_y
+            product_logits_table_4_y = product_logits_table_4[y_4]
+            factor_13 = 2.0 * product_logits_table_4_y
+            factor_14 = 2.0 * sum_logsumexp_logits_3_tangent_5_centred[m_5]
+            argmax_logits_4 = argmax_logits[m_5]
+            ratio_value_6 = _ratio(1.0, smooth + sum_logsumexp_logits_2[argmax_logits_4] + sum_mask[argmax_logits_4])
+            square_4 = (ratio_value_6 * ratio_value_6)
             case_4 = ((sample_weights[i, argmax_logits_4]) if weighted else 1.0)
-            factor_10 = -loss_scale * sum_logsumexp_logits_tangent[argmax_logits_4] * square_5 * case_4
-            factor_11 = 2.0 * ((-sum_logsumexp_logits_3_tangent_3_centred[m_5]) if argmax_logits_4 == y_4 else (-sum_logsumexp_logits_3_tangent_3_centred[m_5] + loss_scale * sum_logsumexp_logits_tangent[y_4] * square_4 * case_3 + factor_10) if argmax_logits_4 == argmax_logits_4 else np.nan)
-            factor_12 = direction_parameters[0] * ((-sum_logsumexp_logits_3_tangent_2_centred[m_5]) if argmax_logits_4 == y_4 else (-sum_logsumexp_logits_3_tangent_2_centred[m_5] + loss_scale * square_4 * case_3 - loss_scale * square_5 * case_4) if argmax_logits_4 == argmax_logits_4 else np.nan)
+            factor_15 = loss_scale * sum_logsumexp_logits_tangent[argmax_logits_4] * square_4 * case_4
+            factor_16 = 2.0 * (product_logits_table_1[y_4] - factor_15)
+            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[argmax_logits_4]
             v_z_y_2 = np.float64(direction_logits[i, y_4, m_5])
             v_z_6 = np.float64(direction_logits[i, argmax_logits_4, m_5])
             case_5 = ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_4 == y_4 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_6)) if argmax_logits_4 == argmax_logits_4 else np.nan)
-            factor_13 = case_5 * ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else np.nan)
-            z_y_2 = np.float64(logits[i, y_4, m_5])
-            exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5], wide)
-            sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
-            factor_15 = factor_14 * 2.0 * square_4 * case_3
-            factor_16 = 2.0 * loss_scale * sum_logsumexp_logits_2_tangent_y * square_4 * case_3
-            factor_17 = (-2.0) * ((-sum_logsumexp_logits_3_tangent_5_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_tangent_5_weighed[y_4] - sum_logsumexp_logits_3_tangent_5_centred[m_5] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else np.nan)
-            factor_18 = (-2.0) * direction_parameters[0] * ((-sum_logsumexp_logits_3_tangent_4_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_tangent_4_weighed[y_4] - sum_logsumexp_logits_3_tangent_4_centred[m_5] - sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else np.nan)
-            product_logits_part_1_now = ((-sum_logsumexp_logits_3_tangent[m_5] + factor_11 + factor_12 + factor_13 + exp_difference_value_2 * (4.0 * loss_scale * case_5 * case_3 * ratio_value_7 + factor_14 * (-2.0) * square_4 * case_3 + (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_4 * case_3) / (1.0 + rest_logits_2) + factor_15 + factor_16 + factor_17 + factor_18 + (-2.0) * loss_scale * case_5 * case_3 * ratio_value_7) if exp_difference_value_2 / (1.0 + rest_logits_2) <= 0.5 else (-sum_logsumexp_logits_3_tangent[m_5] + factor_11 + factor_12 + factor_13 + (factor_15 + factor_16 + (-4.0) * loss_scale * case_5 * case_3 * ratio_value_7) * ((rest_logits_2) if argmax_logits_4 == y_4 else (1.0 + rest_logits_2 - exp_difference_value_2) if argmax_logits_4 == argmax_logits_4 else np.nan) / (1.0 + rest_logits_2) + 2.0 * loss_scale * case_5 * case_3 * ratio_value_7 + factor_17 + factor_18) if exp_difference_value_2 / (1.0 + rest_logits_2) > 0.5 else np.nan) * exp_difference_value_2 / (1.0 + rest_logits_2)
+            factor_17 = (-sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_weighed_3)) * case_5
+            factor_18 = direction_parameters[0] * (-sum_logsumexp_logits_3_tangent_2_centred[m_5] + (product_logits_table_2[y_4] - loss_scale * square_4 * case_4))
+            product_logits_table_5_y = product_logits_table_5[y_4]
+            factor_19 = (-2.0) * sum_logsumexp_logits_3_tangent_3_centred[m_5]
+            sum_logsumexp_logits_3_tangent_5_weighed_2 = sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4]
+            factor_20 = (-2.0) * (sum_logsumexp_logits_3_tangent_5_weighed[y_4] - sum_logsumexp_logits_3_tangent_5_weighed_2)
+            factor_21 = (-2.0) * direction_parameters[0] * (-sum_logsumexp_logits_3_tangent_4_centred[m_5] + (sum_logsumexp_logits_3_tangent_4_weighed[y_4] - sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4]))
+            product_logits_part_1_now = exp_logits_y_2 * ((-sum_logsumexp_logits_3_tangent[m_5] + factor_12 + factor_13 + factor_14 + factor_16 + factor_17 + factor_18 + exp_logits_y_2 * (4.0 * product_logits_table_5_y * case_5 + (-2.0) * product_logits_table_3_y + (-2.0) * product_logits_table_4_y) / (1.0 + rest_logits_2) + factor_19 + factor_20 + factor_21 + (-2.0) * product_logits_table_5_y * case_5) if exp_logits_y_2 / (1.0 + rest_logits_2) <= 0.5 else (-sum_logsumexp_logits_3_tangent[m_5] + factor_14 + factor_16 + factor_17 + factor_18 + 2.0 * product_logits_table_5_y * case_5 + (factor_12 + factor_13 + (-4.0) * product_logits_table_5_y * case_5) * ((rest_logits_2) if argmax_logits_4 == y_4 else (1.0 + rest_logits_2 - exp_logits_y_2) if argmax_logits_4 == argmax_logits_4 else np.nan) / (1.0 + rest_logits_2) + factor_19 + factor_20 + factor_21) if exp_logits_y_2 / (1.0 + rest_logits_2) > 0.5 else np.nan) / (1.0 + rest_logits_2)
             product_logits_part_1[m_5] = product_logits_part_1_now
-            product_logits_part_2[m_5] = factor_10
-            product_logits_part_5_now = (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_4 * case_3 * exp_difference_value_2 / (1.0 + rest_logits_2)
+            product_logits_part_2[m_5] = factor_15
+            product_logits_part_5_now = (-2.0) * product_logits_table_4_y * exp_logits_y_2 / (1.0 + rest_logits_2)
             product_logits_part_5[m_5] = product_logits_part_5_now
-        _interleave(4)
         for k in range(c):
             seed_4 = seed[k]
             sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
             term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_9 = _ratio(1.0, term_5)
-            square_6 = (ratio_value_9 * ratio_value_9)
-            factor_19 = seed_4 * sum_logsumexp_logits_tangent_3 * square_6
-            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[k]
-            ratio_value_10 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_5)
-            term_6 = seed_4 * square_6 * (1.0 - ratio_value_10) - seed_4 * square_6 * ratio_value_10
+            ratio_value_7 = _ratio(1.0, term_5)
+            square_5 = (ratio_value_7 * ratio_value_7)
+            factor_23 = seed_4 * sum_logsumexp_logits_tangent_3 * square_5
+            sum_logsumexp_logits_3_weighed_4 = sum_logsumexp_logits_3_weighed[k]
+            ratio_value_8 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_5)
+            term_6 = seed_4 * square_5 * (1.0 - ratio_value_8) - seed_4 * square_5 * ratio_value_8
             for m_5 in range(m):
                 y_5 = label[i, m_5]
                 rest_logits_3 = rest_logits[m_5]
+                factor_22 = 2.0 * sum_logsumexp_logits_3_tangent_5_centred[m_5]
                 argmax_logits_5 = argmax_logits[m_5]
+                sum_logsumexp_logits_3_weighed_5 = sum_logsumexp_logits_3_weighed[argmax_logits_5]
                 v_z_7 = np.float64(direction_logits[i, k, m_5])
                 v_z_8 = np.float64(direction_logits[i, argmax_logits_5, m_5])
-                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (product_logits_part_5[m_5] + product_logits_part_6[m_5] - sum_logsumexp_logits_3_tangent[m_5] + 2.0 * ((-sum_logsumexp_logits_3_tangent_3_centred[m_5]) if k == argmax_logits_5 else (product_logits_part_2[m_5] - sum_logsumexp_logits_3_tangent_3_centred[m_5] + factor_19)) + (product_logits_part_3[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_weighed_3 - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_5]))) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_7 - v_z_8))) + direction_parameters[0] * (term_6 + product_logits_part_4[m_5]) + 2.0 * direction_parameters[0] * sum_logsumexp_logits_3_tangent_4[m_5] + (-2.0) * ((-sum_logsumexp_logits_3_tangent_5_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_tangent_5_weighed[k] - sum_logsumexp_logits_3_tangent_5_centred[m_5] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5])) - direction_parameters[0] * sum_logsumexp_logits_3_tangent_2[m_5]) / (1.0 + rest_logits_3)))
+                factor_24 = (-2.0) * sum_logsumexp_logits_3_tangent_3_centred[m_5]
+                sum_logsumexp_logits_3_tangent_5_weighed_3 = sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5]
+                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (product_logits_part_5[m_5] + product_logits_part_6[m_5] - sum_logsumexp_logits_3_tangent[m_5] + factor_22 + 2.0 * (factor_23 - product_logits_part_2[m_5]) + (product_logits_part_3[m_5] - sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed_4 - sum_logsumexp_logits_3_weighed_5)) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_7 - v_z_8))) + direction_parameters[0] * (term_6 + product_logits_part_4[m_5]) + 2.0 * direction_parameters[0] * sum_logsumexp_logits_3_tangent_4[m_5] + factor_24 + (-2.0) * (sum_logsumexp_logits_3_tangent_5_weighed[k] - sum_logsumexp_logits_3_tangent_5_weighed_3) - direction_parameters[0] * sum_logsumexp_logits_3_tangent_2[m_5]) / (1.0 + rest_logits_3)))
     sum_smooth_tangent = _completed(sum_smooth_tangent, sum_smooth_tangent_lost)
     parameter_product[0] += sum_smooth_tangent

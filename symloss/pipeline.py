@@ -46,6 +46,7 @@ from symloss.language.errors import DefinitionError
 from symloss.lowering.cost import cost
 from symloss.lowering.kernels import SHORT, definition_axes, lower
 from symloss.lowering.nodes import Blocks, Kernel
+from symloss.lowering.phases import REST, SUMS
 from symloss.program.hoisting import hoist
 from symloss.program.statement import Program
 from symloss.rendering.array_module import render_arrays
@@ -205,7 +206,7 @@ def _record(derived: Derived, costs: dict[str, str], *, checked: bool = True) ->
 def render(derived: Derived) -> dict[str, str]:
     """Return the generated files of one loss by their path in the output folder."""
     definition, name = derived.definition, derived.definition.name
-    costs = {k.name: str(cost(k)) for k in derived.kernels if not k.name.endswith(SHORT)}
+    costs = {k.name: str(cost(k)) for k in derived.kernels if not k.name.endswith((SHORT, SUMS, REST))}
     shown = _shown(derived)
     record = _record(shown, costs)
     record["values"] = certified(definition)

@@ -12,9 +12,11 @@ import pytest
 
 import symloss
 from symloss import catalogue
+from symloss.runtime.loader import load_module
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import make_plan
 from symloss.verification.mutation import mutate_source, sample
+from symloss.verification.mutation_helpers import helper_probes
 from symloss.verification.mutation_plain import Exhausted, plain
 from symloss.verification.mutation_sites import sites
 
@@ -101,3 +103,11 @@ def test_samples_are_seeded_and_in_order() -> None:
     every = list(range(1000))
     assert sample(every, 1, 20) == sample(every, 1, 20) == sorted(sample(every, 1, 20))
     assert sample(every, 1, None) == every
+
+
+@pytest.mark.parametrize("name", symloss.losses())
+def test_every_module_keeps_the_contracts_of_its_functions(name: str) -> None:
+    """A full run takes no module that a probe rejects as it is."""
+    module = plain(Path(load_module(name, None).__file__ or "").read_text(encoding="utf-8"), name)
+    for probe in helper_probes(module):
+        assert probe.accepts(probe.call(None)), probe

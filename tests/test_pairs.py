@@ -252,14 +252,14 @@ def test_sums_of_blocks_keep_what_is_left() -> None:
 
 @pytest.mark.parametrize("name", [n for n in symloss.losses() if not symloss.load(n).plan.spec.elementwise])
 def test_every_array_loss_has_all_its_kernels_in_pairs(name: str) -> None:
-    """With the same arguments; float64 arrays get them, float32 arrays do not."""
+    """With the same arguments, but for those in two phases; float64 arrays get them, float32 arrays do not."""
     plain, pairs = load_module(name, None), load_module(name, None, "pairs")
 
     def kernels(module: Any) -> dict[str, Any]:
         found = {n: f for n, f in vars(module).items() if isinstance(f, Dispatcher) and not n.startswith("_")}
         return {n: inspect.signature(f.py_func) for n, f in found.items()}
 
-    assert kernels(pairs) == kernels(plain)
+    assert kernels(pairs) == {n: s for n, s in kernels(plain).items() if "sums" not in s.parameters}
     plan = symloss.load(name).plan
     assert plan.kernels["value"] is pairs.value
     assert plan.narrow["value"] is plain.value

@@ -560,18 +560,18 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     rest_logits = np.empty((m, 2))
     sum_logsumexp_logits = np.empty((c, 2))
     sum_mask = np.empty((c, 2))
-    sum_logsumexp_logits_2 = np.empty((c, 2))
     sum_logsumexp_logits_3_weighed = np.empty((c, 2))
     sum_logsumexp_logits_3_centred = np.empty((m, 2))
     lack_logsumexp_logits = np.empty((c, 2))
+    gradient_logits_table_1 = np.empty((c, 2))
     gradient_logits_part_1 = np.empty((m, 2))
     gradient_logits_part_2 = np.empty((m, 2))
     total = (0.0, 0.0)
     for i in range(n):
         for k in range(c):
-            sample_weight_now = (sample_weights[i, k] if weighted else 1.0)
-            _pair_put(sample_weight, (k,), (sample_weight_now, 0.0))
-            seed_now = _pair_of_product(loss_scale, sample_weight_now)
+            case = (sample_weights[i, k] if weighted else 1.0)
+            _pair_put(sample_weight, (k,), (case, 0.0))
+            seed_now = _pair_of_product(loss_scale, case)
             _pair_put(seed, (k,), seed_now)
         _interleave(2)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
@@ -609,7 +609,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             lack_logsumexp_logits[y_2, 0], lack_logsumexp_logits[y_2, 1] = _pair_add((lack_logsumexp_logits[y_2, 0], lack_logsumexp_logits[y_2, 1]), _pair_divide((rest_logits_2 if argmax_logits_3 == y_2 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_logits_y))), _pair_add_number(rest_logits_2, 1.0)))
         _interleave(2)
         for k in range(c):
-            sum_logsumexp_logits_2_now = (0.0, 0.0)
+            sum_logsumexp_logits_2 = (0.0, 0.0)
             lack_logsumexp_logits_2 = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(m) - strip)
@@ -620,11 +620,11 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
                     y_3 = label[i, q_4]
                     strips[1, 0, place], strips[1, 1, place] = (factor if y_3 != k else (0.0, 0.0))
                 _interleave(2)
-                sum_logsumexp_logits_2_now = _pair_add(sum_logsumexp_logits_2_now, _pair_block_sum(strips[0], length))
+                sum_logsumexp_logits_2 = _pair_add(sum_logsumexp_logits_2, _pair_block_sum(strips[0], length))
                 lack_logsumexp_logits_2 = _pair_add(lack_logsumexp_logits_2, _pair_block_sum(strips[1], length))
-            _pair_put(sum_logsumexp_logits_2, (k,), sum_logsumexp_logits_2_now)
-            term = _pair_add(_pair_add_number(sum_logsumexp_logits_2_now, smooth), _pair_at(sum_mask, (k,)))
-            sum_logsumexp_logits_3_weighed_now = _pair_multiply(_pair_multiply(_pair_at(seed, (k,)), _pair_ratio((1.0, 0.0), term)), _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term))
+            term = _pair_add(_pair_add_number(sum_logsumexp_logits_2, smooth), _pair_at(sum_mask, (k,)))
+            ratio_value = _pair_ratio((1.0, 0.0), term)
+            sum_logsumexp_logits_3_weighed_now = _pair_multiply(_pair_multiply(_pair_at(seed, (k,)), ratio_value), _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term))
             _pair_put(sum_logsumexp_logits_3_weighed, (k,), sum_logsumexp_logits_3_weighed_now)
             loss = ((1.0, 0.0) if term[0] == 0.0 else (_pair_ratio(_pair_add(lack_logsumexp_logits_2, _pair_at(lack_logsumexp_logits, (k,))), term) if term[0] == term[0] else (np.nan, 0.0)))
             sample_weight_2 = _pair_at(sample_weight, (k,))
@@ -632,6 +632,8 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             total = _pair_add(total, factor_2)
             if wanted:
                 value_out[i, k] = _pair_rounded(factor_2)
+            case_2 = (sample_weights[i, k] if weighted else 1.0)
+            _pair_put(gradient_logits_table_1, (k,), _pair_multiply(_pair_of_product(loss_scale, case_2), ratio_value))
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             argmax_logits_4 = argmax_logits[q_1]
@@ -640,21 +642,18 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
         for a_56 in range(c):
             for q_1 in range(m):
                 rest_logits_3 = _pair_at(rest_logits, (q_1,))
-                argmax_logits_4 = argmax_logits[q_1]
-                sum_logsumexp_logits_3_centred_added = _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_56, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (a_56,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_weighed_there, (q_1,))))), _pair_add_number(rest_logits_3, 1.0))
-                _pair_put(sum_logsumexp_logits_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_1,)), (sum_logsumexp_logits_3_centred_added if a_56 != argmax_logits_4 else (0.0, 0.0))))
+                _pair_put(sum_logsumexp_logits_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_56, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (a_56,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_weighed_there, (q_1,))))), _pair_add_number(rest_logits_3, 1.0))))
             _interleave(2)
         for m_5 in range(m):
-            rest_logits_4 = _pair_at(rest_logits, (m_5,))
             y_4 = label[i, m_5]
-            z_y = logits[i, y_4, m_5]
-            exp_difference_value = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (m_5,))), z_y))
+            exp_logits_y_2 = (exp_logits[y_4, m_5, 0], exp_logits[y_4, m_5, 1])
+            rest_logits_4 = _pair_at(rest_logits, (m_5,))
             argmax_logits_5 = argmax_logits[m_5]
-            case = (sample_weights[i, y_4] if weighted else 1.0)
-            ratio_value = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_4, 0], sum_logsumexp_logits_2[y_4, 1]), smooth), (sum_mask[y_4, 0], sum_mask[y_4, 1])))
-            gradient_logits_part_1_now = _pair_divide(_pair_multiply(exp_difference_value, _pair_add((_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if argmax_logits_5 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1])))), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number((rest_logits_4 if argmax_logits_5 == y_4 else _pair_add(_pair_add_number(rest_logits_4, 1.0), _pair_negative(exp_difference_value))), loss_scale), case), ratio_value), _pair_add_number(rest_logits_4, 1.0)), 2.0)))), _pair_add_number(rest_logits_4, 1.0))
+            sum_logsumexp_logits_3_weighed_2 = (sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1])
+            gradient_logits_table_1_y = (gradient_logits_table_1[y_4, 0], gradient_logits_table_1[y_4, 1])
+            gradient_logits_part_1_now = _pair_divide(_pair_multiply(exp_logits_y_2, _pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))), _pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative(sum_logsumexp_logits_3_weighed_2))), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(gradient_logits_table_1_y, (rest_logits_4 if argmax_logits_5 == y_4 else _pair_add(_pair_add_number(rest_logits_4, 1.0), _pair_negative(exp_logits_y_2)))), _pair_add_number(rest_logits_4, 1.0)), 2.0)))), _pair_add_number(rest_logits_4, 1.0))
             _pair_put(gradient_logits_part_1, (m_5,), gradient_logits_part_1_now)
-            gradient_logits_part_2_now = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value), _pair_add_number(rest_logits_4, 1.0)), 2.0)
+            gradient_logits_part_2_now = _pair_scaled(_pair_divide(_pair_multiply(gradient_logits_table_1_y, exp_logits_y_2), _pair_add_number(rest_logits_4, 1.0)), 2.0)
             _pair_put(gradient_logits_part_2, (m_5,), gradient_logits_part_2_now)
         _interleave(2)
         for m_5 in range(m):
@@ -664,8 +663,8 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
         for k in range(c):
             for m_5 in range(m):
                 rest_logits_5 = _pair_at(rest_logits, (m_5,))
-                argmax_logits_6 = argmax_logits[m_5]
-                gradient_logits[i, k, m_5] = _pair_rounded(_pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_at(gradient_logits_part_2, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_6 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative(_pair_at(sum_logsumexp_logits_3_weighed_there_2, (m_5,))))))), _pair_add_number(rest_logits_5, 1.0)))
+                sum_logsumexp_logits_3_weighed_3 = _pair_at(sum_logsumexp_logits_3_weighed_there_2, (m_5,))
+                gradient_logits[i, k, m_5] = _pair_rounded(_pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_add(_pair_at(gradient_logits_part_2, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k,)), _pair_negative(sum_logsumexp_logits_3_weighed_3)))), _pair_add_number(rest_logits_5, 1.0)))
             _interleave(2)
         for m_5 in range(m):
             y_5 = label[i, m_5]
@@ -695,13 +694,23 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     sum_logsumexp_logits_2_slope = np.empty((c, m, 2))
     sum_logsumexp_logits_3_sensitivity_term = np.empty((c, m, 2))
     sum_logsumexp_logits_3_sensitivity = np.empty((c, m, 2))
+    sum_logsumexp_logits_2_slope_2_table_1 = np.empty((c, 2))
+    sum_logsumexp_logits_2_slope_2_table_2 = np.empty((c, 2))
+    softmax_logits_slope_table_1 = np.empty((c, 2))
+    softmax_logits_slope_table_2 = np.empty((c, 2))
+    softmax_logits_slope_table_3 = np.empty((c, 2))
     sum_logsumexp_logits_2_slope_3 = np.empty((c, m, 2))
+    softmax_logits_slope_2_table_1 = np.empty((c, 2))
     softmax_logits_slope_2_part_1 = np.empty((m, 2))
     sum_logsumexp_logits_3_sensitivity_2_own = np.empty((c, m, 2))
     sum_logsumexp_logits_3_weighed = np.empty((c, 2))
     sum_logsumexp_logits_3_centred = np.empty((m, 2))
+    gradient_logits_table_1 = np.empty((c, 2))
     gradient_logits_part_1 = np.empty((m, 2))
     gradient_logits_part_2 = np.empty((m, 2))
+    hessian_logits_table_1 = np.empty((c, 2))
+    hessian_logits_table_2 = np.empty((c, 2))
+    hessian_logits_table_3 = np.empty((c, 2))
     hessian_logits_part_1 = np.empty((m, 2))
     hessian_logits_part_2 = np.empty((m, 2))
     hessian_logits_part_3 = np.empty((m, 2))
@@ -756,7 +765,8 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             ratio_value = _pair_ratio((1.0, 0.0), term)
             ratio_value_2 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term)
             factor_2 = _pair_multiply(_pair_multiply(seed_2, ratio_value), ratio_value_2)
-            factor_4 = _pair_multiply(_pair_multiply(seed_2, _pair_multiply(ratio_value, ratio_value)), ratio_value_2)
+            square = _pair_multiply(ratio_value, ratio_value)
+            factor_4 = _pair_multiply(_pair_multiply(seed_2, square), ratio_value_2)
             for q_1 in range(m):
                 exp_logits_2 = _pair_at(exp_logits, (k, q_1,))
                 factor_3 = _pair_divide(_pair_multiply(factor_2, exp_logits_2), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))
@@ -766,7 +776,21 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                 _pair_put(sum_logsumexp_logits_3_sensitivity_term, (k, q_1,), factor_3)
                 _pair_put(sum_logsumexp_logits_2_slope_3, (k, q_1,), factor_5)
             _interleave(2)
+            case = (sample_weights[i, k] if weighted else 1.0)
+            factor_6 = _pair_multiply_number(_pair_multiply_number(square, loss_scale), case)
+            _pair_put(sum_logsumexp_logits_2_slope_2_table_1, (k,), factor_6)
+            _pair_put(sum_logsumexp_logits_2_slope_2_table_2, (k,), ratio_value_2)
+            factor_7 = _pair_multiply(_pair_of_product(loss_scale, case), ratio_value)
+            _pair_put(softmax_logits_slope_table_1, (k,), factor_7)
+            factor_8 = _pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value), ratio_value_2)
+            _pair_put(softmax_logits_slope_table_2, (k,), factor_8)
+            _pair_put(softmax_logits_slope_table_3, (k,), factor_7)
+            _pair_put(softmax_logits_slope_2_table_1, (k,), factor_7)
             _pair_put(sum_logsumexp_logits_3_weighed, (k,), factor_2)
+            _pair_put(gradient_logits_table_1, (k,), factor_7)
+            _pair_put(hessian_logits_table_1, (k,), factor_6)
+            _pair_put(hessian_logits_table_2, (k,), factor_8)
+            _pair_put(hessian_logits_table_3, (k,), factor_7)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
         for k_30 in range(c):
             sum_logsumexp_logits_3_sensitivity[k_30, :, 0], sum_logsumexp_logits_3_sensitivity[k_30, :, 1] = (0.0, 0.0)
@@ -779,56 +803,55 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                         _pair_put(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_32, q_1,)), _pair_at(sum_logsumexp_logits_2_slope, (a_32, q_1,))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
                 _interleave(2)
             for q_1 in range(m):
-                if k_30 != argmax_logits[q_1]:
-                    _pair_put(sum_logsumexp_logits_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_30, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k_30,)), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
-            _interleave(2)
+                _pair_put(sum_logsumexp_logits_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_30, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k_30,)), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
         for m_5 in range(m):
+            y_3 = label[i, m_5]
+            exp_logits_y = (exp_logits[y_3, m_5, 0], exp_logits[y_3, m_5, 1])
             rest_logits_2 = _pair_at(rest_logits, (m_5,))
             term_2 = _pair_add_number(rest_logits_2, 1.0)
-            y_3 = label[i, m_5]
-            term_3 = _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_3, 0], sum_logsumexp_logits_2[y_3, 1]), smooth), (sum_mask[y_3, 0], sum_mask[y_3, 1]))
-            ratio_value_3 = _pair_ratio((1.0, 0.0), term_3)
-            square = _pair_multiply(ratio_value_3, ratio_value_3)
-            case = (sample_weights[i, y_3] if weighted else 1.0)
-            z_y = logits[i, y_3, m_5]
-            exp_difference_value = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (m_5,))), z_y))
             argmax_logits_2 = argmax_logits[m_5]
-            term_4 = _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_difference_value))
-            case_2 = (rest_logits_2 if argmax_logits_2 == y_3 else term_4)
-            ratio_value_4 = _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[y_3, 0], sum_logsumexp_logits[y_3, 1]), 2.0), smooth), term_3)
-            sum_logsumexp_logits_2_slope_2 = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number(square, loss_scale), case), exp_difference_value), _pair_add(_pair_divide(case_2, term_2), _pair_negative(ratio_value_4))), term_2), 2.0)  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
-            factor_6 = _pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value_3), ratio_value_4)
-            softmax_logits_slope = (_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,))), factor_6), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), term_2), 4.0)), _pair_negative(_pair_scaled(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value_3), 2.0))) if _pair_add_number(_pair_divide(exp_difference_value, term_2), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,))), _pair_scaled(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value_3), 2.0)), factor_6), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_2, loss_scale), case), ratio_value_3), term_2), 4.0))) if _pair_divide(exp_difference_value, term_2)[0] == _pair_divide(exp_difference_value, term_2)[0] else (np.nan, 0.0)))  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
-            factor_7 = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), term_2), 2.0)
-            _pair_put(softmax_logits_slope_2_part_1, (m_5,), factor_7)
-            gradient_logits_part_1_now = _pair_divide(_pair_multiply(exp_difference_value, _pair_add((_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if argmax_logits_2 == y_3 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_3, 0], sum_logsumexp_logits_3_weighed[y_3, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_2, 0], sum_logsumexp_logits_3_weighed[argmax_logits_2, 1])))), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_2, loss_scale), case), ratio_value_3), term_2), 2.0)))), term_2)
+            term_3 = _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_logits_y))
+            case_2 = (rest_logits_2 if argmax_logits_2 == y_3 else term_3)
+            sum_logsumexp_logits_2_slope_2 = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply((sum_logsumexp_logits_2_slope_2_table_1[y_3, 0], sum_logsumexp_logits_2_slope_2_table_1[y_3, 1]), exp_logits_y), _pair_add(_pair_negative((sum_logsumexp_logits_2_slope_2_table_2[y_3, 0], sum_logsumexp_logits_2_slope_2_table_2[y_3, 1])), _pair_divide(case_2, term_2))), term_2), 2.0)  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
+            softmax_logits_slope_table_2_y = (softmax_logits_slope_table_2[y_3, 0], softmax_logits_slope_table_2[y_3, 1])
+            softmax_logits_slope_table_3_y = (softmax_logits_slope_table_3[y_3, 0], softmax_logits_slope_table_3[y_3, 1])
+            softmax_logits_slope_table_1_y = (softmax_logits_slope_table_1[y_3, 0], softmax_logits_slope_table_1[y_3, 1])
+            softmax_logits_slope = (_pair_add(_pair_add(_pair_add(softmax_logits_slope_table_2_y, _pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,)))), _pair_scaled(_pair_divide(_pair_multiply(softmax_logits_slope_table_3_y, exp_logits_y), term_2), 4.0)), _pair_negative(_pair_scaled(softmax_logits_slope_table_1_y, 2.0))) if _pair_add_number(_pair_divide(exp_logits_y, term_2), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(softmax_logits_slope_table_2_y, _pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,)))), _pair_scaled(softmax_logits_slope_table_1_y, 2.0)), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(softmax_logits_slope_table_3_y, case_2), term_2), 4.0))) if _pair_divide(exp_logits_y, term_2)[0] == _pair_divide(exp_logits_y, term_2)[0] else (np.nan, 0.0)))  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
+            softmax_logits_slope_2_part_1_now = _pair_scaled(_pair_divide(_pair_multiply((softmax_logits_slope_2_table_1[y_3, 0], softmax_logits_slope_2_table_1[y_3, 1]), exp_logits_y), term_2), 2.0)
+            _pair_put(softmax_logits_slope_2_part_1, (m_5,), softmax_logits_slope_2_part_1_now)
+            sum_logsumexp_logits_3_weighed_2 = (sum_logsumexp_logits_3_weighed[argmax_logits_2, 0], sum_logsumexp_logits_3_weighed[argmax_logits_2, 1])
+            gradient_logits_table_1_y = (gradient_logits_table_1[y_3, 0], gradient_logits_table_1[y_3, 1])
+            gradient_logits_part_1_now = _pair_divide(_pair_multiply(exp_logits_y, _pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))), _pair_add((sum_logsumexp_logits_3_weighed[y_3, 0], sum_logsumexp_logits_3_weighed[y_3, 1]), _pair_negative(sum_logsumexp_logits_3_weighed_2))), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(gradient_logits_table_1_y, case_2), term_2), 2.0)))), term_2)
             _pair_put(gradient_logits_part_1, (m_5,), gradient_logits_part_1_now)
-            _pair_put(gradient_logits_part_2, (m_5,), factor_7)
-            square_2 = _pair_multiply(exp_difference_value, exp_difference_value)
-            hessian_logits_part_1_now = _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_divide(_pair_multiply((sum_logsumexp_logits_3_sensitivity[y_3, m_5, 0], sum_logsumexp_logits_3_sensitivity[y_3, m_5, 1]), square_2), _pair_multiply(term_2, term_2)), _pair_divide(_pair_multiply((sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5, 0], sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5, 1]), square_2), _pair_multiply(term_2, term_2))), _pair_divide(_pair_multiply(_pair_multiply(softmax_logits_slope, case_2), exp_difference_value), _pair_multiply(term_2, term_2))), _pair_divide(_pair_multiply(_pair_multiply(sum_logsumexp_logits_2_slope_2, case_2), exp_difference_value), _pair_multiply(term_2, term_2))), _pair_scaled(_pair_divide(_pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(square_2, loss_scale), square), (_pair_multiply(rest_logits_2, rest_logits_2) if argmax_logits_2 == y_3 else _pair_multiply(term_4, term_4))), case), _pair_multiply(_pair_multiply(_pair_multiply(term_2, term_2), term_2), term_2)), 2.0)), _pair_negative(_pair_divide(_pair_multiply(_pair_multiply((sum_logsumexp_logits_2_slope[y_3, m_5, 0], sum_logsumexp_logits_2_slope[y_3, m_5, 1]), square_2), case_2), _pair_multiply(_pair_multiply(term_2, term_2), term_2)))), _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(square_2, loss_scale), case_2), case), ratio_value_3), ratio_value_4), _pair_multiply(_pair_multiply(term_2, term_2), term_2))))
+            gradient_logits_part_2_now = _pair_scaled(_pair_divide(_pair_multiply(gradient_logits_table_1_y, exp_logits_y), term_2), 2.0)
+            _pair_put(gradient_logits_part_2, (m_5,), gradient_logits_part_2_now)
+            square_2 = _pair_multiply(exp_logits_y, exp_logits_y)
+            hessian_logits_table_1_y = (hessian_logits_table_1[y_3, 0], hessian_logits_table_1[y_3, 1])
+            hessian_logits_part_1_now = _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_divide(_pair_multiply((sum_logsumexp_logits_3_sensitivity[y_3, m_5, 0], sum_logsumexp_logits_3_sensitivity[y_3, m_5, 1]), square_2), _pair_multiply(term_2, term_2)), _pair_divide(_pair_multiply((sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5, 0], sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5, 1]), square_2), _pair_multiply(term_2, term_2))), _pair_divide(_pair_multiply(_pair_multiply(softmax_logits_slope, exp_logits_y), case_2), _pair_multiply(term_2, term_2))), _pair_divide(_pair_multiply(_pair_multiply(sum_logsumexp_logits_2_slope_2, exp_logits_y), case_2), _pair_multiply(term_2, term_2))), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(hessian_logits_table_1_y, square_2), (_pair_multiply(rest_logits_2, rest_logits_2) if argmax_logits_2 == y_3 else _pair_multiply(term_3, term_3))), _pair_multiply(_pair_multiply(_pair_multiply(term_2, term_2), term_2), term_2)), 2.0)), _pair_negative(_pair_divide(_pair_multiply(_pair_multiply((hessian_logits_table_2[y_3, 0], hessian_logits_table_2[y_3, 1]), square_2), case_2), _pair_multiply(_pair_multiply(term_2, term_2), term_2)))), _pair_negative(_pair_divide(_pair_multiply(_pair_multiply((sum_logsumexp_logits_2_slope[y_3, m_5, 0], sum_logsumexp_logits_2_slope[y_3, m_5, 1]), square_2), case_2), _pair_multiply(_pair_multiply(term_2, term_2), term_2))))
             _pair_put(hessian_logits_part_1, (m_5,), hessian_logits_part_1_now)
-            hessian_logits_part_2_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), _pair_multiply(_pair_multiply(term_2, term_2), term_2)), 2.0))
+            hessian_logits_part_2_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply((hessian_logits_table_3[y_3, 0], hessian_logits_table_3[y_3, 1]), exp_logits_y), _pair_multiply(_pair_multiply(term_2, term_2), term_2)), 2.0))
             _pair_put(hessian_logits_part_2, (m_5,), hessian_logits_part_2_now)
-            hessian_logits_part_3_now = _pair_scaled(_pair_divide(_pair_multiply_number(_pair_multiply(_pair_multiply_number(square_2, loss_scale), square), case), _pair_multiply(_pair_multiply(_pair_multiply(term_2, term_2), term_2), term_2)), 4.0)
+            hessian_logits_part_3_now = _pair_scaled(_pair_divide(_pair_multiply(hessian_logits_table_1_y, square_2), _pair_multiply(_pair_multiply(_pair_multiply(term_2, term_2), term_2), term_2)), 4.0)
             _pair_put(hessian_logits_part_3, (m_5,), hessian_logits_part_3_now)
         _interleave(2)
         for k in range(c):
             seed_3 = _pair_at(seed, (k,))
-            term_5 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
-            ratio_value_5 = _pair_ratio((1.0, 0.0), term_5)
-            ratio_value_6 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_5)
-            factor_8 = _pair_multiply(_pair_multiply(seed_3, ratio_value_5), ratio_value_6)
+            term_4 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
+            ratio_value_3 = _pair_ratio((1.0, 0.0), term_4)
+            ratio_value_4 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_4)
+            factor_9 = _pair_multiply(_pair_multiply(seed_3, ratio_value_3), ratio_value_4)
             for m_5 in range(m):
-                softmax_logits_slope_2 = _pair_add(_pair_add(_pair_at(softmax_logits_slope_2_part_1, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,)))), factor_8)  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
+                softmax_logits_slope_2 = _pair_add(_pair_add(_pair_at(softmax_logits_slope_2_part_1, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,)))), factor_9)  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
                 y_4 = label[i, m_5]
                 exp_logits_3 = _pair_at(exp_logits, (k, m_5,))
                 rest_logits_3 = _pair_at(rest_logits, (m_5,))
-                term_6 = _pair_add_number(rest_logits_3, 1.0)
+                term_5 = _pair_add_number(rest_logits_3, 1.0)
                 argmax_logits_3 = argmax_logits[m_5]
-                gradient_logits[i, k, m_5] = _pair_rounded((_pair_at(gradient_logits_part_1, (m_5,)) if k == y_4 else _pair_divide(_pair_multiply(exp_logits_3, _pair_add(_pair_at(gradient_logits_part_2, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_3 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])))))), term_6)))
+                sum_logsumexp_logits_3_weighed_3 = (sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])
+                gradient_logits[i, k, m_5] = _pair_rounded((_pair_at(gradient_logits_part_1, (m_5,)) if k == y_4 else _pair_divide(_pair_multiply(exp_logits_3, _pair_add(_pair_add(_pair_at(gradient_logits_part_2, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k,)), _pair_negative(sum_logsumexp_logits_3_weighed_3)))), term_5)))
                 square_3 = _pair_multiply(exp_logits_3, exp_logits_3)
                 case_3 = (rest_logits_3 if k == argmax_logits_3 else _pair_add(_pair_add_number(rest_logits_3, 1.0), _pair_negative(exp_logits_3)))
-                hessian_logits[i, k, m_5] = _pair_rounded((_pair_at(hessian_logits_part_1, (m_5,)) if k == y_4 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(hessian_logits_part_2, (m_5,)), square_3), _pair_multiply(_pair_at(hessian_logits_part_3, (m_5,)), square_3)), _pair_divide(_pair_multiply(_pair_multiply(softmax_logits_slope_2, exp_logits_3), case_3), _pair_multiply(term_6, term_6))), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_3, _pair_at(sum_logsumexp_logits_2_slope_3, (k, m_5,))), case_3), _pair_multiply(term_6, term_6))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_sensitivity, (k, m_5,))), _pair_divide(_pair_multiply(factor_8, case_3), term_6))), _pair_multiply(term_6, term_6)))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_sensitivity_2_own, (k, m_5,))), _pair_divide(_pair_multiply(_pair_at(sum_logsumexp_logits_2_slope, (k, m_5,)), case_3), term_6))), _pair_multiply(term_6, term_6))))))
+                hessian_logits[i, k, m_5] = _pair_rounded((_pair_at(hessian_logits_part_1, (m_5,)) if k == y_4 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(hessian_logits_part_2, (m_5,)), square_3), _pair_multiply(_pair_at(hessian_logits_part_3, (m_5,)), square_3)), _pair_divide(_pair_multiply(_pair_multiply(softmax_logits_slope_2, exp_logits_3), case_3), _pair_multiply(term_5, term_5))), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_3, _pair_at(sum_logsumexp_logits_2_slope_3, (k, m_5,))), case_3), _pair_multiply(term_5, term_5))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_sensitivity, (k, m_5,))), _pair_divide(_pair_multiply(factor_9, case_3), term_5))), _pair_multiply(term_5, term_5)))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_sensitivity_2_own, (k, m_5,))), _pair_divide(_pair_multiply(_pair_at(sum_logsumexp_logits_2_slope, (k, m_5,)), case_3), term_5))), _pair_multiply(term_5, term_5))))))
             _interleave(2)
 
 
@@ -850,7 +873,6 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     sum_logsumexp_logits_2 = np.empty((c, 2))
     logsumexp_logits_tangent = np.empty((m, 2))
     sum_logsumexp_logits_tangent = np.empty((c, 2))
-    sum_logsumexp_logits_2_tangent = np.empty((c, 2))
     sum_logsumexp_logits_3_weighed = np.empty((c, 2))
     sum_logsumexp_logits_3_tangent = np.empty((m, 2))
     sum_logsumexp_logits_3_centred = np.empty((m, 2))
@@ -858,6 +880,10 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     sum_logsumexp_logits_3_tangent_3_centred = np.empty((m, 2))
     sum_logsumexp_logits_3_tangent_5_weighed = np.empty((c, 2))
     sum_logsumexp_logits_3_tangent_5_centred = np.empty((m, 2))
+    product_logits_table_1 = np.empty((c, 2))
+    product_logits_table_2 = np.empty((c, 2))
+    product_logits_table_3 = np.empty((c, 2))
+    product_logits_table_4 = np.empty((c, 2))
     product_logits_part_1 = np.empty((m, 2))
     product_logits_part_2 = np.empty((m, 2))
     product_logits_part_3 = np.empty((m, 2))
@@ -912,8 +938,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                     v_z_2 = direction_logits[i, argmax_logits[q_4], q_4]
                     factor_2 = _pair_divide(_pair_multiply(exp_logits_2, _pair_of_sum(v_z, -v_z_2)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
                     _pair_put(logsumexp_logits_tangent, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent, (q_4,)), factor_2))
-                    if k != argmax_logits[q_4]:
-                        _pair_put(logsumexp_logits_tangent_centred, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent_centred, (q_4,)), factor_2))
+                    _pair_put(logsumexp_logits_tangent_centred, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent_centred, (q_4,)), factor_2))
                 _interleave(2)
                 sum_logsumexp_logits_2_now = _pair_add(sum_logsumexp_logits_2_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_logsumexp_logits_2, (k,), sum_logsumexp_logits_2_now)
@@ -923,32 +948,35 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             ratio_value_2 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term)
             sum_logsumexp_logits_3_weighed_now = _pair_multiply(_pair_multiply(seed_2, ratio_value), ratio_value_2)
             _pair_put(sum_logsumexp_logits_3_weighed, (k,), sum_logsumexp_logits_3_weighed_now)
+            case = (sample_weights[i, k] if weighted else 1.0)
+            factor_3 = _pair_multiply(_pair_of_product(loss_scale, case), ratio_value)
+            _pair_put(product_logits_table_3, (k,), factor_3)
+            _pair_put(product_logits_table_4, (k,), factor_3)
         sum_logsumexp_logits_tangent[:, 0], sum_logsumexp_logits_tangent[:, 1] = (0.0, 0.0)
         for q_41 in range(m):
             y_3 = label[i, q_41]
+            exp_logits_y = (exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1])
             v_z_y = direction_logits[i, y_3, q_41]
             argmax_logits_2 = argmax_logits[q_41]
             v_z_3 = direction_logits[i, argmax_logits_2, q_41]
             difference_value = _pair_of_sum(v_z_y, -v_z_3)
-            sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply((exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1]), _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_41,))), difference_value)), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)))
-            case = (sample_weights[i, y_3] if weighted else 1.0)
-            z_y = logits[i, y_3, q_41]
-            exp_difference_value = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (q_41,))), z_y))
-            ratio_value_3 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_3, 0], sum_logsumexp_logits_2[y_3, 1]), smooth), (sum_mask[y_3, 0], sum_mask[y_3, 1])))
-            _pair_put(product_logits_part_3, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
-            _pair_put(product_logits_part_5, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number((_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))) if argmax_logits_2 == y_3 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))), difference_value)), loss_scale), case), exp_difference_value), ratio_value_3), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
+            sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply(exp_logits_y, _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_41,))), difference_value)), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)))
+            product_logits_table_4_y = (product_logits_table_4[y_3, 0], product_logits_table_4[y_3, 1])
+            _pair_put(product_logits_part_3, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(product_logits_table_4_y, exp_logits_y), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
+            _pair_put(product_logits_part_5, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(product_logits_table_4_y, exp_logits_y), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))) if argmax_logits_2 == y_3 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))), difference_value))), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
         _interleave(2)
         sum_logsumexp_logits_3_tangent[:, 0], sum_logsumexp_logits_3_tangent[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_3_centred[:, 0], sum_logsumexp_logits_3_tangent_3_centred[:, 1] = (0.0, 0.0)
         for k in range(c):
-            sum_logsumexp_logits_2_tangent_now = (0.0, 0.0)
+            sum_logsumexp_logits_2_tangent = (0.0, 0.0)
             sum_logsumexp_logits_3_weighed_2 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
             seed_3 = _pair_at(seed, (k,))
+            sum_logsumexp_logits_tangent_2 = _pair_at(sum_logsumexp_logits_tangent, (k,))
             term_4 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
-            ratio_value_4 = _pair_ratio((1.0, 0.0), term_4)
-            square = _pair_multiply(ratio_value_4, ratio_value_4)
-            factor_4 = _pair_multiply(_pair_multiply(seed_3, _pair_at(sum_logsumexp_logits_tangent, (k,))), square)
+            ratio_value_3 = _pair_ratio((1.0, 0.0), term_4)
+            square = _pair_multiply(ratio_value_3, ratio_value_3)
+            factor_5 = _pair_multiply(_pair_multiply(seed_3, sum_logsumexp_logits_tangent_2), square)
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(m) - strip)
                 for place in range(length):
@@ -958,67 +986,70 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                     argmax_logits_3 = argmax_logits[q_42]
                     v_z_5 = direction_logits[i, argmax_logits_3, q_42]
                     term_2 = _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_42,))), _pair_of_sum(v_z_4, -v_z_5))
-                    factor_3 = _pair_divide(_pair_multiply(exp_logits_3, term_2), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))
-                    strips[0, 0, place], strips[0, 1, place] = factor_3
+                    factor_4 = _pair_divide(_pair_multiply(exp_logits_3, term_2), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))
+                    strips[0, 0, place], strips[0, 1, place] = factor_4
                     term_3 = _pair_add(sum_logsumexp_logits_3_weighed_2, _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])))
-                    if k != argmax_logits_3:
-                        _pair_put(sum_logsumexp_logits_3_tangent, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent, (q_42,)), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_3, term_2), term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
-                    if k != argmax_logits_3:
-                        _pair_put(sum_logsumexp_logits_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_3, term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
-                    ratio_value_5 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_3, 0], sum_logsumexp_logits_2[argmax_logits_3, 1]), smooth), (sum_mask[argmax_logits_3, 0], sum_mask[argmax_logits_3, 1])))
-                    if k != argmax_logits_3:
-                        _pair_put(sum_logsumexp_logits_3_tangent_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_3, _pair_add(factor_4, _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_3, 0], sum_logsumexp_logits_tangent[argmax_logits_3, 1]), loss_scale), _pair_multiply(ratio_value_5, ratio_value_5)), (sample_weights[i, argmax_logits_3] if weighted else 1.0))))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
+                    _pair_put(sum_logsumexp_logits_3_tangent, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent, (q_42,)), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_3, term_2), term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
+                    _pair_put(sum_logsumexp_logits_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_3, term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
+                    ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_3, 0], sum_logsumexp_logits_2[argmax_logits_3, 1]), smooth), (sum_mask[argmax_logits_3, 0], sum_mask[argmax_logits_3, 1])))
+                    _pair_put(sum_logsumexp_logits_3_tangent_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_3, _pair_add(factor_5, _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_3, 0], sum_logsumexp_logits_tangent[argmax_logits_3, 1]), loss_scale), _pair_multiply(ratio_value_4, ratio_value_4)), (sample_weights[i, argmax_logits_3] if weighted else 1.0))))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                 _interleave(2)
-                sum_logsumexp_logits_2_tangent_now = _pair_add(sum_logsumexp_logits_2_tangent_now, _pair_block_sum(strips[0], length))
-            _pair_put(sum_logsumexp_logits_2_tangent, (k,), sum_logsumexp_logits_2_tangent_now)
-            ratio_value_6 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_4)
-            sum_logsumexp_logits_3_tangent_5_weighed_now = _pair_multiply(_pair_multiply(_pair_multiply(seed_3, sum_logsumexp_logits_2_tangent_now), square), ratio_value_6)
+                sum_logsumexp_logits_2_tangent = _pair_add(sum_logsumexp_logits_2_tangent, _pair_block_sum(strips[0], length))
+            ratio_value_5 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_4)
+            sum_logsumexp_logits_3_tangent_5_weighed_now = _pair_multiply(_pair_multiply(_pair_multiply(sum_logsumexp_logits_2_tangent, seed_3), square), ratio_value_5)
             _pair_put(sum_logsumexp_logits_3_tangent_5_weighed, (k,), sum_logsumexp_logits_3_tangent_5_weighed_now)
+            case_2 = (sample_weights[i, k] if weighted else 1.0)
+            _pair_put(product_logits_table_1, (k,), _pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_tangent_2, loss_scale), square), case_2))
+            _pair_put(product_logits_table_2, (k,), _pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent, loss_scale), square), case_2))
         sum_logsumexp_logits_3_tangent_5_centred[:, 0], sum_logsumexp_logits_3_tangent_5_centred[:, 1] = (0.0, 0.0)
         for a_66 in range(c):
             for q_1 in range(m):
-                if a_66 != argmax_logits[q_1]:
-                    _pair_put(sum_logsumexp_logits_3_tangent_5_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_66, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (a_66,)), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
-            _interleave(2)
+                _pair_put(sum_logsumexp_logits_3_tangent_5_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_66, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (a_66,)), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
         for m_5 in range(m):
-            rest_logits_2 = _pair_at(rest_logits, (m_5,))
-            argmax_logits_4 = argmax_logits[m_5]
             y_4 = label[i, m_5]
-            ratio_value_7 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_4, 0], sum_logsumexp_logits_2[y_4, 1]), smooth), (sum_mask[y_4, 0], sum_mask[y_4, 1])))
-            square_2 = _pair_multiply(ratio_value_7, ratio_value_7)
-            case_2 = (sample_weights[i, y_4] if weighted else 1.0)
-            ratio_value_8 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_4, 0], sum_logsumexp_logits_2[argmax_logits_4, 1]), smooth), (sum_mask[argmax_logits_4, 0], sum_mask[argmax_logits_4, 1])))
-            factor_5 = _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_4, 0], sum_logsumexp_logits_tangent[argmax_logits_4, 1]), loss_scale), _pair_multiply(ratio_value_8, ratio_value_8)), (sample_weights[i, argmax_logits_4] if weighted else 1.0)))
-            factor_6 = _pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))), _pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[y_4, 0], sum_logsumexp_logits_tangent[y_4, 1]), loss_scale), square_2), case_2)), factor_5)), 2.0)
+            exp_logits_y_2 = (exp_logits[y_4, m_5, 0], exp_logits[y_4, m_5, 1])
+            rest_logits_2 = _pair_at(rest_logits, (m_5,))
+            product_logits_table_2_y = (product_logits_table_2[y_4, 0], product_logits_table_2[y_4, 1])
+            factor_6 = _pair_scaled(product_logits_table_2_y, 2.0)
+            factor_7 = _pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)), 2.0)
+            argmax_logits_4 = argmax_logits[m_5]
+            ratio_value_6 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_4, 0], sum_logsumexp_logits_2[argmax_logits_4, 1]), smooth), (sum_mask[argmax_logits_4, 0], sum_mask[argmax_logits_4, 1])))
+            factor_8 = _pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_4, 0], sum_logsumexp_logits_tangent[argmax_logits_4, 1]), loss_scale), _pair_multiply(ratio_value_6, ratio_value_6)), (sample_weights[i, argmax_logits_4] if weighted else 1.0))
+            factor_9 = _pair_scaled(_pair_add((product_logits_table_1[y_4, 0], product_logits_table_1[y_4, 1]), _pair_negative(factor_8)), 2.0)
+            sum_logsumexp_logits_3_weighed_3 = (sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])
             v_z_y_2 = direction_logits[i, y_4, m_5]
             v_z_6 = direction_logits[i, argmax_logits_4, m_5]
             case_3 = (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_y_2, -v_z_6)))
-            factor_7 = _pair_multiply(case_3, (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])))))
-            sum_logsumexp_logits_2_tangent_y = (sum_logsumexp_logits_2_tangent[y_4, 0], sum_logsumexp_logits_2_tangent[y_4, 1])
-            z_y_2 = logits[i, y_4, m_5]
-            exp_difference_value_2 = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (m_5,))), z_y_2))
-            factor_8 = _pair_scaled(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_2), case_2), 2.0)
-            factor_9 = _pair_negative(_pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 1])))), 2.0))
-            product_logits_part_1_now = _pair_divide(_pair_multiply((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_6), factor_7), _pair_divide(_pair_multiply(_pair_add(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 4.0), _pair_negative(_pair_scaled(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_2), case_2), 2.0))), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0))), factor_8), factor_9), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 2.0))) if _pair_add_number(_pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_6), factor_7), _pair_divide(_pair_multiply((rest_logits_2 if argmax_logits_4 == y_4 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_difference_value_2))), _pair_add(factor_8, _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 4.0)))), _pair_add_number(rest_logits_2, 1.0))), _pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 2.0)), factor_9) if _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] == _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] else (np.nan, 0.0))), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0))
+            factor_10 = _pair_multiply(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))), _pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative(sum_logsumexp_logits_3_weighed_3))), case_3)
+            product_logits_table_3_y = (product_logits_table_3[y_4, 0], product_logits_table_3[y_4, 1])
+            factor_11 = _pair_negative(_pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)), 2.0))
+            sum_logsumexp_logits_3_tangent_5_weighed_2 = (sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 1])
+            factor_12 = _pair_negative(_pair_scaled(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[y_4, 1]), _pair_negative(sum_logsumexp_logits_3_tangent_5_weighed_2)), 2.0))
+            product_logits_part_1_now = _pair_divide(_pair_multiply(exp_logits_y_2, (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_6), factor_7), factor_9), factor_10), _pair_divide(_pair_multiply(exp_logits_y_2, _pair_add(_pair_scaled(_pair_multiply(product_logits_table_3_y, case_3), 4.0), _pair_negative(_pair_scaled(product_logits_table_2_y, 2.0)))), _pair_add_number(rest_logits_2, 1.0))), factor_11), factor_12), _pair_negative(_pair_scaled(_pair_multiply(product_logits_table_3_y, case_3), 2.0))) if _pair_add_number(_pair_divide(exp_logits_y_2, _pair_add_number(rest_logits_2, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_7), factor_9), factor_10), _pair_scaled(_pair_multiply(product_logits_table_3_y, case_3), 2.0)), _pair_divide(_pair_multiply((rest_logits_2 if argmax_logits_4 == y_4 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_logits_y_2))), _pair_add(factor_6, _pair_negative(_pair_scaled(_pair_multiply(product_logits_table_3_y, case_3), 4.0)))), _pair_add_number(rest_logits_2, 1.0))), factor_11), factor_12) if _pair_divide(exp_logits_y_2, _pair_add_number(rest_logits_2, 1.0))[0] == _pair_divide(exp_logits_y_2, _pair_add_number(rest_logits_2, 1.0))[0] else (np.nan, 0.0)))), _pair_add_number(rest_logits_2, 1.0))
             _pair_put(product_logits_part_1, (m_5,), product_logits_part_1_now)
-            _pair_put(product_logits_part_2, (m_5,), factor_5)
-            product_logits_part_4_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_2), case_2), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0)), 2.0))
+            _pair_put(product_logits_part_2, (m_5,), factor_8)
+            product_logits_part_4_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(product_logits_table_2_y, exp_logits_y_2), _pair_add_number(rest_logits_2, 1.0)), 2.0))
             _pair_put(product_logits_part_4, (m_5,), product_logits_part_4_now)
         _interleave(2)
         for k in range(c):
             seed_4 = _pair_at(seed, (k,))
+            sum_logsumexp_logits_tangent_3 = _pair_at(sum_logsumexp_logits_tangent, (k,))
             term_5 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
-            ratio_value_9 = _pair_ratio((1.0, 0.0), term_5)
-            square_3 = _pair_multiply(ratio_value_9, ratio_value_9)
-            factor_10 = _pair_multiply(_pair_multiply(seed_4, _pair_at(sum_logsumexp_logits_tangent, (k,))), square_3)
-            sum_logsumexp_logits_3_weighed_3 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
+            ratio_value_7 = _pair_ratio((1.0, 0.0), term_5)
+            square_2 = _pair_multiply(ratio_value_7, ratio_value_7)
+            factor_14 = _pair_multiply(_pair_multiply(seed_4, sum_logsumexp_logits_tangent_3), square_2)
+            sum_logsumexp_logits_3_weighed_4 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
             for m_5 in range(m):
                 y_5 = label[i, m_5]
                 rest_logits_3 = _pair_at(rest_logits, (m_5,))
+                factor_13 = _pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)), 2.0)
                 argmax_logits_5 = argmax_logits[m_5]
+                sum_logsumexp_logits_3_weighed_5 = (sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1])
                 v_z_7 = direction_logits[i, k, m_5]
                 v_z_8 = direction_logits[i, argmax_logits_5, m_5]
-                product_logits[i, k, m_5] = _pair_rounded((_pair_at(product_logits_part_1, (m_5,)) if k == y_5 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_logits_part_4, (m_5,)), _pair_at(product_logits_part_5, (m_5,))), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,)))), _pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(_pair_at(product_logits_part_2, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)))), factor_10)), 2.0)), _pair_multiply(_pair_add(_pair_at(product_logits_part_3, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(sum_logsumexp_logits_3_weighed_3, _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1]))))), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_7, -v_z_8))))), _pair_negative(_pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 1])))), 2.0)))), _pair_add_number(rest_logits_3, 1.0))))
+                factor_15 = _pair_negative(_pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)), 2.0))
+                sum_logsumexp_logits_3_tangent_5_weighed_3 = (sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 1])
+                product_logits[i, k, m_5] = _pair_rounded((_pair_at(product_logits_part_1, (m_5,)) if k == y_5 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_logits_part_4, (m_5,)), _pair_at(product_logits_part_5, (m_5,))), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,)))), factor_13), _pair_scaled(_pair_add(factor_14, _pair_negative(_pair_at(product_logits_part_2, (m_5,)))), 2.0)), _pair_multiply(_pair_add(_pair_add(_pair_at(product_logits_part_3, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_add(sum_logsumexp_logits_3_weighed_4, _pair_negative(sum_logsumexp_logits_3_weighed_5))), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_7, -v_z_8))))), factor_15), _pair_negative(_pair_scaled(_pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (k,)), _pair_negative(sum_logsumexp_logits_3_tangent_5_weighed_3)), 2.0)))), _pair_add_number(rest_logits_3, 1.0))))
             _interleave(2)
 
 
@@ -1113,7 +1144,6 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     sum_logsumexp_logits_2 = np.empty((c, 2))
     logsumexp_logits_tangent = np.empty((m, 2))
     sum_logsumexp_logits_tangent = np.empty((c, 2))
-    sum_logsumexp_logits_2_tangent = np.empty((c, 2))
     sum_logsumexp_logits_3_weighed = np.empty((c, 2))
     sum_logsumexp_logits_3_tangent = np.empty((m, 2))
     sum_logsumexp_logits_3_tangent_2 = np.empty((m, 2))
@@ -1126,6 +1156,12 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     sum_logsumexp_logits_3_tangent_2_centred = np.empty((m, 2))
     sum_logsumexp_logits_3_tangent_4_weighed = np.empty((c, 2))
     sum_logsumexp_logits_3_tangent_4_centred = np.empty((m, 2))
+    product_logits_table_1 = np.empty((c, 2))
+    product_logits_table_2 = np.empty((c, 2))
+    product_logits_table_3 = np.empty((c, 2))
+    product_logits_table_4 = np.empty((c, 2))
+    product_logits_table_5 = np.empty((c, 2))
+    product_logits_table_6 = np.empty((c, 2))
     product_logits_part_1 = np.empty((m, 2))
     product_logits_part_2 = np.empty((m, 2))
     product_logits_part_3 = np.empty((m, 2))
@@ -1133,7 +1169,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     product_logits_part_5 = np.empty((m, 2))
     product_logits_part_6 = np.empty((m, 2))
     sum_smooth_tangent = (0.0, 0.0)
-    factor_14 = _pair_of_product(loss_scale, direction_parameters[0])
+    factor_3 = _pair_of_product(loss_scale, direction_parameters[0])
     for i in range(n):
         for k in range(c):
             sample_weight = (sample_weights[i, k] if weighted else 1.0)
@@ -1185,8 +1221,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                     v_z_2 = direction_logits[i, argmax_logits[q_4], q_4]
                     factor_2 = _pair_divide(_pair_multiply(exp_logits_2, _pair_of_sum(v_z, -v_z_2)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
                     _pair_put(logsumexp_logits_tangent, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent, (q_4,)), factor_2))
-                    if k != argmax_logits[q_4]:
-                        _pair_put(logsumexp_logits_tangent_centred, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent_centred, (q_4,)), factor_2))
+                    _pair_put(logsumexp_logits_tangent_centred, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent_centred, (q_4,)), factor_2))
                 _interleave(2)
                 sum_logsumexp_logits_2_now = _pair_add(sum_logsumexp_logits_2_now, _pair_block_sum(strips[0], length))
             _pair_put(sum_logsumexp_logits_2, (k,), sum_logsumexp_logits_2_now)
@@ -1199,28 +1234,32 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             square = _pair_multiply(ratio_value, ratio_value)
             sum_logsumexp_logits_3_tangent_4_weighed_now = _pair_multiply(_pair_multiply(seed_2, square), ratio_value_2)
             _pair_put(sum_logsumexp_logits_3_tangent_4_weighed, (k,), sum_logsumexp_logits_3_tangent_4_weighed_now)
-            factor_3 = _pair_multiply(seed_2, square)
-            factor_4 = _pair_multiply(_pair_multiply(seed_2, square), ratio_value_2)
+            case = (sample_weights[i, k] if weighted else 1.0)
+            _pair_put(product_logits_table_2, (k,), _pair_multiply_number(_pair_multiply_number(square, loss_scale), case))
+            _pair_put(product_logits_table_3, (k,), _pair_multiply_number(_pair_multiply(factor_3, square), case))
+            factor_4 = _pair_multiply(_pair_of_product(loss_scale, case), ratio_value)
+            _pair_put(product_logits_table_5, (k,), factor_4)
+            _pair_put(product_logits_table_6, (k,), factor_4)
+            factor_5 = _pair_multiply(seed_2, square)
+            factor_6 = _pair_multiply(_pair_multiply(seed_2, square), ratio_value_2)
             for q_1 in range(m):
                 exp_logits_3 = _pair_at(exp_logits, (k, q_1,))
-                _pair_put(sum_logsumexp_logits_3_tangent_2, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_2, (q_1,)), _pair_divide(_pair_multiply(factor_3, exp_logits_3), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
-                _pair_put(sum_logsumexp_logits_3_tangent_4, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4, (q_1,)), _pair_divide(_pair_multiply(factor_4, exp_logits_3), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+                _pair_put(sum_logsumexp_logits_3_tangent_2, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_2, (q_1,)), _pair_divide(_pair_multiply(factor_5, exp_logits_3), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+                _pair_put(sum_logsumexp_logits_3_tangent_4, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4, (q_1,)), _pair_divide(_pair_multiply(factor_6, exp_logits_3), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
             _interleave(2)
         sum_logsumexp_logits_tangent[:, 0], sum_logsumexp_logits_tangent[:, 1] = (0.0, 0.0)
         for q_41 in range(m):
             y_3 = label[i, q_41]
+            exp_logits_y = (exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1])
             v_z_y = direction_logits[i, y_3, q_41]
             argmax_logits_2 = argmax_logits[q_41]
             v_z_3 = direction_logits[i, argmax_logits_2, q_41]
             difference_value = _pair_of_sum(v_z_y, -v_z_3)
-            sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply((exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1]), _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_41,))), difference_value)), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)))
-            case = (sample_weights[i, y_3] if weighted else 1.0)
-            z_y = logits[i, y_3, q_41]
-            exp_difference_value = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (q_41,))), z_y))
-            ratio_value_3 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_3, 0], sum_logsumexp_logits_2[y_3, 1]), smooth), (sum_mask[y_3, 0], sum_mask[y_3, 1])))
-            _pair_put(product_logits_part_3, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
-            _pair_put(product_logits_part_4, (q_41,), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(_pair_multiply(ratio_value_3, ratio_value_3), loss_scale), case), exp_difference_value), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0)))
-            _pair_put(product_logits_part_6, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number((_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))) if argmax_logits_2 == y_3 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))), difference_value)), loss_scale), case), exp_difference_value), ratio_value_3), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
+            sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply(exp_logits_y, _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_41,))), difference_value)), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)))
+            product_logits_table_6_y = (product_logits_table_6[y_3, 0], product_logits_table_6[y_3, 1])
+            _pair_put(product_logits_part_3, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(product_logits_table_6_y, exp_logits_y), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
+            _pair_put(product_logits_part_4, (q_41,), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply((product_logits_table_2[y_3, 0], product_logits_table_2[y_3, 1]), exp_logits_y), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0)))
+            _pair_put(product_logits_part_6, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(product_logits_table_6_y, exp_logits_y), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))) if argmax_logits_2 == y_3 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))), difference_value))), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
         _interleave(2)
         sum_logsumexp_logits_3_tangent[:, 0], sum_logsumexp_logits_3_tangent[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
@@ -1228,15 +1267,15 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
         sum_logsumexp_logits_3_tangent_2_centred[:, 0], sum_logsumexp_logits_3_tangent_2_centred[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_4_centred[:, 0], sum_logsumexp_logits_3_tangent_4_centred[:, 1] = (0.0, 0.0)
         for k in range(c):
-            sum_logsumexp_logits_2_tangent_now = (0.0, 0.0)
+            sum_logsumexp_logits_2_tangent = (0.0, 0.0)
             sum_logsumexp_logits_3_weighed_2 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
             seed_3 = _pair_at(seed, (k,))
             sum_logsumexp_logits_tangent_2 = _pair_at(sum_logsumexp_logits_tangent, (k,))
             term_4 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
-            ratio_value_4 = _pair_ratio((1.0, 0.0), term_4)
-            square_2 = _pair_multiply(ratio_value_4, ratio_value_4)
-            factor_6 = _pair_multiply(_pair_multiply(seed_3, sum_logsumexp_logits_tangent_2), square_2)
-            factor_7 = _pair_multiply(seed_3, square_2)
+            ratio_value_3 = _pair_ratio((1.0, 0.0), term_4)
+            square_2 = _pair_multiply(ratio_value_3, ratio_value_3)
+            factor_8 = _pair_multiply(_pair_multiply(seed_3, sum_logsumexp_logits_tangent_2), square_2)
+            factor_9 = _pair_multiply(seed_3, square_2)
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(m) - strip)
                 for place in range(length):
@@ -1246,83 +1285,84 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                     argmax_logits_3 = argmax_logits[q_42]
                     v_z_5 = direction_logits[i, argmax_logits_3, q_42]
                     term_2 = _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_42,))), _pair_of_sum(v_z_4, -v_z_5))
-                    factor_5 = _pair_divide(_pair_multiply(exp_logits_4, term_2), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))
-                    strips[0, 0, place], strips[0, 1, place] = factor_5
+                    factor_7 = _pair_divide(_pair_multiply(exp_logits_4, term_2), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))
+                    strips[0, 0, place], strips[0, 1, place] = factor_7
                     term_3 = _pair_add(sum_logsumexp_logits_3_weighed_2, _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])))
-                    if k != argmax_logits_3:
-                        _pair_put(sum_logsumexp_logits_3_tangent, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent, (q_42,)), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_4, term_2), term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
-                    if k != argmax_logits_3:
-                        _pair_put(sum_logsumexp_logits_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
-                    ratio_value_5 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_3, 0], sum_logsumexp_logits_2[argmax_logits_3, 1]), smooth), (sum_mask[argmax_logits_3, 0], sum_mask[argmax_logits_3, 1])))
-                    square_3 = _pair_multiply(ratio_value_5, ratio_value_5)
+                    _pair_put(sum_logsumexp_logits_3_tangent, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent, (q_42,)), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_4, term_2), term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
+                    _pair_put(sum_logsumexp_logits_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
+                    ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_3, 0], sum_logsumexp_logits_2[argmax_logits_3, 1]), smooth), (sum_mask[argmax_logits_3, 0], sum_mask[argmax_logits_3, 1])))
+                    square_3 = _pair_multiply(ratio_value_4, ratio_value_4)
                     case_2 = (sample_weights[i, argmax_logits_3] if weighted else 1.0)
-                    if k != argmax_logits_3:
-                        _pair_put(sum_logsumexp_logits_3_tangent_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(factor_6, _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_3, 0], sum_logsumexp_logits_tangent[argmax_logits_3, 1]), loss_scale), square_3), case_2)))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
-                    if k != argmax_logits_3:
-                        _pair_put(sum_logsumexp_logits_3_tangent_2_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_2_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(factor_7, _pair_negative(_pair_multiply_number(_pair_multiply_number(square_3, loss_scale), case_2)))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
-                    if k != argmax_logits_3:
-                        _pair_put(sum_logsumexp_logits_3_tangent_4_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4_weighed, (k,)), _pair_negative((sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3, 1])))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
+                    _pair_put(sum_logsumexp_logits_3_tangent_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(factor_8, _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_3, 0], sum_logsumexp_logits_tangent[argmax_logits_3, 1]), loss_scale), square_3), case_2)))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
+                    _pair_put(sum_logsumexp_logits_3_tangent_2_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_2_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(factor_9, _pair_negative(_pair_multiply_number(_pair_multiply_number(square_3, loss_scale), case_2)))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
+                    _pair_put(sum_logsumexp_logits_3_tangent_4_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4_weighed, (k,)), _pair_negative((sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3, 1])))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                 _interleave(2)
-                sum_logsumexp_logits_2_tangent_now = _pair_add(sum_logsumexp_logits_2_tangent_now, _pair_block_sum(strips[0], length))
-            _pair_put(sum_logsumexp_logits_2_tangent, (k,), sum_logsumexp_logits_2_tangent_now)
-            ratio_value_6 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_4)
-            factor_8 = _pair_negative(_pair_scaled(ratio_value_6, 2.0))
-            factor_9 = _pair_multiply(_pair_multiply(seed_3, square_2), _pair_add(_pair_add(_pair_scaled(sum_logsumexp_logits_tangent_2, 2.0), _pair_multiply(sum_logsumexp_logits_2_tangent_now, _pair_add_number(factor_8, 1.0))), _pair_scaled(_pair_multiply_number(_pair_add_number(_pair_negative(ratio_value_6), 1.0), direction_parameters[0]), 2.0)))
-            sum_smooth_tangent = _pair_add(sum_smooth_tangent, factor_9)
-            sum_logsumexp_logits_3_tangent_5_weighed_now = _pair_multiply(_pair_multiply(_pair_multiply(seed_3, sum_logsumexp_logits_2_tangent_now), square_2), ratio_value_6)
+                sum_logsumexp_logits_2_tangent = _pair_add(sum_logsumexp_logits_2_tangent, _pair_block_sum(strips[0], length))
+            ratio_value_5 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_4)
+            factor_10 = _pair_negative(_pair_scaled(ratio_value_5, 2.0))
+            factor_11 = _pair_multiply(_pair_multiply(seed_3, square_2), _pair_add(_pair_add(_pair_scaled(sum_logsumexp_logits_tangent_2, 2.0), _pair_multiply(sum_logsumexp_logits_2_tangent, _pair_add_number(factor_10, 1.0))), _pair_scaled(_pair_multiply_number(_pair_add_number(_pair_negative(ratio_value_5), 1.0), direction_parameters[0]), 2.0)))
+            sum_smooth_tangent = _pair_add(sum_smooth_tangent, factor_11)
+            sum_logsumexp_logits_3_tangent_5_weighed_now = _pair_multiply(_pair_multiply(_pair_multiply(sum_logsumexp_logits_2_tangent, seed_3), square_2), ratio_value_5)
             _pair_put(sum_logsumexp_logits_3_tangent_5_weighed, (k,), sum_logsumexp_logits_3_tangent_5_weighed_now)
+            case_3 = (sample_weights[i, k] if weighted else 1.0)
+            _pair_put(product_logits_table_1, (k,), _pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_tangent_2, loss_scale), square_2), case_3))
+            _pair_put(product_logits_table_4, (k,), _pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent, loss_scale), square_2), case_3))
         sum_logsumexp_logits_3_tangent_5_centred[:, 0], sum_logsumexp_logits_3_tangent_5_centred[:, 1] = (0.0, 0.0)
         for a_66 in range(c):
             for q_1 in range(m):
-                if a_66 != argmax_logits[q_1]:
-                    _pair_put(sum_logsumexp_logits_3_tangent_5_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_66, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (a_66,)), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
-            _interleave(2)
+                _pair_put(sum_logsumexp_logits_3_tangent_5_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_66, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (a_66,)), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
         for m_5 in range(m):
-            rest_logits_2 = _pair_at(rest_logits, (m_5,))
-            argmax_logits_4 = argmax_logits[m_5]
             y_4 = label[i, m_5]
-            ratio_value_7 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_4, 0], sum_logsumexp_logits_2[y_4, 1]), smooth), (sum_mask[y_4, 0], sum_mask[y_4, 1])))
-            square_4 = _pair_multiply(ratio_value_7, ratio_value_7)
-            case_3 = (sample_weights[i, y_4] if weighted else 1.0)
-            ratio_value_8 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_4, 0], sum_logsumexp_logits_2[argmax_logits_4, 1]), smooth), (sum_mask[argmax_logits_4, 0], sum_mask[argmax_logits_4, 1])))
-            square_5 = _pair_multiply(ratio_value_8, ratio_value_8)
+            exp_logits_y_2 = (exp_logits[y_4, m_5, 0], exp_logits[y_4, m_5, 1])
+            rest_logits_2 = _pair_at(rest_logits, (m_5,))
+            product_logits_table_3_y = (product_logits_table_3[y_4, 0], product_logits_table_3[y_4, 1])
+            factor_12 = _pair_scaled(product_logits_table_3_y, 2.0)
+            product_logits_table_4_y = (product_logits_table_4[y_4, 0], product_logits_table_4[y_4, 1])
+            factor_13 = _pair_scaled(product_logits_table_4_y, 2.0)
+            factor_14 = _pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)), 2.0)
+            argmax_logits_4 = argmax_logits[m_5]
+            ratio_value_6 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_4, 0], sum_logsumexp_logits_2[argmax_logits_4, 1]), smooth), (sum_mask[argmax_logits_4, 0], sum_mask[argmax_logits_4, 1])))
+            square_4 = _pair_multiply(ratio_value_6, ratio_value_6)
             case_4 = (sample_weights[i, argmax_logits_4] if weighted else 1.0)
-            factor_10 = _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_4, 0], sum_logsumexp_logits_tangent[argmax_logits_4, 1]), loss_scale), square_5), case_4))
-            factor_11 = _pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))), _pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[y_4, 0], sum_logsumexp_logits_tangent[y_4, 1]), loss_scale), square_4), case_3)), factor_10)), 2.0)
-            factor_12 = _pair_multiply_number((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_2_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_2_centred, (m_5,))), _pair_multiply_number(_pair_multiply_number(square_4, loss_scale), case_3)), _pair_negative(_pair_multiply_number(_pair_multiply_number(square_5, loss_scale), case_4)))), direction_parameters[0])
+            factor_15 = _pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_4, 0], sum_logsumexp_logits_tangent[argmax_logits_4, 1]), loss_scale), square_4), case_4)
+            factor_16 = _pair_scaled(_pair_add((product_logits_table_1[y_4, 0], product_logits_table_1[y_4, 1]), _pair_negative(factor_15)), 2.0)
+            sum_logsumexp_logits_3_weighed_3 = (sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])
             v_z_y_2 = direction_logits[i, y_4, m_5]
             v_z_6 = direction_logits[i, argmax_logits_4, m_5]
             case_5 = (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_y_2, -v_z_6)))
-            factor_13 = _pair_multiply(case_5, (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])))))
-            z_y_2 = logits[i, y_4, m_5]
-            exp_difference_value_2 = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (m_5,))), z_y_2))
-            sum_logsumexp_logits_2_tangent_y = (sum_logsumexp_logits_2_tangent[y_4, 0], sum_logsumexp_logits_2_tangent[y_4, 1])
-            factor_15 = _pair_scaled(_pair_multiply_number(_pair_multiply(factor_14, square_4), case_3), 2.0)
-            factor_16 = _pair_scaled(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_4), case_3), 2.0)
-            factor_17 = _pair_negative(_pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 1])))), 2.0))
-            factor_18 = _pair_negative(_pair_scaled(_pair_multiply_number((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_4_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_tangent_4_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_4_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_4_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4, 1])))), direction_parameters[0]), 2.0))
-            product_logits_part_1_now = _pair_divide(_pair_multiply((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_11), factor_12), factor_13), _pair_divide(_pair_multiply(exp_difference_value_2, _pair_add(_pair_add(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_5, loss_scale), case_3), ratio_value_7), 4.0), _pair_negative(_pair_scaled(_pair_multiply_number(_pair_multiply(factor_14, square_4), case_3), 2.0))), _pair_negative(_pair_scaled(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_4), case_3), 2.0)))), _pair_add_number(rest_logits_2, 1.0))), factor_15), factor_16), factor_17), factor_18), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_5, loss_scale), case_3), ratio_value_7), 2.0))) if _pair_add_number(_pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_11), factor_12), factor_13), _pair_divide(_pair_multiply(_pair_add(_pair_add(factor_15, factor_16), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_5, loss_scale), case_3), ratio_value_7), 4.0))), (rest_logits_2 if argmax_logits_4 == y_4 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_difference_value_2)))), _pair_add_number(rest_logits_2, 1.0))), _pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_5, loss_scale), case_3), ratio_value_7), 2.0)), factor_17), factor_18) if _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] == _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] else (np.nan, 0.0))), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0))
+            factor_17 = _pair_multiply(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))), _pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative(sum_logsumexp_logits_3_weighed_3))), case_5)
+            factor_18 = _pair_multiply_number(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_2_centred, (m_5,))), _pair_add((product_logits_table_2[y_4, 0], product_logits_table_2[y_4, 1]), _pair_negative(_pair_multiply_number(_pair_multiply_number(square_4, loss_scale), case_4)))), direction_parameters[0])
+            product_logits_table_5_y = (product_logits_table_5[y_4, 0], product_logits_table_5[y_4, 1])
+            factor_19 = _pair_negative(_pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)), 2.0))
+            sum_logsumexp_logits_3_tangent_5_weighed_2 = (sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 1])
+            factor_20 = _pair_negative(_pair_scaled(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[y_4, 1]), _pair_negative(sum_logsumexp_logits_3_tangent_5_weighed_2)), 2.0))
+            factor_21 = _pair_negative(_pair_scaled(_pair_multiply_number(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_4_centred, (m_5,))), _pair_add((sum_logsumexp_logits_3_tangent_4_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_4_weighed[y_4, 1]), _pair_negative((sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4, 1])))), direction_parameters[0]), 2.0))
+            product_logits_part_1_now = _pair_divide(_pair_multiply(exp_logits_y_2, (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_12), factor_13), factor_14), factor_16), factor_17), factor_18), _pair_divide(_pair_multiply(exp_logits_y_2, _pair_add(_pair_add(_pair_scaled(_pair_multiply(product_logits_table_5_y, case_5), 4.0), _pair_negative(_pair_scaled(product_logits_table_3_y, 2.0))), _pair_negative(_pair_scaled(product_logits_table_4_y, 2.0)))), _pair_add_number(rest_logits_2, 1.0))), factor_19), factor_20), factor_21), _pair_negative(_pair_scaled(_pair_multiply(product_logits_table_5_y, case_5), 2.0))) if _pair_add_number(_pair_divide(exp_logits_y_2, _pair_add_number(rest_logits_2, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_14), factor_16), factor_17), factor_18), _pair_scaled(_pair_multiply(product_logits_table_5_y, case_5), 2.0)), _pair_divide(_pair_multiply(_pair_add(_pair_add(factor_12, factor_13), _pair_negative(_pair_scaled(_pair_multiply(product_logits_table_5_y, case_5), 4.0))), (rest_logits_2 if argmax_logits_4 == y_4 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_logits_y_2)))), _pair_add_number(rest_logits_2, 1.0))), factor_19), factor_20), factor_21) if _pair_divide(exp_logits_y_2, _pair_add_number(rest_logits_2, 1.0))[0] == _pair_divide(exp_logits_y_2, _pair_add_number(rest_logits_2, 1.0))[0] else (np.nan, 0.0)))), _pair_add_number(rest_logits_2, 1.0))
             _pair_put(product_logits_part_1, (m_5,), product_logits_part_1_now)
-            _pair_put(product_logits_part_2, (m_5,), factor_10)
-            product_logits_part_5_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_4), case_3), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0)), 2.0))
+            _pair_put(product_logits_part_2, (m_5,), factor_15)
+            product_logits_part_5_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(product_logits_table_4_y, exp_logits_y_2), _pair_add_number(rest_logits_2, 1.0)), 2.0))
             _pair_put(product_logits_part_5, (m_5,), product_logits_part_5_now)
         _interleave(2)
         for k in range(c):
             seed_4 = _pair_at(seed, (k,))
             sum_logsumexp_logits_tangent_3 = _pair_at(sum_logsumexp_logits_tangent, (k,))
             term_5 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
-            ratio_value_9 = _pair_ratio((1.0, 0.0), term_5)
-            square_6 = _pair_multiply(ratio_value_9, ratio_value_9)
-            factor_19 = _pair_multiply(_pair_multiply(seed_4, sum_logsumexp_logits_tangent_3), square_6)
-            sum_logsumexp_logits_3_weighed_3 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
-            ratio_value_10 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_5)
-            term_6 = _pair_add(_pair_multiply(_pair_multiply(seed_4, square_6), _pair_add_number(_pair_negative(ratio_value_10), 1.0)), _pair_negative(_pair_multiply(_pair_multiply(seed_4, square_6), ratio_value_10)))
+            ratio_value_7 = _pair_ratio((1.0, 0.0), term_5)
+            square_5 = _pair_multiply(ratio_value_7, ratio_value_7)
+            factor_23 = _pair_multiply(_pair_multiply(seed_4, sum_logsumexp_logits_tangent_3), square_5)
+            sum_logsumexp_logits_3_weighed_4 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
+            ratio_value_8 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_5)
+            term_6 = _pair_add(_pair_multiply(_pair_multiply(seed_4, square_5), _pair_add_number(_pair_negative(ratio_value_8), 1.0)), _pair_negative(_pair_multiply(_pair_multiply(seed_4, square_5), ratio_value_8)))
             for m_5 in range(m):
                 y_5 = label[i, m_5]
                 rest_logits_3 = _pair_at(rest_logits, (m_5,))
+                factor_22 = _pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)), 2.0)
                 argmax_logits_5 = argmax_logits[m_5]
+                sum_logsumexp_logits_3_weighed_5 = (sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1])
                 v_z_7 = direction_logits[i, k, m_5]
                 v_z_8 = direction_logits[i, argmax_logits_5, m_5]
-                product_logits[i, k, m_5] = _pair_rounded((_pair_at(product_logits_part_1, (m_5,)) if k == y_5 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_logits_part_5, (m_5,)), _pair_at(product_logits_part_6, (m_5,))), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,)))), _pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(_pair_at(product_logits_part_2, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)))), factor_19)), 2.0)), _pair_multiply(_pair_add(_pair_at(product_logits_part_3, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(sum_logsumexp_logits_3_weighed_3, _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1]))))), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_7, -v_z_8))))), _pair_multiply_number(_pair_add(term_6, _pair_at(product_logits_part_4, (m_5,))), direction_parameters[0])), _pair_scaled(_pair_multiply_number(_pair_at(sum_logsumexp_logits_3_tangent_4, (m_5,)), direction_parameters[0]), 2.0)), _pair_negative(_pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 1])))), 2.0))), _pair_negative(_pair_multiply_number(_pair_at(sum_logsumexp_logits_3_tangent_2, (m_5,)), direction_parameters[0])))), _pair_add_number(rest_logits_3, 1.0))))
+                factor_24 = _pair_negative(_pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)), 2.0))
+                sum_logsumexp_logits_3_tangent_5_weighed_3 = (sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 1])
+                product_logits[i, k, m_5] = _pair_rounded((_pair_at(product_logits_part_1, (m_5,)) if k == y_5 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_logits_part_5, (m_5,)), _pair_at(product_logits_part_6, (m_5,))), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,)))), factor_22), _pair_scaled(_pair_add(factor_23, _pair_negative(_pair_at(product_logits_part_2, (m_5,)))), 2.0)), _pair_multiply(_pair_add(_pair_add(_pair_at(product_logits_part_3, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_add(sum_logsumexp_logits_3_weighed_4, _pair_negative(sum_logsumexp_logits_3_weighed_5))), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_7, -v_z_8))))), _pair_multiply_number(_pair_add(term_6, _pair_at(product_logits_part_4, (m_5,))), direction_parameters[0])), _pair_scaled(_pair_multiply_number(_pair_at(sum_logsumexp_logits_3_tangent_4, (m_5,)), direction_parameters[0]), 2.0)), factor_24), _pair_negative(_pair_scaled(_pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (k,)), _pair_negative(sum_logsumexp_logits_3_tangent_5_weighed_3)), 2.0))), _pair_negative(_pair_multiply_number(_pair_at(sum_logsumexp_logits_3_tangent_2, (m_5,)), direction_parameters[0])))), _pair_add_number(rest_logits_3, 1.0))))
             _interleave(2)
     parameter_product[0] += _pair_rounded(sum_smooth_tangent)

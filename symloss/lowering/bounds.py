@@ -16,6 +16,12 @@ class from_zero_to(BooleanFunction):  # noqa: N801 - a function, written as in a
     nargs = 2
 
 
+class as_input(sympy.Function):  # noqa: N801 - a function, written as in a formula
+    """A number in the format of the inputs, whatever the arithmetic is."""
+
+    nargs = 1
+
+
 class as_large_as(BooleanFunction):  # noqa: N801 - a function, written as in a formula
     """Whether the first number is the second, which is not negative, or its opposite; NaN is neither."""
 

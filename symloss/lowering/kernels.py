@@ -25,6 +25,8 @@ from symloss.lowering.lanes import by_lanes
 from symloss.lowering.logarithms import with_finite_logs
 from symloss.lowering.nodes import Kernel
 from symloss.lowering.orientation import orient
+from symloss.lowering.phases import MOST, OUTSIDE, in_phases
+from symloss.lowering.places import inline_gathers, needed, reads_at_labels, with_tables, without_cases
 from symloss.lowering.reductions import lower_reductions
 from symloss.lowering.rows import by_rows
 from symloss.lowering.scalars import name_scalars
@@ -58,6 +60,9 @@ RESERVED = frozenset(
         "near",
         "nearer",
         "wide",
+        "sums",
+        MOST,
+        OUTSIDE,
     )
 )
 """Names that kernels use for themselves."""
@@ -145,6 +150,7 @@ def lower(definition: Definition, program: Program, *, wide: bool = False) -> tu
     """
     stable = orient(lower_reductions(program), definition.per, definition.arguments)
     kernels = [k for plan in plans(definition) if (k := _kernel(definition, stable, plan, wide=wide)) is not None]
+    kernels += [part for k in kernels if k.name in FEW for part in in_phases(k, definition)]
     kernels += _few(definition, stable, wide=wide)
     if definition.where is not sympy.true:
         kernels.append(_count(definition))
@@ -196,7 +202,8 @@ def _kernel(
             items.append(Item(array, "store", (), (), body, guard="add", entry=slots[target]))
         else:
             items.append(Item(output.name, "store", output.free, (), body))
-    items = contract(_with_outer_parts(_inline_gathers(_needed(items))), _big(definition, items), wide=wide)
+    items = with_tables(inline_gathers(without_cases(needed(items))))
+    items = contract(_with_outer_parts(items), _big(definition, items), wide=wide)
     nodes = schedule(tuple(items), definition.where, per, wide=wide)
     naming = _naming(definition, program, plan, items)
     named = name_scalars(nodes, *naming, apart=definition.elementwise)
@@ -246,15 +253,6 @@ def definition_axes(definition: Definition) -> tuple[Axis, ...]:
     return tuple(k.axis for k in definition.per) if definition.elementwise else ()
 
 
-def _needed(items: list[Item]) -> list[Item]:
-    """Drop what nothing reads."""
-    wanted = {item.name for item in items if item.op == "store" or item.name == "total"}
-    for item in reversed(items):
-        if item.name in wanted:
-            wanted |= {a.name for a in item.reads}
-    return [item for item in items if item.name in wanted]
-
-
 OUTER_PART = 8
 """Operations from which a part that a middle loop does not change is computed before that loop."""
 
@@ -293,7 +291,8 @@ def _outer_parts(node: sympy.Basic, item: Item, parts: dict[sympy.Expr, Access])
 
     def is_outer(part: sympy.Expr) -> bool:
         free = tuple(k for k in item.free if k in part.free_symbols)
-        return bool(free) and item.free[: len(free)] != free and sympy.count_ops(part) >= OUTER_PART
+        inside = bool(free) and item.free[: len(free)] != free
+        return inside and (sympy.count_ops(part) >= OUTER_PART or (bool(part.args) and reads_at_labels(part)))
 
     def named(part: sympy.Expr) -> Access:
         free = (k for k in item.free if k in part.free_symbols)
@@ -310,32 +309,6 @@ def _outer_parts(node: sympy.Basic, item: Item, parts: dict[sympy.Expr, Access])
                 rest = sympy.Mul(*(f for f in node.args if index in f.free_symbols))
                 return named(without) * _outer_parts(rest, item, parts)
     return node.func(*(_outer_parts(a, item, parts) for a in node.args))
-
-
-def _inline_gathers(items: list[Item]) -> list[Item]:
-    """Compute a named value at a label where it is read, rather than store it for every index.
-
-    One that is costly and stored anyway is read, unless the label is of another sample: that would have to wait for it.
-    """
-    lets = {item.name: item for item in items if item.op == "let" and item.free}
-    plain = {a.name for item in items for a in item.reads if not any(isinstance(s, Access) for s in a.slots)}
-    stored = {n for n, item in lets.items() if n in plain and sympy.count_ops(item.body) >= OUTER_PART}
-
-    def walk(node: sympy.Basic) -> sympy.Basic:
-        match node:
-            case Access() if node.name in stored and not isinstance(node.slots[0], Access):
-                return node
-            case Access() if node.name in lets and any(isinstance(s, Access) for s in node.slots):
-                item = lets[node.name]
-                return walk(item.body.xreplace(dict(zip(item.free, node.slots, strict=True))))
-            case Access():
-                return node
-            case _ if node.args:
-                return node.func(*(walk(a) for a in node.args))
-            case _:
-                return node
-
-    return _needed([Item(**{**item.__dict__, "body": walk(item.body), "where": walk(item.where)}) for item in items])
 
 
 def _naming(

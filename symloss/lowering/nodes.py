@@ -55,7 +55,8 @@ class Update:
     """One step of a reduction: `sum`, `compensated`, `max`, `min`, `norm`, `argmax`, `argmin`.
 
     `lanes` is a sum in any order, `lanewise` one in an order that is the same in all kernels, `larger` is a maximum
-    without a branch; one that `scales` a norm is taken where squares could leave the format.
+    without a branch, `bits` one of bits read as integers; one that `scales` a norm is taken where squares could leave
+    the format.
     """
 
     name: str
@@ -332,6 +333,8 @@ class Kernel:
         What it computes, for its docstring.
     comparing : bool
         Whether it does no arithmetic: its numbers are the same in either format, so that arrays need no conversion.
+    sums : int
+        How many sums of each row it writes for another kernel, where it does that.
     """
 
     name: str
@@ -340,3 +343,4 @@ class Kernel:
     returns: str
     summary: str
     comparing: bool = False
+    sums: int = 0

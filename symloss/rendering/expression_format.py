@@ -12,7 +12,7 @@ from sympy.printing.str import StrPrinter
 from symloss.elementary.formats import FLOAT64, Format
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, LabelAccess
-from symloss.lowering.bounds import as_large_as, from_zero_to
+from symloss.lowering.bounds import as_input, as_large_as, from_zero_to
 from symloss.rendering.primitives import WIDTHS, narrowed
 from symloss.stability.careful import Recipe
 
@@ -44,9 +44,12 @@ class NumbaPrinter(StrPrinter):
         text: str = super().doprint(expr)
         return text if self.real is FLOAT64 else narrowed(text)
 
+    def entry(self, node: Access) -> str:
+        """Return an entry of an array as it is there."""
+        return f"{node.name}[{', '.join(self._integer(s) for s in node.slots) or '()'}]"
+
     def _print_Access(self, node: Access) -> str:
-        slots = ", ".join(self._integer(s) for s in node.slots) or "()"
-        entry = f"{node.name}[{slots}]"
+        entry = self.entry(node)
         if isinstance(node, LabelAccess):
             return entry
         return f"np.float64({entry})" if node.name in self.loads else entry
@@ -136,6 +139,8 @@ class NumbaPrinter(StrPrinter):
             self.used.add("_choose")
             condition, first, last = node.args
             return f"_choose({self.condition(condition)}, {self._print(first)}, {self._print(last)})"
+        if isinstance(node, as_input):
+            return f"own({self._print(node.args[0])})" if self.real is FLOAT64 else self._print(node.args[0])
         if type(node).__name__ == "shrunk":
             return f"({self._print(node.args[0])} * 5.421010862427522e-20)"
         if type(node).__name__ == "decay_of_sum":

@@ -185,6 +185,16 @@ def _from_zero_to(typing_context, x, most):
         return builder.icmp_unsigned("<=", *(builder.bitcast(a, kind) for a in arguments))
 
     return types.boolean(x, most), build''',
+    "_larger_by_bits": '''@intrinsic
+def _larger_by_bits(typing_context, a, b):
+    """Return the number with the larger bits: those of numbers from 0 to infinity are in the order of the numbers."""
+
+    def build(context, builder, signature, arguments):
+        kind = cgutils.ir.IntType(32 if a == types.float32 else 64)
+        x, y = (builder.bitcast(number, kind) for number in arguments)
+        return builder.bitcast(builder.select(builder.icmp_unsigned(">", x, y), x, y), arguments[0].type)
+
+    return a(a, a), build''',
     "_choose": '''@intrinsic
 def _choose(typing_context, condition, a, b):
     """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""

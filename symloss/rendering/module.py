@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pprint
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -16,6 +18,7 @@ from symloss.language.definition import Definition, axes_of
 from symloss.language.domains import Interval
 from symloss.language.nodes import given_flag
 from symloss.lowering.nodes import Kernel
+from symloss.lowering.phases import SUMS
 from symloss.rendering.careful_format import format_closer, format_recipe
 from symloss.rendering.numba_format import format_kernel
 from symloss.rendering.primitives import GEMM, source_of
@@ -36,6 +39,7 @@ ENVIRONMENT = jinja2.Environment(
 
 
 Variant = tuple[Definition, tuple[Kernel, ...]]
+NO_SUMS: Mapping[str, Mapping[str, int]] = MappingProxyType({})
 _Rendered = tuple[list[dict[str, Any]], set[str], set[Recipe]]
 
 
@@ -71,7 +75,8 @@ def render_module(
             used |= first | second
     # rows in float64 are computed in pairs where results are to be exact: here float64 gives float32, or is plain
     carried = source_of(used, real, close=definition.elementwise and real is FLOAT64)
-    spec = specification(definition, formula, digest, ACCURACIES[real])
+    sums = {v.suffix: {k.name.removesuffix(SUMS): k.sums for k in kernels if k.sums} for v, kernels in variants}
+    spec = specification(definition, formula, digest, ACCURACIES[real], sums)
     if definition.elementwise and not any(f"def {name}(" in text for text in carried for name in FUNCTIONS):
         spec["grain"] = CHEAP
     elif not definition.elementwise and definition.separable:
@@ -109,7 +114,7 @@ def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format)
     scalars = frozenset(a.name for a in definition.parameters if a.kind == "real" and not a.axes) | {"loss_scale"}
     positive = positive_parameters(definition)
     if real is not FLOAT64:
-        loads |= {"sample_weights", "direction_parameters"}
+        loads |= {"sample_weights", "direction_parameters", "sums"}
         loads |= {a.name for a in definition.parameters if a.kind == "real" and a.axes}
     used: set[str] = set()
     recipes: set[Recipe] = set()
@@ -128,9 +133,22 @@ def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format)
     return rendered, used, recipes
 
 
-def specification(definition: Definition, formula: str, digest: str, accuracy: str) -> dict[str, Any]:
-    """Return what the runtime needs to know to call the kernels, as plain data."""
+def specification(
+    definition: Definition, formula: str, digest: str, accuracy: str, sums: Mapping[str, Mapping[str, int]] = NO_SUMS
+) -> dict[str, Any]:
+    """Return what the runtime needs to know to call the kernels, as plain data.
+
+    Parameters
+    ----------
+    definition : Definition
+        For names, axes and parameters.
+    formula, digest, accuracy : str
+        The loss as one line of text, the hash of the definition, what users call the arithmetic.
+    sums : mapping of str to mapping of str to int
+        For the suffix of each variant its kernels in two phases, and how many sums of each row are between these.
+    """
     masked = definition.where is not sympy.true
+    own = sums.get(definition.suffix)
     return {
         "abi": 3, "name": definition.name, "title": definition.title, "formula": formula, "hash": digest,
         "accuracy": accuracy, "elementwise": definition.elementwise, "separable": definition.separable,
@@ -139,8 +157,8 @@ def specification(definition: Definition, formula: str, digest: str, accuracy: s
         "inputs": tuple(_argument(a, definition) for a in definition.inputs),
         "parameters": tuple(_argument(a, definition) for a in definition.parameters),
         "least": {x.name: x.least for x in axes_of(definition.arguments) if x.least},
-        "choice": dict(definition.choice), "suffix": definition.suffix,
-        "variants": tuple(specification(v, formula, digest, accuracy) for v in definition.variants),
+        "choice": dict(definition.choice), "suffix": definition.suffix, **({"sums": own} if own else {}),
+        "variants": tuple(specification(v, formula, digest, accuracy, sums) for v in definition.variants),
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 import sympy
 
 from symloss.elementary.formats import FLOAT32, FLOAT64, Format
+from symloss.lowering.bounds import as_input
 from symloss.lowering.chunks import by_blocks
 from symloss.lowering.invariants import with_inverses
 from symloss.lowering.joined import joined
@@ -67,6 +68,7 @@ _STARTS = {
     "min": "np.inf",
     "argmax": "0",
     "argmin": "0",
+    "bits": "",
 }
 _UNSCALED = "1.0"
 """What norms of float32 are relative to in float64, where no square of one leaves the format."""
@@ -135,6 +137,8 @@ def format_kernel(
     if mentions(text, "wide"):
         head.append(f"wide = _wide({like})")
         printer.used.add("_wide")
+    if mentions(text, "own"):
+        head.append(f"own = {like}.dtype.type")
     if mentions(text, "near"):
         head.append(f"near = {NEAR_WIDE} if {like}.itemsize == 8 else {NEAR}")
     if mentions(text, "nearer"):
@@ -174,6 +178,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                     continue
                 searched = operation in ("argmax", "argmin")
                 start = "-1" if searched and masked else _STARTS[operation]
+                if operation == "bits":
+                    start = printer.doprint(as_input(sympy.S.Zero))
                 if node.scales and printer.real is FLOAT64:
                     start = f"{_UNSCALED} if wide is None else {start}"
                 narrow = operation in ("max", "min", "lanes", "lanewise") and printer.real is not FLOAT64
@@ -342,6 +348,9 @@ def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
         case "larger":
             lines.append(f"{pad}{node.name} = _larger({node.name}, {value})")
             printer.used.add("_larger")
+        case "bits":
+            lines.append(f"{pad}{node.name} = _larger_by_bits({node.name}, {printer.entry(node.expression)})")
+            printer.used.add("_larger_by_bits")
         case "max" | "min":
             relation = ">" if node.op == "max" else "<"
             lines.append(f"{pad}if {value} {relation} {node.name} or {value} != {value}:")

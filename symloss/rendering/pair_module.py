@@ -11,6 +11,7 @@ from types import ModuleType
 from symloss.language.definition import Definition
 from symloss.lowering.kernels import SHORT
 from symloss.lowering.nodes import Kernel
+from symloss.lowering.phases import REST, SUMS
 from symloss.rendering import tracing
 from symloss.rendering.module import (
     ENVIRONMENT,
@@ -68,11 +69,14 @@ def render_pairs(definition: Definition, variants: tuple[Variant, ...], formula:
 def _formatted(
     definition: Definition, kernels: tuple[Kernel, ...], whole: frozenset[str]
 ) -> Iterator[tuple[Kernel, list[str], set[str]]]:
-    """Yield kernels with their bodies and the primitives they call; those for short rows all, or none of them."""
+    """Yield kernels with their bodies and the primitives they call; those for short rows all, or none of them.
+
+    Those in two phases have no form: an input is read for a small part of the time that arithmetic takes.
+    """
     extents, positive = extents_of(definition), positive_parameters(definition)
     short = [k for k in kernels if k.name.endswith(SHORT)]
     for kernel in kernels:
-        if kernel not in short:
+        if kernel not in short and not kernel.name.endswith((SUMS, REST)):
             yield kernel, *format_pairs(kernel, extents, whole, positive)
     with suppress(ValueError):  # something in them has no form
         yield from [(kernel, *format_pairs(kernel, extents, whole, positive)) for kernel in short]

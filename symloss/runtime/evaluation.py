@@ -10,8 +10,8 @@ import numpy as np
 
 from symloss.runtime.arrays import F32, F64, Array, as_dtype, contiguous, real_array, unbroadcast
 from symloss.runtime.execution import execute
-from symloss.runtime.plan import Plan, Wanted
-from symloss.runtime.preparation import Prepared, prepare
+from symloss.runtime.plan import REST, SUMS, Plan, Wanted
+from symloss.runtime.preparation import Prepared, check_domains, prepare
 from symloss.runtime.quick import quickly, rounded
 from symloss.runtime.results import pack, resolve_wrt, shapes_of, take_out, usable
 from symloss.runtime.validation import check_reduction
@@ -32,13 +32,13 @@ def evaluate(plan: Plan, inputs: tuple[Any, ...], reduction: str, sample_weight:
         return found
     check_reduction(plan.spec, reduction)
     plan, inputs, settings = select(plan, inputs, None, settings)
-    ready = prepare(plan, inputs, sample_weight, settings)
+    ready = prepare(plan, inputs, sample_weight, settings, "value")
     each = reduction == "none"
     targets = None
     if out is not None:
         targets = take_out(plan.spec, out, [ready.sample_shape] if each else [], ready.dtype)
     values = _values(plan, ready, each, targets)
-    total, _ = execute(plan.kernels_for(ready.dtype, ready.inputs[0])["value"], ready, values=(_flat(plan, values),))
+    total = _through(plan, "value", ready, (), (_flat(plan, values),), ())
     if values is not None and each:
         return _deliver(values, targets, 0)
     return _number(total, _count(plan, ready) if reduction == "mean" else 1.0, ready.dtype)
@@ -53,9 +53,10 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
     plan, inputs, settings = select(plan, inputs, wrt, settings)
     spec = plan.spec
     check_reduction(spec, reduction)
-    ready = prepare(plan, inputs, sample_weight, settings)
     wanted = plan.everything if wrt is None else resolve_wrt(plan, wrt, settings)
-    orders, with_value = _ORDERS[kernel], kernel == "value_and_gradient"
+    orders, with_value, inside = _ORDERS[kernel], kernel == "value_and_gradient", max(wanted.slots) >= 0
+    served = kernel if kernel in plan.narrow else _INSTEAD[kernel]
+    ready = prepare(plan, inputs, sample_weight, settings, served if inside else "")
     each = with_value and reduction == "none"
     targets, offset = None, int(each)
     if out is not None:
@@ -66,9 +67,9 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
     values = _values(plan, ready, each, targets) if with_value else None
     flat = (_flat(plan, values),) if with_value else ()
     total, outputs = 0.0, None
-    if max(wanted.slots) >= 0:
+    if inside:
         outputs = _outputs(plan, ready, wanted, orders, targets, offset, ())
-        total = _run(plan, kernel, ready, scale, flat, _as_kernel(plan, outputs))
+        total = _run(plan, kernel, served, ready, scale, flat, _as_kernel(plan, outputs))
     elif with_value:
         total, _ = execute(plan.kernels_for(ready.dtype, ready.inputs[0])["value"], ready, values=flat)
     sums: list[Any] = []
@@ -91,16 +92,33 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
     return first, packed[0]
 
 
-def _run(plan: Plan, kernel: str, ready: Prepared, scale: tuple[float, ...], values: tuple[Array | None, ...],
-         outputs: list[Array]) -> float:  # fmt: skip
+def _run(plan: Plan, kernel: str, served: str, ready: Prepared, scale: tuple[float, ...],
+         values: tuple[Array | None, ...], outputs: list[Array]) -> float:  # fmt: skip
     """Run the kernel that computes derivatives, or the one that computes them too; return its total."""
-    kernels = plan.kernels_for(ready.dtype, ready.inputs[0])
-    name = kernel if kernel in kernels else _INSTEAD[kernel]
-    if name == "value_and_gradient" and not values:
+    if served == "value_and_gradient" and not values:
         values = (plan.unwanted[F32 if ready.dtype is F32 else F64],)
-    if name == "gradient_and_hessian" and name != kernel:
+    if served == "gradient_and_hessian" and served != kernel:
         outputs = [*map(np.empty_like, outputs), *outputs]
-    return execute(kernels[name], ready, scale, values=values, outputs=outputs)[0]
+    return _through(plan, served, ready, scale, values, outputs)
+
+
+def _through(plan: Plan, name: str, ready: Prepared, scale: tuple[float, ...], values: tuple[Array | None, ...],
+             outputs: Sequence[Array]) -> float:  # fmt: skip
+    """Run a kernel, in two phases where the first is to look at the inputs, and return its total.
+
+    Raises
+    ------
+    ValueError
+        Where an input lies outside its domain; nothing is written then.
+    """
+    kernels = plan.kernels_for(ready.dtype, ready.inputs[0])
+    if not ready.sums:
+        return execute(kernels[name], ready, scale, values=values, outputs=outputs)[0]
+    sums = np.empty((ready.rows, ready.sums))
+    outside, _ = execute(kernels[name + SUMS], ready, outputs=(sums,))
+    if outside:  # or NaN, or -0, which are not
+        check_domains(plan, ready.inputs)
+    return execute(kernels[name + REST], ready, scale, (sums,), values=values, outputs=outputs)[0]
 
 
 def multiply(plan: Plan, inputs: tuple[Any, ...], direction: Any, wrt: Any, reduction: str, sample_weight: Any,

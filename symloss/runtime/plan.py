@@ -24,6 +24,8 @@ KERNELS = (
     "value", "gradient", "value_and_gradient", "hessian_diagonal", "gradient_and_hessian", "hessian_product",
     "parameter_gradient_and_hessian", "full_hessian_product", "count", "outside",
 )  # fmt: skip
+SUMS, REST = "_sums", "_rest"
+"""How the names of the two phases of a kernel end."""
 FEW = 32
 """Entries of a row of the first input up to which kernels for short rows are taken, where there are any."""
 
@@ -101,6 +103,8 @@ class Plan:
         rows an empty array.
     variants : tuple of Plan
         Those of the other combinations of alternatives.
+    sums : mapping of dtype to mapping of str to int
+        For the kernels that arrays of a dtype may get in two phases how many sums of each row the first hands on.
     quick : Quick, optional
         What quick calls take, where there are any.
     entries : mapping of str to callable
@@ -124,6 +128,7 @@ class Plan:
     unwanted: Mapping[np.dtype[Any], Array | None]
     unweighted: Mapping[np.dtype[Any], Array | None]
     variants: tuple[Plan, ...]
+    sums: Mapping[np.dtype[Any], Mapping[str, int]]
     quick: Quick | None
     entries: Mapping[str, Entry]
 
@@ -139,13 +144,26 @@ class Plan:
 
 def _kernels(module: ModuleType | None, suffix: str) -> Mapping[str, Kernel]:
     """Return the kernels of a variant that a module has."""
-    return {n: getattr(module, n + suffix) for n in KERNELS if hasattr(module, n + suffix)}
+    names = (name + end for name in KERNELS for end in ("", SUMS, REST))
+    return {n: getattr(module, n + suffix) for n in names if hasattr(module, n + suffix)}
+
+
+def _other(kernels: Mapping[str, Kernel], preferred: Mapping[str, Kernel]) -> Mapping[str, Kernel]:
+    """Return the kernels that none is preferred to, as a whole or in phases."""
+    return {n: kernel for n, kernel in kernels.items() if n.removesuffix(SUMS).removesuffix(REST) not in preferred}
 
 
 def _few(module: ModuleType, usual: Mapping[str, Kernel], suffix: str) -> Mapping[str, Kernel]:
     """Return the kernels that short rows get, those without a form of their own among them; none where none has."""
     short = {n: getattr(module, f"{n}_few{suffix}") for n in usual if hasattr(module, f"{n}_few{suffix}")}
-    return {**usual, **short} if short else {}
+    return {**_other(usual, short), **short} if short else {}
+
+
+def _sums(module: ModuleType, suffix: str) -> Mapping[str, int]:
+    """Return, for the kernels of a variant that are there in phases, how many sums are between the two."""
+    spec: dict[str, Any] = module.SPEC
+    found: Mapping[str, int] = next(s.get("sums", {}) for s in (spec, *spec["variants"]) if s["suffix"] == suffix)
+    return found
 
 
 def checked_scalars(
@@ -210,7 +228,7 @@ def _plan(module: ModuleType, fast: ModuleType | None, pairs: ModuleType | None,
     plain, single, double = (_kernels(m, spec.suffix) for m in (module, fast, pairs))
     if spec.elementwise:
         plain, single = put_off(plain), put_off(single)
-    kernels, narrow = {**plain, **double}, single or plain
+    kernels, narrow = {**_other(plain, double), **double}, single or plain
     shorter = pairs if pairs is not None and double else module
     few = _few(shorter, kernels, spec.suffix), _few(fast or module, narrow, spec.suffix)
     unwanted: dict[np.dtype[Any], Array | None] = dict.fromkeys((F32, F64))
@@ -243,6 +261,7 @@ def _plan(module: ModuleType, fast: ModuleType | None, pairs: ModuleType | None,
         unwanted=unwanted,
         unweighted=unweighted,
         variants=tuple(_plan(module, fast, pairs, variant) for variant in spec.variants),
+        sums={F64: _sums(module, spec.suffix), F32: _sums(fast or module, spec.suffix)},
         quick=quick,
         entries=quick.entries if quick is not None else dict.fromkeys(WANTED, no_entry),
     )

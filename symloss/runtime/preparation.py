@@ -10,7 +10,7 @@ import numpy as np
 
 from symloss.runtime import arrays as layout
 from symloss.runtime.arrays import F32, F64, I64, Array
-from symloss.runtime.plan import Plan, checked_scalars
+from symloss.runtime.plan import SUMS, Plan, checked_scalars
 from symloss.runtime.validation import check_domain, check_labels, check_weights, tensor_parameter
 
 Shape = tuple[int, ...]
@@ -35,6 +35,9 @@ class Prepared(NamedTuple):
         What comes out.
     rows, step, per : int
         The extent of the leading axis, how much of it makes a chunk, and the samples in one row of it.
+    sums : int
+        Where it is left to the first phase of a kernel to look whether inputs are in their domains, how many sums of
+        each row that hands on; 0 where they are known to be.
     """
 
     inputs: list[Array]
@@ -47,10 +50,22 @@ class Prepared(NamedTuple):
     rows: int
     step: int
     per: int
+    sums: int = 0
 
 
-def prepare(plan: Plan, values: tuple[Any, ...], sample_weight: Any, settings: Mapping[str, Any]) -> Prepared:
+def prepare(
+    plan: Plan, values: tuple[Any, ...], sample_weight: Any, settings: Mapping[str, Any], kernel: str = ""
+) -> Prepared:
     """Check the arguments of a call and lay them out.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of the loss.
+    values, sample_weight, settings
+        As the caller gave them; settings are the parameters.
+    kernel : str
+        The one that will run before any other, where that is known.
 
     Raises
     ------
@@ -75,8 +90,22 @@ def prepare(plan: Plan, values: tuple[Any, ...], sample_weight: Any, settings: M
     ]  # fmt: skip
     dtype = layout.common_dtype(values, arrays)
     weight = None if sample_weight is None else layout.real_array(f"{spec.name}: sample_weight", sample_weight)
-    lay_out = _elementwise if spec.elementwise else _rows
-    return lay_out(plan, arrays, dtype, weight, parameters, settings)
+    if spec.elementwise:
+        return _elementwise(plan, arrays, dtype, weight, parameters, settings)
+    return _rows(plan, arrays, dtype, weight, parameters, settings, kernel)
+
+
+def check_domains(plan: Plan, inputs: Sequence[Array]) -> None:
+    """Fail where an input lies outside its domain.
+
+    Raises
+    ------
+    ValueError
+        Naming the input and the first such entry.
+    """
+    for k, argument in plan.bounded:
+        if argument.domain is not None:
+            check_domain(plan.spec, argument.name, inputs[k], argument.domain)
 
 
 def _is_alike(values: tuple[Any, ...]) -> bool:
@@ -98,9 +127,7 @@ def _is_alike(values: tuple[Any, ...]) -> bool:
 def _alike(plan: Plan, values: tuple[Array, ...], parameters: Sequence[Any]) -> Prepared:
     """Lay out the commonest call, which has nothing to promote, broadcast or copy."""
     first = values[0]
-    for k, argument in plan.bounded:
-        if argument.domain is not None:
-            check_domain(plan.spec, argument.name, values[k], argument.domain)
+    check_domains(plan, values)
     shape = first.shape
     inputs = list(values) if first.ndim == 1 else [value.reshape(-1) for value in values]
     shapes = [shape] * len(inputs)
@@ -128,9 +155,7 @@ def _elementwise(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: 
         named = {a.name: s for a, s in zip(spec.inputs, shapes, strict=True)}
         shape = layout.broadcast_shape(spec, named if weight is None else {**named, "sample_weight": weight.shape})
     arrays = [layout.as_dtype(a, dtype) for a in arrays]
-    for k, argument in plan.bounded:
-        if argument.domain is not None:
-            check_domain(spec, argument.name, arrays[k], argument.domain)
+    check_domains(plan, arrays)
     if plan.tensors:
         parameters = _with_tensors(plan, parameters, settings, {})
     size = math.prod(shape)
@@ -140,7 +165,7 @@ def _elementwise(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: 
 
 
 def _rows(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array | None,
-          parameters: Sequence[Any], settings: Mapping[str, Any]) -> Prepared:  # fmt: skip
+          parameters: Sequence[Any], settings: Mapping[str, Any], kernel: str) -> Prepared:  # fmt: skip
     """Match the axes of inputs and parameters by name."""
     spec = plan.spec
     shapes = [a.shape for a in arrays]
@@ -154,9 +179,9 @@ def _rows(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array |
         layout.contiguous(array, I64 if a.kind == "label" else dtype)
         for a, array in zip(spec.inputs, arrays, strict=True)
     ]
-    for k, argument in plan.bounded:
-        if argument.domain is not None:
-            check_domain(spec, argument.name, inputs[k], argument.domain)
+    sums = plan.sums[dtype].get(kernel, 0) if kernel + SUMS in plan.kernels_for(dtype, inputs[0]) else 0
+    if not sums:
+        check_domains(plan, inputs)
     if plan.tensors:
         parameters = _with_tensors(plan, parameters, settings, sizes)
     sample_shape = tuple([sizes[axis] for axis in spec.sample_axes])
@@ -171,7 +196,7 @@ def _rows(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array |
     if weight is not None:
         flat_weight = _weights(plan, weight, sample_shape, dtype).reshape(sample_shape)
     return Prepared(inputs, parameters, flat_weight, shapes, shapes, sample_shape, dtype, rows, step,
-                    math.prod(sample_shape[1:]))  # fmt: skip
+                    math.prod(sample_shape[1:]), sums)  # fmt: skip
 
 
 def _flat(array: Array, shape: Shape, dtype: np.dtype[Any]) -> Array:

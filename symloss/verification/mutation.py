@@ -30,8 +30,10 @@ from symloss.verification.mutation_sites import Site
 SAMPLED = 60
 """Mutants of each loss that are run by default."""
 
-SHORT = "_few"
+SHORT = ("_few",)
 """In the names of the kernels that short rows are given to, where there are any."""
+PHASES = ("_sums", "_rest")
+"""In the names of the kernels that are two phases of another."""
 PARAMETRIC = ("parameter_gradient_and_hessian", "full_hessian_product")
 """Kernels that differentiate in parameters."""
 STATUSES = ("killed", "equivalent", "tolerated", "unreached", "survived")
@@ -106,15 +108,14 @@ class _Bench:
         uncalled: frozenset[str],
     ) -> None:  # fmt: skip
         self.module, self.uncalled = module, uncalled
-        self.losses = {False: load(module.module), True: load(_of_long_rows(module.module))}
+        self.losses = {lacking: load(_without(module.module, lacking)) for lacking in _forms(module)}
         self.probes: list[Probe | HelperProbe] = []
         self.reach: dict[tuple[str, int], list[Probe | HelperProbe]] = {}
-        several = any(SHORT in name for name in module.functions)
         for probe in (*helper_probes(module), *found):
             lines = self._reached(probe)
-            if several and isinstance(probe, Probe):
-                twin = replace(probe, wide=True, usual=[])
-                if self._traced(twin) != lines:
+            for lacking in self.losses if isinstance(probe, Probe) else ():
+                twin = replace(probe, lacking=lacking, usual=[])
+                if lacking and self._traced(twin) != lines:
                     self._reached(twin)
 
     def _reached(self, probe: Probe | HelperProbe) -> set[tuple[str, int]]:
@@ -132,7 +133,7 @@ class _Bench:
 
     def call(self, probe: Probe | HelperProbe) -> list[NDArray[Any]]:
         """Return what the loss gives where a probe asks."""
-        return probe.call(self.losses[probe.wide])
+        return probe.call(self.losses[probe.lacking])
 
     def reaching(self, site: Site) -> list[Probe | HelperProbe]:
         """Return the probes that run the line of a site."""
@@ -174,10 +175,16 @@ class _Bench:
         return Mutant(f"{site.function}:{site.line}", site.kind, before, after, status, reason)
 
 
-def _of_long_rows(module: ModuleType) -> ModuleType:
-    """Return a module without its kernels for short rows, so that short rows go through those for long ones."""
+def _forms(module: Plain) -> list[tuple[str, ...]]:
+    """Return what is left out of a module, in turn, so that each of its kernels gets calls: first nothing."""
+    short, phased = (any(part in n for n in module.functions for part in parts) for parts in (SHORT, PHASES))
+    return [(), *([SHORT] if short else []), *([SHORT + PHASES] if phased else [])]
+
+
+def _without(module: ModuleType, lacking: tuple[str, ...]) -> ModuleType:
+    """Return a module without the kernels that have any of some parts in their names."""
     found = ModuleType(module.__name__)
-    found.__dict__.update({name: x for name, x in module.__dict__.items() if SHORT not in name})
+    found.__dict__.update({n: x for n, x in module.__dict__.items() if not any(part in n for part in lacking)})
     return found
 
 

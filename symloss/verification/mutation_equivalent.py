@@ -23,7 +23,7 @@ from symloss.verification.mutation_watch import UNSEEN, conditionals, flipped, h
 
 SYMMETRIC = (
     "_dd_sum", "_dd_product", "_add_in_lanes", "_larger", "_larger_beside", "_pair_of_sum", "_pair_of_product",
-    "_pair_add", "_pair_multiply", "_pair_larger", "_loose_add", "_loose_multiply",
+    "_pair_add", "_pair_multiply", "_pair_larger", "_loose_add", "_loose_multiply", "_larger_by_bits",
 )  # fmt: skip
 ANY = (
     "argument", "branch", "comparison", "constant", "dropped statement", "dropped term", "index", "loop", "operator",
@@ -52,6 +52,7 @@ FREE = (
     ("_closely", ("constant",), "result = 0", "it is written before it is read"),
     ("_closely", ("loop",), "for row in range(len(t))", "the last row is the last result: written before it is read"),
     ("_loose_exp", ("constant", "comparison"), "h = _choose(", "what lies between is 0 or infinite either way"),
+    ("", ("constant",), "most = own(0.0)", "where a number is outside, its bits are larger than those of any inside"),
     ("outside", ("sign",), "[i]", "the domain is symmetric: no probe at or beyond its ends sees it"),
     ("", ("constant",), "doubtful = 0", "a second look at a chunk without doubts changes nothing"),
     ("_block_sum", ("sign", "dropped term"), "part = block.dtype", "a zero of either sign or width adds nothing"),

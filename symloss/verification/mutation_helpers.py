@@ -6,6 +6,7 @@ arithmetic. A function that is not in the table is seen through the losses alone
 
 from __future__ import annotations
 
+import ast
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,10 @@ def _difference(a: float, b: float, _wide: Any) -> float:
         return math.nan
     with mpmath.workdps(60):
         return float(mpmath.exp(mpmath.mpf(a) - mpmath.mpf(b)))
+
+
+def _rounded_difference(a: float, b: float, wide: Any) -> float:
+    return _difference(a - b, 0.0, wide)
 
 
 def _decay_of_sum(terms: Iterable[float], _wide: Any) -> float:
@@ -144,6 +149,7 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     ),
     "_sigmoid_power": FloatContract(_sigmoid_power, POWERS),
     "_exp_difference": FloatContract(_difference, DIFFERENCES),
+    "_plain_exp_difference": FloatContract(_rounded_difference, DIFFERENCES),
     "_completed": FloatContract(
         lambda total, lost: np.nansum([lost]) + total, _times((1.0, math.inf, -3.5, math.nan), (0.25, math.nan)),
     ),
@@ -154,12 +160,12 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
 class HelperProbe:
     """One function on the many points of its contract."""
 
-    module: Plain
+    module: Plain = field(repr=False)
     name: str
-    contract: FloatContract | PairContract
+    contract: FloatContract | PairContract = field(repr=False)
     masked: int = 0
-    wide: bool = False
-    usual: Any = field(default_factory=list)
+    lacking: tuple[str, ...] = ()
+    usual: Any = field(default_factory=list, repr=False)
 
     def call(self, loss: Any) -> list[NDArray[Any]]:
         """Return what the function gives on its points; the loss is not used."""
@@ -186,13 +192,16 @@ def _unit(numbers: NDArray[Any]) -> NDArray[Any]:
 
 def helper_probes(module: Plain) -> Iterator[HelperProbe]:
     """Yield a probe for each function of a module that has a contract."""
-    for name in module.functions:
-        if name in CONTRACTS:
-            yield HelperProbe(module, name, CONTRACTS[name])
+    for name, function in module.functions.items():
+        plain = f"_plain{name}"  # modules of rows have that in its place, under its name
+        contract = CONTRACTS.get(plain if plain in CONTRACTS and "lost" not in ast.unparse(function) else name)
+        if contract is not None:
+            yield HelperProbe(module, name, contract)
 
 
 def outside_probes(module: Plain, definition: Definition) -> Iterator[HelperProbe]:
-    """Yield a probe for the kernel that counts elements outside their domain, at the domains' ends and beyond."""
+    """Yield probes for kernels that tell of elements outside their domain, at the domains' ends and beyond."""
+    yield from _verdict_probes(module, definition)
     if "outside" not in module.functions:
         return
     bounded = [a for a in definition.inputs if a.kind == "real" and is_bounded(a.domain)]
@@ -210,6 +219,38 @@ def outside_probes(module: Plain, definition: Definition) -> Iterator[HelperProb
             given = [values if a is argument else np.full(len(values), ends[0]) for a in definition.inputs]
             points.append(tuple(x.astype(np.float64).view(Strict) for x in given))
     yield HelperProbe(module, "outside", FloatContract(truth, points))
+
+
+def _verdict_probes(module: Plain, definition: Definition) -> Iterator[HelperProbe]:
+    """Yield a probe for each kernel that tells on its way whether a number may lie outside its domain.
+
+    One number is at an end or beyond. Where a kernel suspects one inside, no call shows it: it is looked at again.
+    """
+    for written in (definition, *definition.variants):
+        real = (a for a in written.inputs if a.kind == "real" and is_bounded(a.domain))
+        domains = {a.name: a.domain for a in real if isinstance(a.domain, Interval)}
+        for name in (n for n in module.functions if n.endswith(f"_sums{written.suffix}")):
+            order = [a.arg for a in module.functions[name].args.args]
+            batch = gentle(written, 0)
+            flags = {given_flag(n).name: x is not None for n, x in batch.settings.items()}
+            numbers = {n: x if np.ndim(x) else np.float64(x or 0.0) for n, x in batch.settings.items() if n in order}
+
+            def truth(*given: Any, order: list[str] = order, domains: dict[str, Interval] = domains) -> float:
+                pairs = [(domains[n], x) for n, xs in zip(order, given, strict=True) if n in domains for x in xs.flat]
+                return float(not all(domain.contains(float(x)) and not np.signbit(x) for domain, x in pairs))
+
+            points: Points = []
+            for changed, domain in domains.items():
+                for value in (y for x in _ends(domain) for y in (x, x - 1, x + 1, x + 2.0**-20, -0.0, math.nan)):
+                    arrays = {n: np.array(x, np.float64) for n, x in batch.inputs.items()}
+                    arrays[changed].flat[-1] = value
+                    arrays |= {"sample_weights": np.empty(0), "sums": np.empty((len(arrays[changed]), 9))}
+                    points.append(tuple((_strict(arrays) | numbers | flags)[n] for n in order))
+            yield HelperProbe(module, name, FloatContract(truth, points))
+
+
+def _strict(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    return {n: x.view(Strict) for n, x in arrays.items()}
 
 
 def closer_probes(module: Plain, definition: Definition) -> Iterator[HelperProbe]:

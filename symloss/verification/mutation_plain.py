@@ -211,6 +211,7 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_exact_fma": (_exact_fma, lambda a, b, c: a * b + c),
     "_interleave": (lambda count: None, None), "_lanes": (lambda width, count: None, None),
     "_from_zero_to": (lambda x, most: 0.0 <= x <= most and math.copysign(1.0, x) > 0.0, None),
+    "_larger_by_bits": (lambda a, b: max(a, b, key=lambda x: np.float64(x).view(np.uint64)), None),
     "_add_in_lanes": (operator.add, None), "_larger": (np.maximum, None),
     "_larger_beside": (np.maximum, None),
     "_choose": (lambda condition, a, b: a if condition else b, None),

@@ -207,8 +207,8 @@ class Probe:
     usual: list[NDArray[Any]] = field(default_factory=list)
     expected: list[Truth] | None = None
     masked: int = 0
-    wide: bool = False
-    """Whether rows are given to the kernels of long rows, however short they are."""
+    lacking: tuple[str, ...] = ()
+    """What is in the names of kernels that the module goes without, so that others get their calls."""
 
     def call(self, loss: Any) -> list[NDArray[Any]]:
         """Return what a loss gives, as a flat list of arrays; where it writes nothing stays NaN."""
