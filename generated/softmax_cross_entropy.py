@@ -305,6 +305,39 @@ def _largest_of_128(typing_context, row, start):
 
 
 @intrinsic
+def _turn_4(typing_context, source, row, column, target, place, other):
+    """Write 4 x 4 entries of a matrix, turned, to another, in vectors."""
+
+    def build(context, builder, signature, arguments):
+        kinds, ir = (signature.args[0], signature.args[3]), cgutils.ir
+        arrays = [context.make_array(kind)(context, builder, a) for kind, a in zip(kinds, arguments[::3])]
+        numbers = [context.get_data_type(kind.dtype) for kind in kinds]
+        vectors = [ir.VectorType(number, 4) for number in numbers]
+
+        def places(k, row, column):
+            width = cgutils.unpack_tuple(builder, arrays[k].shape)[1]
+            entry = builder.add(builder.mul(row, width), column)
+            for line in range(4):
+                place = builder.gep(arrays[k].data, [builder.add(entry, builder.mul(width, width.type(line)))])
+                yield builder.bitcast(place, vectors[k].as_pointer())
+
+        def mixed(a, b, *order):
+            return builder.shuffle_vector(a, b, ir.VectorType(ir.IntType(32), 4)(order))
+
+        lines = [builder.load(place, align=4) for place in places(0, arguments[1], arguments[2])]
+        if numbers[0] != numbers[1]:
+            convert = builder.fpext if kinds[1].dtype == types.float64 else builder.fptrunc
+            lines = [convert(line, vectors[1]) for line in lines]
+        pairs = [[mixed(lines[k], lines[k + 2], *order) for k in (0, 1)] for order in ((0, 4, 1, 5), (2, 6, 3, 7))]
+        turned = [mixed(*pair, *order) for pair in pairs for order in ((0, 4, 1, 5), (2, 6, 3, 7))]
+        for line, place in zip(turned, places(1, arguments[4], arguments[5])):
+            builder.store(line, place, align=4)
+        return context.get_dummy_value()
+
+    return types.none(source, row, column, target, place, other), build
+
+
+@intrinsic
 def _fetch(typing_context, array, row, place):
     """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""
 
@@ -533,6 +566,27 @@ def _inverse(b: float):
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _turn(source, first, count: int, extent: int, target, begin) -> None:
+    """Write rows of a matrix, turned, to another: 4 x 4 entries at a time, the last of which may come twice."""
+    rows, columns = np.uint64(count), np.uint64(extent)
+    if columns < np.uint64(4):
+        for b in range(columns):
+            for a in range(rows):
+                target[begin + b, a] = source[first + a, b]
+        return
+    if rows < np.uint64(4):
+        for a in range(rows):
+            for b in range(columns):
+                target[begin + b, a] = source[first + a, b]
+        return
+    for a in range(np.uint64(0), rows, np.uint64(4)):
+        at = a if a + np.uint64(4) < rows else rows - np.uint64(4)
+        for b in range(np.uint64(0), columns, np.uint64(4)):
+            to = b if b + np.uint64(4) < columns else columns - np.uint64(4)
+            _turn_4(source, first + at, to, target, begin + to, at)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -861,15 +915,14 @@ def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore
     total = 0.0
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
+        left_out = 0
         for row in range(length):
             i = start + row
             y = label[i]
             counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
             y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = np.float64(logits[i, k_1])
+            left_out += 1 if counted[row] == 0 else 0
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -904,16 +957,20 @@ def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore
             factor = loss * sample_weight_lanes[row]
             factor_lanes[row] = factor
         _interleave(4)
+        total_part = 0.0
         for row in range(length):
             i = start + row
-            total += ((0.0) if counted[row] == 0 else factor_lanes[row])
+            total_part = _add_in_lanes(total_part, ((0.0) if counted[row] == 0 else factor_lanes[row]))
             if wanted:
                 value_out[i] = factor_lanes[row]
-        for row in range(length):
-            i = start + row
-            if counted[row] == 0:
-                if wanted:
-                    value_out[i] = 0.0
+        _lanes(4, 2)
+        total += total_part
+        if left_out > 0:
+            for row in range(length):
+                i = start + row
+                if counted[row] == 0:
+                    if wanted:
+                        value_out[i] = 0.0
     return total
 
 
@@ -942,19 +999,19 @@ def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_
     counted = places[1]
     y_lanes = places[2]
     logits_lanes = np.empty((c, 64,))
+    gradient_logits_lanes = np.empty((c, 64,), logits.dtype)
     exp_logits = np.empty((c, 64,))
     total = 0.0
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
+        left_out = 0
         for row in range(length):
             i = start + row
             y = label[i]
             counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
             y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = np.float64(logits[i, k_1])
+            left_out += 1 if counted[row] == 0 else 0
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -996,25 +1053,29 @@ def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_
             factor_3 = seed_lanes[row] * w_y_lanes[row] / (1.0 + rest_logits_lanes[row])
             factor_3_lanes[row] = factor_3
         _interleave(4)
+        total_part = 0.0
         for row in range(length):
             i = start + row
-            total += ((0.0) if counted[row] == 0 else factor_lanes[row])
+            total_part = _add_in_lanes(total_part, ((0.0) if counted[row] == 0 else factor_lanes[row]))
             if wanted:
                 value_out[i] = factor_lanes[row]
+        _lanes(4, 2)
+        total += total_part
         for c_2 in range(c):
             for row in range(length):
-                i = start + row
-                gradient_logits[i, c_2] = factor_3_lanes[row] * exp_logits[c_2, row]
+                gradient_logits_lanes[c_2, row] = factor_3_lanes[row] * exp_logits[c_2, row]
+        _turn(gradient_logits_lanes, np.uint64(0), c, length, gradient_logits, start)
         for row in range(length):
             i = start + row
             gradient_logits[i, y_lanes[row]] = factor_2_lanes[row]
-        for row in range(length):
-            i = start + row
-            if counted[row] == 0:
-                if wanted:
-                    value_out[i] = 0.0
-            if counted[row] == 0:
-                gradient_logits[i, :] = 0.0
+        if left_out > 0:
+            for row in range(length):
+                i = start + row
+                if counted[row] == 0:
+                    if wanted:
+                        value_out[i] = 0.0
+                if counted[row] == 0:
+                    gradient_logits[i, :] = 0.0
     return total
 
 
@@ -1045,18 +1106,19 @@ def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignor
     counted = places[1]
     y_lanes = places[2]
     logits_lanes = np.empty((c, 64,))
+    gradient_logits_lanes = np.empty((c, 64,), logits.dtype)
+    hessian_logits_lanes = np.empty((c, 64,), logits.dtype)
     exp_logits = np.empty((c, 64,))
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
+        left_out = 0
         for row in range(length):
             i = start + row
             y = label[i]
             counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
             y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = np.float64(logits[i, k_1])
+            left_out += 1 if counted[row] == 0 else 0
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1106,20 +1168,22 @@ def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignor
         _interleave(4)
         for c_2 in range(c):
             for row in range(length):
-                i = start + row
                 exp_logits_2 = exp_logits[c_2, row]
-                gradient_logits[i, c_2] = factor_2_lanes[row] * exp_logits_2
-                hessian_logits[i, c_2] = factor_4_lanes[row] * exp_logits_2 * ((rest_logits_lanes[row]) if np.int32(c_2) == argmax_logits_lanes[row] else (1.0 + rest_logits_lanes[row] - exp_logits_2))
+                gradient_logits_lanes[c_2, row] = factor_2_lanes[row] * exp_logits_2
+                hessian_logits_lanes[c_2, row] = factor_4_lanes[row] * exp_logits_2 * ((rest_logits_lanes[row]) if np.int32(c_2) == argmax_logits_lanes[row] else (1.0 + rest_logits_lanes[row] - exp_logits_2))
+        _turn(gradient_logits_lanes, np.uint64(0), c, length, gradient_logits, start)
+        _turn(hessian_logits_lanes, np.uint64(0), c, length, hessian_logits, start)
         for row in range(length):
             i = start + row
             gradient_logits[i, y_lanes[row]] = factor_lanes[row]
             hessian_logits[i, y_lanes[row]] = factor_3_lanes[row]
-        for row in range(length):
-            i = start + row
-            if counted[row] == 0:
-                gradient_logits[i, :] = 0.0
-            if counted[row] == 0:
-                hessian_logits[i, :] = 0.0
+        if left_out > 0:
+            for row in range(length):
+                i = start + row
+                if counted[row] == 0:
+                    gradient_logits[i, :] = 0.0
+                if counted[row] == 0:
+                    hessian_logits[i, :] = 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1647,15 +1711,14 @@ def value_few_label_smoothing_general(logits, label, label_smoothing, class_weig
     term = 1.0 - label_smoothing
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
+        left_out = 0
         for row in range(length):
             i = start + row
             y = label[i]
             counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
             y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = np.float64(logits[i, k_1])
+            left_out += 1 if counted[row] == 0 else 0
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1702,16 +1765,20 @@ def value_few_label_smoothing_general(logits, label, label_smoothing, class_weig
             loss_lanes[row] = loss
             factor_3 = loss * sample_weight_lanes[row]
             factor_3_lanes[row] = factor_3
+        total_part = 0.0
         for row in range(length):
             i = start + row
-            total += ((0.0) if counted[row] == 0 else factor_3_lanes[row])
+            total_part = _add_in_lanes(total_part, ((0.0) if counted[row] == 0 else factor_3_lanes[row]))
             if wanted:
                 value_out[i] = factor_3_lanes[row]
-        for row in range(length):
-            i = start + row
-            if counted[row] == 0:
-                if wanted:
-                    value_out[i] = 0.0
+        _lanes(4, 2)
+        total += total_part
+        if left_out > 0:
+            for row in range(length):
+                i = start + row
+                if counted[row] == 0:
+                    if wanted:
+                        value_out[i] = 0.0
     return total
 
 
@@ -1746,6 +1813,7 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
     counted = places[1]
     y_lanes = places[2]
     logits_lanes = np.empty((c, 64,))
+    gradient_logits_lanes = np.empty((c, 64,), logits.dtype)
     exp_logits = np.empty((c, 64,))
     sum_logsumexp_logits_sum = 0.0
     sum_logsumexp_logits_lost = 0.0
@@ -1766,15 +1834,14 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
     factor_7 = label_smoothing / c
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
+        left_out = 0
         for row in range(length):
             i = start + row
             y = label[i]
             counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
             y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = np.float64(logits[i, k_1])
+            left_out += 1 if counted[row] == 0 else 0
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1825,12 +1892,12 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
         _interleave(4)
         for k_2 in range(c):
             for row in range(length):
-                i = start + row
                 w_2 = class_weight[k_2]
                 z_3 = logits_lanes[k_2, row]
                 factor = w_2 * ((max_logits_lanes[row] - z_3) + log1p_value_lanes[row])
                 sum_logits_lanes[row], sum_logits_lanes_lost[row] = _plus(sum_logits_lanes[row], sum_logits_lanes_lost[row], factor)
-                gradient_logits[i, k_2] = seed_lanes[row] * (factor_6_lanes[row] * exp_logits[k_2, row] + factor_3 * w_2)
+                gradient_logits_lanes[k_2, row] = seed_lanes[row] * (factor_6_lanes[row] * exp_logits[k_2, row] + factor_3 * w_2)
+        _turn(gradient_logits_lanes, np.uint64(0), c, length, gradient_logits, start)
         for row in range(length):
             i = start + row
             gradient_logits[i, y_lanes[row]] = factor_5_lanes[row]
@@ -1840,18 +1907,22 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
             loss_lanes[row] = loss
             factor_8 = loss * sample_weight_lanes[row]
             factor_8_lanes[row] = factor_8
+        total_part = 0.0
         for row in range(length):
             i = start + row
-            total += ((0.0) if counted[row] == 0 else factor_8_lanes[row])
+            total_part = _add_in_lanes(total_part, ((0.0) if counted[row] == 0 else factor_8_lanes[row]))
             if wanted:
                 value_out[i] = factor_8_lanes[row]
-        for row in range(length):
-            i = start + row
-            if counted[row] == 0:
-                if wanted:
-                    value_out[i] = 0.0
-            if counted[row] == 0:
-                gradient_logits[i, :] = 0.0
+        _lanes(4, 2)
+        total += total_part
+        if left_out > 0:
+            for row in range(length):
+                i = start + row
+                if counted[row] == 0:
+                    if wanted:
+                        value_out[i] = 0.0
+                if counted[row] == 0:
+                    gradient_logits[i, :] = 0.0
     return total
 
 
@@ -1884,6 +1955,8 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
     counted = places[1]
     y_lanes = places[2]
     logits_lanes = np.empty((c, 64,))
+    gradient_logits_lanes = np.empty((c, 64,), logits.dtype)
+    hessian_logits_lanes = np.empty((c, 64,), logits.dtype)
     exp_logits = np.empty((c, 64,))
     sum_logsumexp_logits_sum = 0.0
     sum_logsumexp_logits_lost = 0.0
@@ -1902,15 +1975,14 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
     term_2 = 1.0 - label_smoothing
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
+        left_out = 0
         for row in range(length):
             i = start + row
             y = label[i]
             counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
             y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = np.float64(logits[i, k_1])
+            left_out += 1 if counted[row] == 0 else 0
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1964,21 +2036,23 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
         _interleave(4)
         for c_3 in range(c):
             for row in range(length):
-                i = start + row
                 exp_logits_2 = exp_logits[c_3, row]
                 w_2 = class_weight[c_3]
-                gradient_logits[i, c_3] = seed_lanes[row] * (factor_5_lanes[row] * exp_logits_2 + factor_2 * w_2)
-                hessian_logits[i, c_3] = factor_7_lanes[row] * exp_logits_2 * ((rest_logits_lanes[row]) if np.int32(c_3) == argmax_logits_lanes[row] else (1.0 + rest_logits_lanes[row] - exp_logits_2))
+                gradient_logits_lanes[c_3, row] = seed_lanes[row] * (factor_5_lanes[row] * exp_logits_2 + factor_2 * w_2)
+                hessian_logits_lanes[c_3, row] = factor_7_lanes[row] * exp_logits_2 * ((rest_logits_lanes[row]) if np.int32(c_3) == argmax_logits_lanes[row] else (1.0 + rest_logits_lanes[row] - exp_logits_2))
+        _turn(gradient_logits_lanes, np.uint64(0), c, length, gradient_logits, start)
+        _turn(hessian_logits_lanes, np.uint64(0), c, length, hessian_logits, start)
         for row in range(length):
             i = start + row
             gradient_logits[i, y_lanes[row]] = factor_4_lanes[row]
             hessian_logits[i, y_lanes[row]] = factor_6_lanes[row]
-        for row in range(length):
-            i = start + row
-            if counted[row] == 0:
-                gradient_logits[i, :] = 0.0
-            if counted[row] == 0:
-                hessian_logits[i, :] = 0.0
+        if left_out > 0:
+            for row in range(length):
+                i = start + row
+                if counted[row] == 0:
+                    gradient_logits[i, :] = 0.0
+                if counted[row] == 0:
+                    hessian_logits[i, :] = 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -110,6 +110,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order LLVM may change; everywhere else it is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc",))
+
+    return a(a, b), build
+
+
 def _sum_of(count):
     """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
@@ -204,6 +214,39 @@ def _largest_of_128(typing_context, row, start):
 
 
 @intrinsic
+def _turn_4(typing_context, source, row, column, target, place, other):
+    """Write 4 x 4 entries of a matrix, turned, to another, in vectors."""
+
+    def build(context, builder, signature, arguments):
+        kinds, ir = (signature.args[0], signature.args[3]), cgutils.ir
+        arrays = [context.make_array(kind)(context, builder, a) for kind, a in zip(kinds, arguments[::3])]
+        numbers = [context.get_data_type(kind.dtype) for kind in kinds]
+        vectors = [ir.VectorType(number, 4) for number in numbers]
+
+        def places(k, row, column):
+            width = cgutils.unpack_tuple(builder, arrays[k].shape)[1]
+            entry = builder.add(builder.mul(row, width), column)
+            for line in range(4):
+                place = builder.gep(arrays[k].data, [builder.add(entry, builder.mul(width, width.type(line)))])
+                yield builder.bitcast(place, vectors[k].as_pointer())
+
+        def mixed(a, b, *order):
+            return builder.shuffle_vector(a, b, ir.VectorType(ir.IntType(32), 4)(order))
+
+        lines = [builder.load(place, align=4) for place in places(0, arguments[1], arguments[2])]
+        if numbers[0] != numbers[1]:
+            convert = builder.fpext if kinds[1].dtype == types.float64 else builder.fptrunc
+            lines = [convert(line, vectors[1]) for line in lines]
+        pairs = [[mixed(lines[k], lines[k + 2], *order) for k in (0, 1)] for order in ((0, 4, 1, 5), (2, 6, 3, 7))]
+        turned = [mixed(*pair, *order) for pair in pairs for order in ((0, 4, 1, 5), (2, 6, 3, 7))]
+        for line, place in zip(turned, places(1, arguments[4], arguments[5])):
+            builder.store(line, place, align=4)
+        return context.get_dummy_value()
+
+    return types.none(source, row, column, target, place, other), build
+
+
+@intrinsic
 def _fetch(typing_context, array, row, place):
     """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""
 
@@ -246,6 +289,41 @@ def _interleave(typing_context, count):
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), int(target), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            _, first, jump = max(ends, key=lambda end: end[0])
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            apart = module.add_metadata(())  # what accesses are in it depends on no other round of the loop
+            apart.descr = lambda text: text.extend(("distinct !{ }", "\n"))
+            wishes.append(module.add_metadata([ir.MetaDataString(module, "llvm.loop.parallel_accesses"), apart]))
+            for block in builder.function.blocks:
+                start = block.name.partition(".")[0].lstrip("B")
+                if start.isdigit() and first <= int(start):
+                    for access in block.instructions:
+                        if access.opname in ("load", "store"):
+                            access.set_metadata("llvm.access.group", apart)
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            jump.set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -377,6 +455,27 @@ def _inverse(b: float):
 def _quotient(x: float, unit: float, inverse: float) -> float:
     """Return x divided by what the two numbers were made from."""
     return x * unit * inverse
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _turn(source, first, count: int, extent: int, target, begin) -> None:
+    """Write rows of a matrix, turned, to another: 4 x 4 entries at a time, the last of which may come twice."""
+    rows, columns = np.uint64(count), np.uint64(extent)
+    if columns < np.uint64(4):
+        for b in range(columns):
+            for a in range(rows):
+                target[begin + b, a] = source[first + a, b]
+        return
+    if rows < np.uint64(4):
+        for a in range(rows):
+            for b in range(columns):
+                target[begin + b, a] = source[first + a, b]
+        return
+    for a in range(np.uint64(0), rows, np.uint64(4)):
+        at = a if a + np.uint64(4) < rows else rows - np.uint64(4)
+        for b in range(np.uint64(0), columns, np.uint64(4)):
+            to = b if b + np.uint64(4) < columns else columns - np.uint64(4)
+            _turn_4(source, first + at, to, target, begin + to, at)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -725,10 +824,7 @@ def value_few(logits, label, epsilon, sample_weights, value_out):
     total = 0.0
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -760,11 +856,14 @@ def value_few(logits, label, epsilon, sample_weights, value_out):
             factor = loss * sample_weight_lanes[row]
             factor_lanes[row] = factor
         _interleave(4)
+        total_part = f32(0.0)
         for row in range(length):
             i = start + row
-            total += factor_lanes[row]
+            total_part = _add_in_lanes(total_part, factor_lanes[row])
             if wanted:
                 value_out[i] = factor_lanes[row]
+        _lanes(16, 1)
+        total += total_part
     return total
 
 
@@ -794,14 +893,12 @@ def value_and_gradient_few(logits, label, epsilon, sample_weights, loss_scale, v
     argmax_logits_lanes = places[0]
     y_lanes = places[1]
     logits_lanes = np.empty((c, 64,), f32)
+    gradient_logits_lanes = np.empty((c, 64,), logits.dtype)
     exp_logits = np.empty((c, 64,), f32)
     total = 0.0
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -846,15 +943,18 @@ def value_and_gradient_few(logits, label, epsilon, sample_weights, loss_scale, v
             factor_4 = seed_lanes[row] * ((f32(1.0) + epsilon * exp_difference_value / (f32(1.0) + rest_logits_lanes[row])) if exp_difference_value / (f32(1.0) + rest_logits_lanes[row]) <= f32(0.5) else (f32(1.0) + epsilon - epsilon * case / (f32(1.0) + rest_logits_lanes[row])) if exp_difference_value / (f32(1.0) + rest_logits_lanes[row]) > f32(0.5) else f32(np.nan)) / (f32(1.0) + rest_logits_lanes[row])
             factor_4_lanes[row] = factor_4
         _interleave(4)
+        total_part = f32(0.0)
         for row in range(length):
             i = start + row
-            total += factor_2_lanes[row]
+            total_part = _add_in_lanes(total_part, factor_2_lanes[row])
             if wanted:
                 value_out[i] = factor_2_lanes[row]
+        _lanes(16, 1)
+        total += total_part
         for c_2 in range(c):
             for row in range(length):
-                i = start + row
-                gradient_logits[i, c_2] = factor_4_lanes[row] * exp_logits[c_2, row]
+                gradient_logits_lanes[c_2, row] = factor_4_lanes[row] * exp_logits[c_2, row]
+        _turn(gradient_logits_lanes, np.uint64(0), c, length, gradient_logits, start)
         for row in range(length):
             i = start + row
             gradient_logits[i, y_lanes[row]] = factor_3_lanes[row]
@@ -888,13 +988,12 @@ def gradient_and_hessian_few(logits, label, epsilon, sample_weights, loss_scale,
     argmax_logits_lanes = places[0]
     y_lanes = places[1]
     logits_lanes = np.empty((c, 64,), f32)
+    gradient_logits_lanes = np.empty((c, 64,), logits.dtype)
+    hessian_logits_lanes = np.empty((c, 64,), logits.dtype)
     exp_logits = np.empty((c, 64,), f32)
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -946,10 +1045,11 @@ def gradient_and_hessian_few(logits, label, epsilon, sample_weights, loss_scale,
         _interleave(4)
         for c_2 in range(c):
             for row in range(length):
-                i = start + row
                 exp_logits_2 = exp_logits[c_2, row]
-                gradient_logits[i, c_2] = factor_2_lanes[row] * exp_logits_2
-                hessian_logits[i, c_2] = seed_lanes[row] * (factor_4_lanes[row] * exp_logits_2 * ((rest_logits_lanes[row]) if np.int32(c_2) == argmax_logits_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - exp_logits_2)) + factor_5_lanes[row] * (exp_logits_2 * exp_logits_2))
+                gradient_logits_lanes[c_2, row] = factor_2_lanes[row] * exp_logits_2
+                hessian_logits_lanes[c_2, row] = seed_lanes[row] * (factor_4_lanes[row] * exp_logits_2 * ((rest_logits_lanes[row]) if np.int32(c_2) == argmax_logits_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - exp_logits_2)) + factor_5_lanes[row] * (exp_logits_2 * exp_logits_2))
+        _turn(gradient_logits_lanes, np.uint64(0), c, length, gradient_logits, start)
+        _turn(hessian_logits_lanes, np.uint64(0), c, length, hessian_logits, start)
         for row in range(length):
             i = start + row
             gradient_logits[i, y_lanes[row]] = factor_lanes[row]

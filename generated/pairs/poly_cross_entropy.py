@@ -477,6 +477,39 @@ def _larger_beside(typing_context, a, b):
     return a(a, a), build
 
 
+@intrinsic
+def _turn_4(typing_context, source, row, column, target, place, other):
+    """Write 4 x 4 entries of a matrix, turned, to another, in vectors."""
+
+    def build(context, builder, signature, arguments):
+        kinds, ir = (signature.args[0], signature.args[3]), cgutils.ir
+        arrays = [context.make_array(kind)(context, builder, a) for kind, a in zip(kinds, arguments[::3])]
+        numbers = [context.get_data_type(kind.dtype) for kind in kinds]
+        vectors = [ir.VectorType(number, 4) for number in numbers]
+
+        def places(k, row, column):
+            width = cgutils.unpack_tuple(builder, arrays[k].shape)[1]
+            entry = builder.add(builder.mul(row, width), column)
+            for line in range(4):
+                place = builder.gep(arrays[k].data, [builder.add(entry, builder.mul(width, width.type(line)))])
+                yield builder.bitcast(place, vectors[k].as_pointer())
+
+        def mixed(a, b, *order):
+            return builder.shuffle_vector(a, b, ir.VectorType(ir.IntType(32), 4)(order))
+
+        lines = [builder.load(place, align=4) for place in places(0, arguments[1], arguments[2])]
+        if numbers[0] != numbers[1]:
+            convert = builder.fpext if kinds[1].dtype == types.float64 else builder.fptrunc
+            lines = [convert(line, vectors[1]) for line in lines]
+        pairs = [[mixed(lines[k], lines[k + 2], *order) for k in (0, 1)] for order in ((0, 4, 1, 5), (2, 6, 3, 7))]
+        turned = [mixed(*pair, *order) for pair in pairs for order in ((0, 4, 1, 5), (2, 6, 3, 7))]
+        for line, place in zip(turned, places(1, arguments[4], arguments[5])):
+            builder.store(line, place, align=4)
+        return context.get_dummy_value()
+
+    return types.none(source, row, column, target, place, other), build
+
+
 @intrinsic(prefer_literal=True)
 def _interleave(typing_context, count):
     """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
@@ -501,6 +534,41 @@ def _interleave(typing_context, count):
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), int(target), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            _, first, jump = max(ends, key=lambda end: end[0])
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            apart = module.add_metadata(())  # what accesses are in it depends on no other round of the loop
+            apart.descr = lambda text: text.extend(("distinct !{ }", "\n"))
+            wishes.append(module.add_metadata([ir.MetaDataString(module, "llvm.loop.parallel_accesses"), apart]))
+            for block in builder.function.blocks:
+                start = block.name.partition(".")[0].lstrip("B")
+                if start.isdigit() and first <= int(start):
+                    for access in block.instructions:
+                        if access.opname in ("load", "store"):
+                            access.set_metadata("llvm.access.group", apart)
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            jump.set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -555,6 +623,27 @@ def _inverse(b: float):
     size = abs(b)
     unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
     return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _turn(source, first, count: int, extent: int, target, begin) -> None:
+    """Write rows of a matrix, turned, to another: 4 x 4 entries at a time, the last of which may come twice."""
+    rows, columns = np.uint64(count), np.uint64(extent)
+    if columns < np.uint64(4):
+        for b in range(columns):
+            for a in range(rows):
+                target[begin + b, a] = source[first + a, b]
+        return
+    if rows < np.uint64(4):
+        for a in range(rows):
+            for b in range(columns):
+                target[begin + b, a] = source[first + a, b]
+        return
+    for a in range(np.uint64(0), rows, np.uint64(4)):
+        at = a if a + np.uint64(4) < rows else rows - np.uint64(4)
+        for b in range(np.uint64(0), columns, np.uint64(4)):
+            to = b if b + np.uint64(4) < columns else columns - np.uint64(4)
+            _turn_4(source, first + at, to, target, begin + to, at)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -904,10 +993,7 @@ def value_few(logits, label, epsilon, sample_weights, value_out):
     total = (0.0, 0.0)
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = logits[i, k_1]
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -939,12 +1025,15 @@ def value_few(logits, label, epsilon, sample_weights, value_out):
             factor = _pair_multiply_number(loss, sample_weight_lanes[row])
             factor_lanes[row], factor_lanes_rest[row] = factor
         _interleave(2)
+        total_part = (0.0, 0.0)
         for row in range(length):
             i = start + row
-            total = _pair_add(total, (factor_lanes[row], factor_lanes_rest[row]))
+            total_part = _pair_add(total_part, (factor_lanes[row], factor_lanes_rest[row]))
             if wanted:
                 value_out[i] = _pair_rounded((factor_lanes[row], factor_lanes_rest[row]))
+        _lanes(4, 2)
         _interleave(2)
+        total = _pair_add(total, total_part)
     return _pair_rounded(total)
 
 
@@ -981,15 +1070,13 @@ def value_and_gradient_few(logits, label, epsilon, sample_weights, loss_scale, v
     argmax_logits_lanes = places[0]
     y_lanes = places[1]
     logits_lanes = np.empty((c, 64,))
+    gradient_logits_lanes = np.empty((c, 64,))
     exp_logits = np.empty((c, 64,))
     exp_logits_rest = np.empty((c, 64,))
     total = (0.0, 0.0)
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = logits[i, k_1]
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -1035,17 +1122,20 @@ def value_and_gradient_few(logits, label, epsilon, sample_weights, loss_scale, v
             factor_4 = _pair_divide(_pair_multiply((seed_lanes[row], seed_lanes_rest[row]), (_pair_add_number(_pair_divide(_pair_multiply_number(exp_difference_value, epsilon), _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0)), 1.0) if _pair_add_number(_pair_divide(exp_difference_value, _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_of_sum(1.0, epsilon), _pair_negative(_pair_divide(_pair_multiply_number(case, epsilon), _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0)))) if _pair_divide(exp_difference_value, _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0))[0] == _pair_divide(exp_difference_value, _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0))[0] else (np.nan, 0.0)))), _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0))
             factor_4_lanes[row], factor_4_lanes_rest[row] = factor_4
         _interleave(2)
+        total_part = (0.0, 0.0)
         for row in range(length):
             i = start + row
-            total = _pair_add(total, (factor_2_lanes[row], factor_2_lanes_rest[row]))
+            total_part = _pair_add(total_part, (factor_2_lanes[row], factor_2_lanes_rest[row]))
             if wanted:
                 value_out[i] = _pair_rounded((factor_2_lanes[row], factor_2_lanes_rest[row]))
+        _lanes(4, 2)
         _interleave(2)
+        total = _pair_add(total, total_part)
         for c_2 in range(c):
             for row in range(length):
-                i = start + row
-                gradient_logits[i, c_2] = _pair_rounded(_pair_multiply((factor_4_lanes[row], factor_4_lanes_rest[row]), (exp_logits[c_2, row], exp_logits_rest[c_2, row])))
+                gradient_logits_lanes[c_2, row] = _pair_rounded(_pair_multiply((factor_4_lanes[row], factor_4_lanes_rest[row]), (exp_logits[c_2, row], exp_logits_rest[c_2, row])))
             _interleave(2)
+        _turn(gradient_logits_lanes, np.uint64(0), c, length, gradient_logits, start)
         for row in range(length):
             i = start + row
             gradient_logits[i, y_lanes[row]] = _pair_rounded((factor_3_lanes[row], factor_3_lanes_rest[row]))
@@ -1089,14 +1179,13 @@ def gradient_and_hessian_few(logits, label, epsilon, sample_weights, loss_scale,
     argmax_logits_lanes = places[0]
     y_lanes = places[1]
     logits_lanes = np.empty((c, 64,))
+    gradient_logits_lanes = np.empty((c, 64,))
+    hessian_logits_lanes = np.empty((c, 64,))
     exp_logits = np.empty((c, 64,))
     exp_logits_rest = np.empty((c, 64,))
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = logits[i, k_1]
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -1150,11 +1239,12 @@ def gradient_and_hessian_few(logits, label, epsilon, sample_weights, loss_scale,
         _interleave(2)
         for c_2 in range(c):
             for row in range(length):
-                i = start + row
                 exp_logits_2 = (exp_logits[c_2, row], exp_logits_rest[c_2, row])
-                gradient_logits[i, c_2] = _pair_rounded(_pair_multiply((factor_2_lanes[row], factor_2_lanes_rest[row]), exp_logits_2))
-                hessian_logits[i, c_2] = _pair_rounded(_pair_multiply((seed_lanes[row], seed_lanes_rest[row]), _pair_add(_pair_multiply(_pair_multiply((factor_4_lanes[row], factor_4_lanes_rest[row]), exp_logits_2), ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if np.int32(c_2) == argmax_logits_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_logits_2)))), _pair_multiply((factor_5_lanes[row], factor_5_lanes_rest[row]), _pair_multiply(exp_logits_2, exp_logits_2)))))
+                gradient_logits_lanes[c_2, row] = _pair_rounded(_pair_multiply((factor_2_lanes[row], factor_2_lanes_rest[row]), exp_logits_2))
+                hessian_logits_lanes[c_2, row] = _pair_rounded(_pair_multiply((seed_lanes[row], seed_lanes_rest[row]), _pair_add(_pair_multiply(_pair_multiply((factor_4_lanes[row], factor_4_lanes_rest[row]), exp_logits_2), ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if np.int32(c_2) == argmax_logits_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_logits_2)))), _pair_multiply((factor_5_lanes[row], factor_5_lanes_rest[row]), _pair_multiply(exp_logits_2, exp_logits_2)))))
             _interleave(2)
+        _turn(gradient_logits_lanes, np.uint64(0), c, length, gradient_logits, start)
+        _turn(hessian_logits_lanes, np.uint64(0), c, length, hessian_logits, start)
         for row in range(length):
             i = start + row
             gradient_logits[i, y_lanes[row]] = _pair_rounded((factor_lanes[row], factor_lanes_rest[row]))

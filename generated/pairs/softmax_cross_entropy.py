@@ -559,6 +559,39 @@ def _larger_beside(typing_context, a, b):
     return a(a, a), build
 
 
+@intrinsic
+def _turn_4(typing_context, source, row, column, target, place, other):
+    """Write 4 x 4 entries of a matrix, turned, to another, in vectors."""
+
+    def build(context, builder, signature, arguments):
+        kinds, ir = (signature.args[0], signature.args[3]), cgutils.ir
+        arrays = [context.make_array(kind)(context, builder, a) for kind, a in zip(kinds, arguments[::3])]
+        numbers = [context.get_data_type(kind.dtype) for kind in kinds]
+        vectors = [ir.VectorType(number, 4) for number in numbers]
+
+        def places(k, row, column):
+            width = cgutils.unpack_tuple(builder, arrays[k].shape)[1]
+            entry = builder.add(builder.mul(row, width), column)
+            for line in range(4):
+                place = builder.gep(arrays[k].data, [builder.add(entry, builder.mul(width, width.type(line)))])
+                yield builder.bitcast(place, vectors[k].as_pointer())
+
+        def mixed(a, b, *order):
+            return builder.shuffle_vector(a, b, ir.VectorType(ir.IntType(32), 4)(order))
+
+        lines = [builder.load(place, align=4) for place in places(0, arguments[1], arguments[2])]
+        if numbers[0] != numbers[1]:
+            convert = builder.fpext if kinds[1].dtype == types.float64 else builder.fptrunc
+            lines = [convert(line, vectors[1]) for line in lines]
+        pairs = [[mixed(lines[k], lines[k + 2], *order) for k in (0, 1)] for order in ((0, 4, 1, 5), (2, 6, 3, 7))]
+        turned = [mixed(*pair, *order) for pair in pairs for order in ((0, 4, 1, 5), (2, 6, 3, 7))]
+        for line, place in zip(turned, places(1, arguments[4], arguments[5])):
+            builder.store(line, place, align=4)
+        return context.get_dummy_value()
+
+    return types.none(source, row, column, target, place, other), build
+
+
 @intrinsic(prefer_literal=True)
 def _interleave(typing_context, count):
     """Have the loop above run on so many vectors in turn: each operation waits for the one before."""
@@ -583,6 +616,41 @@ def _interleave(typing_context, count):
         return context.get_dummy_value()
 
     return types.none(count), build
+
+
+@intrinsic(prefer_literal=True)
+def _lanes(typing_context, width, count):
+    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), int(target), jump))
+        if ends:
+            module, ir, wishes = builder.module, cgutils.ir, []
+            _, first, jump = max(ends, key=lambda end: end[0])
+            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
+                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
+                wishes.append(module.add_metadata(said))
+            apart = module.add_metadata(())  # what accesses are in it depends on no other round of the loop
+            apart.descr = lambda text: text.extend(("distinct !{ }", "\n"))
+            wishes.append(module.add_metadata([ir.MetaDataString(module, "llvm.loop.parallel_accesses"), apart]))
+            for block in builder.function.blocks:
+                start = block.name.partition(".")[0].lstrip("B")
+                if start.isdigit() and first <= int(start):
+                    for access in block.instructions:
+                        if access.opname in ("load", "store"):
+                            access.set_metadata("llvm.access.group", apart)
+            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            jump.set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(width, count), build
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -637,6 +705,27 @@ def _inverse(b: float):
     size = abs(b)
     unit = 1.3407807929942597e154 if size < 1e-150 else 7.458340731200207e-155 if size > 1e150 else 1.0
     return unit, 1.0 / (b * unit)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _turn(source, first, count: int, extent: int, target, begin) -> None:
+    """Write rows of a matrix, turned, to another: 4 x 4 entries at a time, the last of which may come twice."""
+    rows, columns = np.uint64(count), np.uint64(extent)
+    if columns < np.uint64(4):
+        for b in range(columns):
+            for a in range(rows):
+                target[begin + b, a] = source[first + a, b]
+        return
+    if rows < np.uint64(4):
+        for a in range(rows):
+            for b in range(columns):
+                target[begin + b, a] = source[first + a, b]
+        return
+    for a in range(np.uint64(0), rows, np.uint64(4)):
+        at = a if a + np.uint64(4) < rows else rows - np.uint64(4)
+        for b in range(np.uint64(0), columns, np.uint64(4)):
+            to = b if b + np.uint64(4) < columns else columns - np.uint64(4)
+            _turn_4(source, first + at, to, target, begin + to, at)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
@@ -978,15 +1067,14 @@ def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore
     total = (0.0, 0.0)
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
+        left_out = 0
         for row in range(length):
             i = start + row
             y = label[i]
             counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
             y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = logits[i, k_1]
+            left_out += 1 if counted[row] == 0 else 0
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -1018,17 +1106,21 @@ def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore
             factor = _pair_multiply_number(loss, sample_weight_lanes[row])
             factor_lanes[row], factor_lanes_rest[row] = factor
         _interleave(2)
+        total_part = (0.0, 0.0)
         for row in range(length):
             i = start + row
-            total = _pair_add(total, ((0.0, 0.0) if counted[row] == 0 else (factor_lanes[row], factor_lanes_rest[row])))
+            total_part = _pair_add(total_part, ((0.0, 0.0) if counted[row] == 0 else (factor_lanes[row], factor_lanes_rest[row])))
             if wanted:
                 value_out[i] = _pair_rounded((factor_lanes[row], factor_lanes_rest[row]))
+        _lanes(4, 2)
         _interleave(2)
-        for row in range(length):
-            i = start + row
-            if counted[row] == 0:
-                if wanted:
-                    value_out[i] = 0.0
+        total = _pair_add(total, total_part)
+        if left_out > 0:
+            for row in range(length):
+                i = start + row
+                if counted[row] == 0:
+                    if wanted:
+                        value_out[i] = 0.0
     return _pair_rounded(total)
 
 
@@ -1061,20 +1153,20 @@ def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_
     counted = places[1]
     y_lanes = places[2]
     logits_lanes = np.empty((c, 64,))
+    gradient_logits_lanes = np.empty((c, 64,))
     exp_logits = np.empty((c, 64,))
     exp_logits_rest = np.empty((c, 64,))
     total = (0.0, 0.0)
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
+        left_out = 0
         for row in range(length):
             i = start + row
             y = label[i]
             counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
             y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = logits[i, k_1]
+            left_out += 1 if counted[row] == 0 else 0
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -1114,28 +1206,32 @@ def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_
             factor_3 = _pair_divide(_pair_multiply_number((seed_lanes[row], seed_lanes_rest[row]), w_y_lanes[row]), _pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0))
             factor_3_lanes[row], factor_3_lanes_rest[row] = factor_3
         _interleave(2)
+        total_part = (0.0, 0.0)
         for row in range(length):
             i = start + row
-            total = _pair_add(total, ((0.0, 0.0) if counted[row] == 0 else (factor_lanes[row], factor_lanes_rest[row])))
+            total_part = _pair_add(total_part, ((0.0, 0.0) if counted[row] == 0 else (factor_lanes[row], factor_lanes_rest[row])))
             if wanted:
                 value_out[i] = _pair_rounded((factor_lanes[row], factor_lanes_rest[row]))
+        _lanes(4, 2)
         _interleave(2)
+        total = _pair_add(total, total_part)
         for c_2 in range(c):
             for row in range(length):
-                i = start + row
-                gradient_logits[i, c_2] = _pair_rounded(_pair_multiply((factor_3_lanes[row], factor_3_lanes_rest[row]), (exp_logits[c_2, row], exp_logits_rest[c_2, row])))
+                gradient_logits_lanes[c_2, row] = _pair_rounded(_pair_multiply((factor_3_lanes[row], factor_3_lanes_rest[row]), (exp_logits[c_2, row], exp_logits_rest[c_2, row])))
             _interleave(2)
+        _turn(gradient_logits_lanes, np.uint64(0), c, length, gradient_logits, start)
         for row in range(length):
             i = start + row
             gradient_logits[i, y_lanes[row]] = _pair_rounded((factor_2_lanes[row], factor_2_lanes_rest[row]))
         _interleave(2)
-        for row in range(length):
-            i = start + row
-            if counted[row] == 0:
-                if wanted:
-                    value_out[i] = 0.0
-            if counted[row] == 0:
-                gradient_logits[i, :] = 0.0
+        if left_out > 0:
+            for row in range(length):
+                i = start + row
+                if counted[row] == 0:
+                    if wanted:
+                        value_out[i] = 0.0
+                if counted[row] == 0:
+                    gradient_logits[i, :] = 0.0
     return _pair_rounded(total)
 
 
@@ -1173,19 +1269,20 @@ def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignor
     counted = places[1]
     y_lanes = places[2]
     logits_lanes = np.empty((c, 64,))
+    gradient_logits_lanes = np.empty((c, 64,))
+    hessian_logits_lanes = np.empty((c, 64,))
     exp_logits = np.empty((c, 64,))
     exp_logits_rest = np.empty((c, 64,))
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
+        left_out = 0
         for row in range(length):
             i = start + row
             y = label[i]
             counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
             y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = logits[i, k_1]
+            left_out += 1 if counted[row] == 0 else 0
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -1235,22 +1332,24 @@ def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignor
         _interleave(2)
         for c_2 in range(c):
             for row in range(length):
-                i = start + row
                 exp_logits_2 = (exp_logits[c_2, row], exp_logits_rest[c_2, row])
-                gradient_logits[i, c_2] = _pair_rounded(_pair_multiply((factor_2_lanes[row], factor_2_lanes_rest[row]), exp_logits_2))
-                hessian_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply((factor_4_lanes[row], factor_4_lanes_rest[row]), exp_logits_2), ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if np.int32(c_2) == argmax_logits_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_logits_2)))))
+                gradient_logits_lanes[c_2, row] = _pair_rounded(_pair_multiply((factor_2_lanes[row], factor_2_lanes_rest[row]), exp_logits_2))
+                hessian_logits_lanes[c_2, row] = _pair_rounded(_pair_multiply(_pair_multiply((factor_4_lanes[row], factor_4_lanes_rest[row]), exp_logits_2), ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if np.int32(c_2) == argmax_logits_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_logits_2)))))
             _interleave(2)
+        _turn(gradient_logits_lanes, np.uint64(0), c, length, gradient_logits, start)
+        _turn(hessian_logits_lanes, np.uint64(0), c, length, hessian_logits, start)
         for row in range(length):
             i = start + row
             gradient_logits[i, y_lanes[row]] = _pair_rounded((factor_lanes[row], factor_lanes_rest[row]))
             hessian_logits[i, y_lanes[row]] = _pair_rounded((factor_3_lanes[row], factor_3_lanes_rest[row]))
         _interleave(2)
-        for row in range(length):
-            i = start + row
-            if counted[row] == 0:
-                gradient_logits[i, :] = 0.0
-            if counted[row] == 0:
-                hessian_logits[i, :] = 0.0
+        if left_out > 0:
+            for row in range(length):
+                i = start + row
+                if counted[row] == 0:
+                    gradient_logits[i, :] = 0.0
+                if counted[row] == 0:
+                    hessian_logits[i, :] = 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1720,15 +1819,14 @@ def value_few_label_smoothing_general(logits, label, label_smoothing, class_weig
     term = _pair_of_sum(1.0, -label_smoothing)
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
+        left_out = 0
         for row in range(length):
             i = start + row
             y = label[i]
             counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
             y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = logits[i, k_1]
+            left_out += 1 if counted[row] == 0 else 0
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -1772,17 +1870,21 @@ def value_few_label_smoothing_general(logits, label, label_smoothing, class_weig
             factor_3 = _pair_multiply_number(loss, sample_weight_lanes[row])
             factor_3_lanes[row], factor_3_lanes_rest[row] = factor_3
         _interleave(2)
+        total_part = (0.0, 0.0)
         for row in range(length):
             i = start + row
-            total = _pair_add(total, ((0.0, 0.0) if counted[row] == 0 else (factor_3_lanes[row], factor_3_lanes_rest[row])))
+            total_part = _pair_add(total_part, ((0.0, 0.0) if counted[row] == 0 else (factor_3_lanes[row], factor_3_lanes_rest[row])))
             if wanted:
                 value_out[i] = _pair_rounded((factor_3_lanes[row], factor_3_lanes_rest[row]))
+        _lanes(4, 2)
         _interleave(2)
-        for row in range(length):
-            i = start + row
-            if counted[row] == 0:
-                if wanted:
-                    value_out[i] = 0.0
+        total = _pair_add(total, total_part)
+        if left_out > 0:
+            for row in range(length):
+                i = start + row
+                if counted[row] == 0:
+                    if wanted:
+                        value_out[i] = 0.0
     return _pair_rounded(total)
 
 
@@ -1826,6 +1928,7 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
     counted = places[1]
     y_lanes = places[2]
     logits_lanes = np.empty((c, 64,))
+    gradient_logits_lanes = np.empty((c, 64,))
     exp_logits = np.empty((c, 64,))
     exp_logits_rest = np.empty((c, 64,))
     sum_logsumexp_logits = (0.0, 0.0)
@@ -1844,15 +1947,14 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
     factor_7 = _pair_divide((label_smoothing, 0.0), (np.float64(c), 0.0))
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
+        left_out = 0
         for row in range(length):
             i = start + row
             y = label[i]
             counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
             y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = logits[i, k_1]
+            left_out += 1 if counted[row] == 0 else 0
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -1901,13 +2003,13 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
         _interleave(2)
         for k_2 in range(c):
             for row in range(length):
-                i = start + row
                 w_2 = class_weight[k_2]
                 z_3 = logits_lanes[k_2, row]
                 factor = _pair_multiply_number(_pair_add(_pair_of_sum(max_logits_lanes[row], -z_3), (log1p_value_lanes[row], log1p_value_lanes_rest[row])), w_2)
                 sum_logits_lanes[row], sum_logits_lanes_rest[row] = _pair_add((sum_logits_lanes[row], sum_logits_lanes_rest[row]), factor)
-                gradient_logits[i, k_2] = _pair_rounded(_pair_multiply((seed_lanes[row], seed_lanes_rest[row]), _pair_add(_pair_multiply((factor_6_lanes[row], factor_6_lanes_rest[row]), (exp_logits[k_2, row], exp_logits_rest[k_2, row])), _pair_multiply_number(factor_3, w_2))))
+                gradient_logits_lanes[k_2, row] = _pair_rounded(_pair_multiply((seed_lanes[row], seed_lanes_rest[row]), _pair_add(_pair_multiply((factor_6_lanes[row], factor_6_lanes_rest[row]), (exp_logits[k_2, row], exp_logits_rest[k_2, row])), _pair_multiply_number(factor_3, w_2))))
             _interleave(2)
+        _turn(gradient_logits_lanes, np.uint64(0), c, length, gradient_logits, start)
         for row in range(length):
             i = start + row
             gradient_logits[i, y_lanes[row]] = _pair_rounded((factor_5_lanes[row], factor_5_lanes_rest[row]))
@@ -1918,19 +2020,23 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
             factor_8 = _pair_multiply_number(loss, sample_weight_lanes[row])
             factor_8_lanes[row], factor_8_lanes_rest[row] = factor_8
         _interleave(2)
+        total_part = (0.0, 0.0)
         for row in range(length):
             i = start + row
-            total = _pair_add(total, ((0.0, 0.0) if counted[row] == 0 else (factor_8_lanes[row], factor_8_lanes_rest[row])))
+            total_part = _pair_add(total_part, ((0.0, 0.0) if counted[row] == 0 else (factor_8_lanes[row], factor_8_lanes_rest[row])))
             if wanted:
                 value_out[i] = _pair_rounded((factor_8_lanes[row], factor_8_lanes_rest[row]))
+        _lanes(4, 2)
         _interleave(2)
-        for row in range(length):
-            i = start + row
-            if counted[row] == 0:
-                if wanted:
-                    value_out[i] = 0.0
-            if counted[row] == 0:
-                gradient_logits[i, :] = 0.0
+        total = _pair_add(total, total_part)
+        if left_out > 0:
+            for row in range(length):
+                i = start + row
+                if counted[row] == 0:
+                    if wanted:
+                        value_out[i] = 0.0
+                if counted[row] == 0:
+                    gradient_logits[i, :] = 0.0
     return _pair_rounded(total)
 
 
@@ -1973,6 +2079,8 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
     counted = places[1]
     y_lanes = places[2]
     logits_lanes = np.empty((c, 64,))
+    gradient_logits_lanes = np.empty((c, 64,))
+    hessian_logits_lanes = np.empty((c, 64,))
     exp_logits = np.empty((c, 64,))
     exp_logits_rest = np.empty((c, 64,))
     sum_logsumexp_logits = (0.0, 0.0)
@@ -1989,15 +2097,14 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
     term_2 = _pair_of_sum(1.0, -label_smoothing)
     for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
         length = min(np.uint64(64), np.uint64(n) - start)
+        left_out = 0
         for row in range(length):
             i = start + row
             y = label[i]
             counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
             y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
-        for k_1 in range(c):
-            for row in range(length):
-                i = start + row
-                logits_lanes[k_1, row] = logits[i, k_1]
+            left_out += 1 if counted[row] == 0 else 0
+        _turn(logits, start, length, c, logits_lanes, np.uint64(0))
         for row in range(length):
             i = start + row
             sample_weight = (sample_weights[i] if weighted else 1.0)
@@ -2051,20 +2158,22 @@ def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smooth
         _interleave(2)
         for c_3 in range(c):
             for row in range(length):
-                i = start + row
                 exp_logits_2 = (exp_logits[c_3, row], exp_logits_rest[c_3, row])
                 w_2 = class_weight[c_3]
-                gradient_logits[i, c_3] = _pair_rounded(_pair_multiply((seed_lanes[row], seed_lanes_rest[row]), _pair_add(_pair_multiply((factor_5_lanes[row], factor_5_lanes_rest[row]), exp_logits_2), _pair_multiply_number(factor_2, w_2))))
-                hessian_logits[i, c_3] = _pair_rounded(_pair_multiply(_pair_multiply((factor_7_lanes[row], factor_7_lanes_rest[row]), exp_logits_2), ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if np.int32(c_3) == argmax_logits_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_logits_2)))))
+                gradient_logits_lanes[c_3, row] = _pair_rounded(_pair_multiply((seed_lanes[row], seed_lanes_rest[row]), _pair_add(_pair_multiply((factor_5_lanes[row], factor_5_lanes_rest[row]), exp_logits_2), _pair_multiply_number(factor_2, w_2))))
+                hessian_logits_lanes[c_3, row] = _pair_rounded(_pair_multiply(_pair_multiply((factor_7_lanes[row], factor_7_lanes_rest[row]), exp_logits_2), ((rest_logits_lanes[row], rest_logits_lanes_rest[row]) if np.int32(c_3) == argmax_logits_lanes[row] else _pair_add(_pair_add_number((rest_logits_lanes[row], rest_logits_lanes_rest[row]), 1.0), _pair_negative(exp_logits_2)))))
             _interleave(2)
+        _turn(gradient_logits_lanes, np.uint64(0), c, length, gradient_logits, start)
+        _turn(hessian_logits_lanes, np.uint64(0), c, length, hessian_logits, start)
         for row in range(length):
             i = start + row
             gradient_logits[i, y_lanes[row]] = _pair_rounded((factor_4_lanes[row], factor_4_lanes_rest[row]))
             hessian_logits[i, y_lanes[row]] = _pair_rounded((factor_6_lanes[row], factor_6_lanes_rest[row]))
         _interleave(2)
-        for row in range(length):
-            i = start + row
-            if counted[row] == 0:
-                gradient_logits[i, :] = 0.0
-            if counted[row] == 0:
-                hessian_logits[i, :] = 0.0
+        if left_out > 0:
+            for row in range(length):
+                i = start + row
+                if counted[row] == 0:
+                    gradient_logits[i, :] = 0.0
+                if counted[row] == 0:
+                    hessian_logits[i, :] = 0.0

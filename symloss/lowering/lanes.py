@@ -28,13 +28,15 @@ from symloss.lowering.nodes import (
     Side,
     Skip,
     Store,
+    Turn,
     Update,
+    When,
 )
 from symloss.lowering.reductions import exp_difference
 from symloss.lowering.rows import special_entry
 
-COUNTED = "counted"
-"""Whether a row counts: 1 or 0."""
+COUNTED, LEFT_OUT = "counted", "left_out"
+"""Whether a row counts, 1 or 0, and how many rows of a block do not."""
 
 
 @dataclass
@@ -47,6 +49,7 @@ class _Block:
     places: set[str] = field(default_factory=set)
     kept: dict[str, str] = field(default_factory=dict)
     loaded: dict[str, str] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
 
     def keep(self, name: str) -> str:
         """Return the name of what holds a number for every row."""
@@ -99,7 +102,8 @@ def by_lanes(nodes: tuple[Node, ...], inputs: frozenset[str], taken: set[str]) -
     row_buffers = {n.name: n for n in nodes if isinstance(n, Buffer)}
     block = _Block(loop.index, inputs, frozenset(row_buffers))
     body = tuple(_block(loop, block))
-    if any(name in taken for name in (*block.kept.values(), *block.loaded.values(), COUNTED, "lanes", "places")):
+    arrays = (*block.loaded.values(), *block.written.values())
+    if any(name in taken for name in (*block.kept.values(), *arrays, COUNTED, LEFT_OUT, "lanes", "places")):
         return None
     wide = [n for n in block.kept if n not in block.places]
     sums = [n.name for n in loop.body if isinstance(n, Begin) and n.op.startswith("compensated")]
@@ -109,6 +113,7 @@ def by_lanes(nodes: tuple[Node, ...], inputs: frozenset[str], taken: set[str]) -
     )
     axis = next(n.index.axis.name for n in loop.body if isinstance(n, Loop))
     memory += [Buffer(n, (axis, str(LANES))) for n in block.loaded.values()]
+    memory += [Buffer(n, (axis, str(LANES)), dtype="like") for n in block.written.values()]
     memory += [Buffer(n, (*b.axes, str(LANES))) for n, b in row_buffers.items()]
     rest = [Lanes(loop.index, body) if n is loop else n for n in nodes if not isinstance(n, Buffer)]
     return (*memory, *rest)
@@ -127,11 +132,14 @@ def _fits(loop: Loop, nodes: tuple[Node, ...]) -> bool:
         return False
     if any(op.removesuffix("_masked") != "compensated" and op not in ("max", "argmax") for op in ops):
         return False
+    buffers = {n.name for n in nodes if isinstance(n, Buffer)}
     for node in (n for k in inner for n in k.body):
         match node:
             case Update() if node.name not in begun or (node.op != "compensated" and node.where is not sympy.true):
                 return False
             case Store() if node.guard or node.where is not sympy.true:
+                return False
+            case Store() if node.array not in buffers and (len(node.slots) != 2 or node.slots[0] != loop.index):
                 return False
     series = (n.expression for k in inner for n in k.body if isinstance(n, Assign | Store))
     return any(e.has(exp_difference) for e in series)
@@ -150,8 +158,7 @@ def _block(loop: Loop, block: _Block) -> Iterator[Node]:
     along = inner[0].index
     for name in sorted({a.name for k in inner for n in k.body for a in _read_along(n, block, k.index)}):
         block.loaded[name] = f"{name}_lanes"
-        store = Store(f"{name}_lanes", (along, ROW), Access(name, block.index, along))
-        yield Loop(along, (Side(block.index, (store,)),))
+        yield Turn(name, f"{name}_lanes", along.axis.name)
     pending: list[Node] = []
     for node in body:
         if isinstance(node, Loop):
@@ -163,7 +170,7 @@ def _block(loop: Loop, block: _Block) -> Iterator[Node]:
     yield from _sides(pending, block, counted=skip is not None)
     if skip is not None:
         zeros = tuple(replace(z, where=sympy.Eq(_place(COUNTED), 0)) for z in skip.zeros)
-        yield Side(block.index, zeros)
+        yield When(f"{LEFT_OUT} > 0", (Side(block.index, zeros),))
 
 
 def _read_along(node: Node, block: _Block, along: Index) -> list[Access]:
@@ -189,6 +196,8 @@ def _counted(before: list[Node], skip: Skip, block: _Block) -> Iterator[Node]:
     nodes.append(Lane(COUNTED, "unless", skip.condition, sympy.S.Zero))
     block.places |= {COUNTED, *(n.name for n in labels)}
     nodes += [Lane(block.kept[n.name], "unless", skip.condition, sympy.Symbol(n.name, real=True)) for n in labels]
+    nodes.append(Lane(LEFT_OUT, "count", sympy.Eq(_place(COUNTED), 0), sympy.S.Zero))
+    yield Begin(LEFT_OUT, "count")
     yield Side(block.index, tuple(nodes))
     yield from _sides(others, block, counted=True)
 
@@ -199,6 +208,7 @@ def _along(loop: Loop, block: _Block) -> Iterator[Node]:
     found: list[Node] = []
     late: list[Node] = []
     single: list[Node] = []
+    turned: list[Node] = []
     for node in loop.body:
         match node:
             case Assign():
@@ -211,8 +221,12 @@ def _along(loop: Loop, block: _Block) -> Iterator[Node]:
                     single.append(replace(node, slots=slots, expression=block.read(special, frozenset())))
                     node = replace(node, expression=usual)
                 expression = block.read(node.expression, own, loop.index)
-                slots = (*node.slots, ROW) if node.array in block.buffers else node.slots
-                found.append(replace(node, slots=slots, expression=expression))
+                name, slots = node.array, (*node.slots, ROW)
+                if name not in block.buffers:  # a row of a result: turned when all of the block is there
+                    name = block.written.setdefault(name, f"{name}_lanes")
+                    turned.append(Turn(name, node.array, loop.index.axis.name, back=True))
+                    slots = (loop.index, ROW)
+                found.append(replace(node, array=name, slots=slots, expression=expression))
             case Update(op="max"):
                 late.append(
                     Lane(block.kept[node.name], "larger", sympy.true, block.read(node.expression, own, loop.index))
@@ -230,6 +244,7 @@ def _along(loop: Loop, block: _Block) -> Iterator[Node]:
                     part = sympy.Piecewise((part, node.where), (sympy.S.Zero, True), evaluate=False)
                 found.append(Lane(block.kept[node.name], "add", sympy.true, block.read(part, own, loop.index)))
     yield Loop(loop.index, (Side(block.index, (*found, *late)),))
+    yield from turned
     if single:
         yield Side(block.index, tuple(single))
 
@@ -253,9 +268,17 @@ def _sides(nodes: list[Node], block: _Block, *, counted: bool) -> Iterator[Node]
         found = [n for at, n in levels if at == level]
         own = frozenset(n.name for n in found if isinstance(n, Assign))
         made_here: list[Node] = []
+        totals = [n for n in found if isinstance(n, Update)]
         for node in found:
             made_here += _row_node(node, block, own, counted=counted)
+        yield from (Begin(_part(n), "lanewise") for n in totals)
         yield Side(block.index, tuple(made_here))
+        yield from (replace(n, expression=sympy.Symbol(_part(n), real=True)) for n in totals)
+
+
+def _part(node: Update) -> str:
+    """Return the name of what a block has of a sum over rows."""
+    return f"{node.name}_part"
 
 
 def _row_node(node: Node, block: _Block, own: frozenset[str], *, counted: bool) -> list[Node]:
@@ -282,7 +305,7 @@ def _row_node(node: Node, block: _Block, own: frozenset[str], *, counted: bool) 
             part = block.read(node.expression, own)
             if counted:
                 part = sympy.Piecewise((sympy.S.Zero, sympy.Eq(_place(COUNTED), 0)), (part, True), evaluate=False)
-            return [replace(node, expression=part)]
+            return [replace(node, name=_part(node), op="lanewise", expression=part)]
         case _:
             return [node]
 

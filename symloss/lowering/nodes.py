@@ -150,13 +150,23 @@ class Lane:
 
     ``"larger"`` and ``"add"`` are steps of a reduction, before them comes ``"begin max"`` and the like, after them
     ``"finish"``; ``"place"`` moves it to a later place under a condition, ``"unless"`` sets it to 0 under one, else
-    to 1 or to the expression.
+    to 1 or to the expression. ``"count"`` is of the block: it adds 1 under a condition.
     """
 
     name: str
     op: str
     where: sympy.Basic
     expression: sympy.Expr
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The rows of a block, of which entries of one axis are written side by side; or, `back`, the other way round."""
+
+    source: str
+    target: str
+    axis: str
+    back: bool = False
 
 
 @dataclass(frozen=True)
@@ -310,8 +320,8 @@ class Skip:
 
 
 Node = (
-    Assign | Begin | Finish | Update | Store | Buffer | Loop | Strips | Lanes | Side | Beside | Lane | Blocks | Chunks
-    | Total | Extreme | Doubt | Gather | Second | When | Multiply | Columns | Inverse | Skip
+    Assign | Begin | Finish | Update | Store | Buffer | Loop | Strips | Lanes | Side | Beside | Lane | Turn | Blocks
+    | Chunks | Total | Extreme | Doubt | Gather | Second | When | Multiply | Columns | Inverse | Skip
 )  # fmt: skip
 
 

@@ -255,6 +255,37 @@ def _largest_of_128(typing_context, row, start):
         return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
 
     return row.dtype(row, start), build''',
+    "_turn_4": '''@intrinsic
+def _turn_4(typing_context, source, row, column, target, place, other):
+    """Write 4 x 4 entries of a matrix, turned, to another, in vectors."""
+
+    def build(context, builder, signature, arguments):
+        kinds, ir = (signature.args[0], signature.args[3]), cgutils.ir
+        arrays = [context.make_array(kind)(context, builder, a) for kind, a in zip(kinds, arguments[::3])]
+        numbers = [context.get_data_type(kind.dtype) for kind in kinds]
+        vectors = [ir.VectorType(number, 4) for number in numbers]
+
+        def places(k, row, column):
+            width = cgutils.unpack_tuple(builder, arrays[k].shape)[1]
+            entry = builder.add(builder.mul(row, width), column)
+            for line in range(4):
+                place = builder.gep(arrays[k].data, [builder.add(entry, builder.mul(width, width.type(line)))])
+                yield builder.bitcast(place, vectors[k].as_pointer())
+
+        def mixed(a, b, *order):
+            return builder.shuffle_vector(a, b, ir.VectorType(ir.IntType(32), 4)(order))
+
+        lines = [builder.load(place, align=4) for place in places(0, arguments[1], arguments[2])]
+        if numbers[0] != numbers[1]:
+            convert = builder.fpext if kinds[1].dtype == types.float64 else builder.fptrunc
+            lines = [convert(line, vectors[1]) for line in lines]
+        pairs = [[mixed(lines[k], lines[k + 2], *order) for k in (0, 1)] for order in ((0, 4, 1, 5), (2, 6, 3, 7))]
+        turned = [mixed(*pair, *order) for pair in pairs for order in ((0, 4, 1, 5), (2, 6, 3, 7))]
+        for line, place in zip(turned, places(1, arguments[4], arguments[5])):
+            builder.store(line, place, align=4)
+        return context.get_dummy_value()
+
+    return types.none(source, row, column, target, place, other), build''',
     "_fetch": '''@intrinsic
 def _fetch(typing_context, array, row, place):
     """Have the cache fetch what is around an entry of a matrix, or behind its end, which does no harm."""

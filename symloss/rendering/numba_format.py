@@ -45,6 +45,7 @@ from symloss.lowering.nodes import (
     Store,
     Strips,
     Total,
+    Turn,
     Update,
     When,
 )
@@ -54,7 +55,7 @@ from symloss.lowering.rows import STRIP
 from symloss.rendering.expression_format import NumbaPrinter
 from symloss.rendering.look_format import look_lines
 from symloss.rendering.primitives import interleaving, lanes_after
-from symloss.rendering.row_format import extreme_lines, lane_lines, strip_lines, whole_start
+from symloss.rendering.row_format import extreme_lines, lane_lines, strip_lines, turn_line, whole_start
 from symloss.stability.careful import Recipe
 
 _STARTS = {
@@ -208,6 +209,9 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines += strip_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 2))
             case Lanes() | Side() | Beside() | Lane():
                 lines += lane_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 1))
+            case Turn():
+                lines.append(pad + turn_line(node))
+                printer.used.add("_turn")
             case Blocks():
                 axis = node.index.axis.name
                 lines.append(f"{pad}for start in range(0, {axis}, block):")

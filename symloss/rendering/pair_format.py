@@ -42,7 +42,9 @@ from symloss.lowering.nodes import (
     Skip,
     Store,
     Strips,
+    Turn,
     Update,
+    When,
 )
 from symloss.lowering.rows import STRIP
 from symloss.rendering.expression_format import NumbaPrinter
@@ -50,6 +52,7 @@ from symloss.rendering.numba_format import block_size, mentions
 from symloss.rendering.pair_arithmetic import CALLED, TRACED
 from symloss.rendering.pair_rows import IN_TURN, Found, Kept, extreme_lines, is_kept, lanes, stored, strip_lines
 from symloss.rendering.primitives import interleaving
+from symloss.rendering.row_format import turn_line
 
 _OWN = {"log1p_unit": "log1p", "arctangent": "atan2"}
 _OWN |= {f.__name__.removeprefix("_pair_"): f.__name__.removeprefix("_pair_") for f in (*TRACED, *CALLED)}
@@ -306,6 +309,11 @@ class _Pairs:
                 flat = all(isinstance(n, Assign | Store) for n in node.body)
                 after = interleaving(inner, "", self.plain.used, least=IN_TURN) if flat else []
                 return [f"for {node.index.name} in range({extent}):", *row, *inner, *after]
+            case Turn():
+                self.plain.used.add("_turn")
+                return [turn_line(node)]
+            case When(otherwise=(), or_wide=False):
+                return [f"if {node.condition}:", *self.lines(node.body, 1)]
             case Blocks():
                 axis = node.index.axis.name
                 head = [f"for start in range(0, {axis}, block):", f"    stop = min(start + block, {axis})"]
@@ -360,7 +368,7 @@ class _Pairs:
         match node.op:
             case "larger" | "max" if node.scales:
                 return [f"{name} = {self.call('_larger', name, f'{value}[0]' if found[1] else found[0])}"]
-            case "sum" | "compensated" | "lanes" | "norm":
+            case "sum" | "compensated" | "lanes" | "lanewise" | "norm":
                 return [f"{name} = {self.call('_pair_add', name, value)}"]
             case "larger" | "max":
                 return [f"{name} = {self.call('_pair_larger', name, value)}"]

@@ -177,6 +177,8 @@ def lanes(node: Lanes | Side | Beside | Lane | Buffer, pairs: Pairs) -> list[str
         case Beside(dtype="float64"):
             kept.rests |= dict.fromkeys(node.parts, False)
             return [_MARK + node.name]
+        case Buffer(dtype="like"):  # of results, which are rounded
+            return [f"{node.name} = np.empty(({', '.join(node.axes)},))"]
         case Buffer():
             kept.rests[node.name] = False
             kept.shapes[node.name] = ", ".join(node.axes)
@@ -224,6 +226,8 @@ def _lane(node: Lane, pairs: Pairs) -> list[str]:
         case "place":  # places rise, and to choose between this one and what is there would be stored under a mask
             place = pairs.plain.doprint(node.expression)
             return [f"{entry} = max({entry}, {place} if {pairs.condition(node.where)} else np.int32(0))"]
+        case "count":
+            return [f"{node.name} += 1 if {pairs.condition(node.where)} else 0"]
         case "unless":
             value = pairs.plain.doprint(node.expression) if node.expression.is_Symbol else "1"
             return [f"{entry} = 0 if {pairs.condition(node.where)} else {value}"]

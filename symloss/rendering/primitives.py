@@ -111,6 +111,31 @@ def _first_largest(row: Any, count: int) -> Any:
     return most, np.int64(place) + after if after < 128 else 0
 
 
+def _turn_4(source: Any, row: Any, column: Any, target: Any, place: Any, other: Any) -> None:
+    """Write 4 x 4 entries of a matrix, turned, to another."""
+    target[place : place + 4, other : other + 4] = source[row : row + 4, column : column + 4].T
+
+
+def _turn(source: Any, first: Any, count: int, extent: int, target: Any, begin: Any) -> None:
+    """Write rows of a matrix, turned, to another: 4 x 4 entries at a time, the last of which may come twice."""
+    rows, columns = np.uint64(count), np.uint64(extent)
+    if columns < np.uint64(4):
+        for b in range(columns):
+            for a in range(rows):
+                target[begin + b, a] = source[first + a, b]
+        return
+    if rows < np.uint64(4):
+        for a in range(rows):
+            for b in range(columns):
+                target[begin + b, a] = source[first + a, b]
+        return
+    for a in range(np.uint64(0), rows, np.uint64(4)):
+        at = a if a + np.uint64(4) < rows else rows - np.uint64(4)
+        for b in range(np.uint64(0), columns, np.uint64(4)):
+            to = b if b + np.uint64(4) < columns else columns - np.uint64(4)
+            _turn_4(source, first + at, to, target, begin + to, at)
+
+
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -327,7 +352,7 @@ def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any, w
 PRIMITIVES = (
     _plus, _completed, _block_sum, _largest, _place_of, _first_largest, _decay_of_sum, _positive_part, _step, _signum,
     _exp_difference, _plain_exp_difference, _sigmoid_power, _magnified, _is_small, _cancels, _ratio, _inverse, _divisor,
-    _quotient, _over, _multiply, _update_columns,
+    _quotient, _over, _multiply, _update_columns, _turn,
 )  # fmt: skip
 
 

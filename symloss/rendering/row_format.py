@@ -22,6 +22,7 @@ from symloss.lowering.nodes import (
     Side,
     Store,
     Strips,
+    Turn,
     Update,
 )
 from symloss.lowering.rounds import side_by_side
@@ -124,6 +125,13 @@ def extreme_lines(node: Extreme, printer: Printer, pad: str) -> list[str]:
     return lines
 
 
+def turn_line(node: Turn) -> str:
+    """Return the call that turns the rows of a block."""
+    if node.back:
+        return f"_turn({node.source}, np.uint64(0), {node.axis}, length, {node.target}, start)"
+    return f"_turn({node.source}, start, length, {node.axis}, {node.target}, np.uint64(0))"
+
+
 def lane_lines(
     node: Lanes | Side | Beside | Lane, printer: Printer, pad: str, inside: Callable[[tuple[Node, ...]], list[str]]
 ) -> list[str]:
@@ -154,7 +162,8 @@ def lane_lines(
                 return []
             index = node.index.name
             named = [f"{pad}    {index} = start + {ROW}"] if any(_mentions(line, index) for line in lines) else []
-            after = interleaving(lines, pad, printer.used)
+            adding = any(isinstance(n, Update) and n.op == "lanewise" for n in node.body)
+            after = lanes_after(pad, printer.real, printer.used) if adding else interleaving(lines, pad, printer.used)
             return [f"{pad}for {ROW} in range(length):", *named, *lines, *after]
         case Beside():
             kind = f", np.{node.dtype}" if node.dtype != "float64" else "" if printer.real is FLOAT64 else ", f32"
@@ -190,6 +199,8 @@ def _lane(node: Lane, printer: Printer, pad: str) -> list[str]:
         case "unless":
             value = value if node.expression.is_Symbol else "1"
             return [f"{pad}{entry} = 0 if {printer.condition(node.where)} else {value}"]
+        case "count":
+            return [f"{pad}{node.name} += 1 if {printer.condition(node.where)} else 0"]
         case "add" if wide:
             printer.used.add("_plus")
             return [f"{pad}{entry}, {lost} = _plus({entry}, {lost}, {value})"]

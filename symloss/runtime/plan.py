@@ -26,7 +26,7 @@ KERNELS = (
 )  # fmt: skip
 SUMS, REST = "_sums", "_rest"
 """How the names of the two phases of a kernel end."""
-FEW = 32
+FEW = 48
 """Entries of a row of the first input up to which kernels for short rows are taken, where there are any."""
 
 

@@ -63,12 +63,17 @@ def _sigmoid_power(x: float, _lost: float, exponent: float, _wide: Any) -> float
 Points = list[tuple[Any, ...]]
 
 
+def _returned(function: Callable[..., Any], *point: Any) -> Any:
+    return function(*point)
+
+
 @dataclass(frozen=True)
 class FloatContract:
-    """What a function of floats gives at its points."""
+    """What a function of floats gives at its points, or what it writes."""
 
     truth: Callable[..., Any]
     points: Points
+    asked: Callable[..., Any] = _returned
 
     def accepts(self, found: NDArray[Any]) -> bool:
         """Tell whether numbers are near enough, in units of the last place; NaN where NaN is meant."""
@@ -105,6 +110,22 @@ _ROW = np.cos(np.arange(1, 330) ** 2) + 0.5
 ROWS: Points = [(_ROW, n) for n in (1, 2, 5, 63, 64, 65, 127, 128, 130, 200, 256, 320)]
 TIES = np.array([0.5, 3.0, -1.0, 3.0, 2.0])
 _WITH_TIES = np.where(np.isin(np.arange(329), (70, 100, 190, 300)), 2.0, _ROW)
+_MATRIX = np.cos(np.arange(1, 12 * 13 + 1) ** 2).reshape(12, 13)
+
+
+def _written(function: Callable[..., Any], *point: Any) -> NDArray[Any]:
+    """Return what a function writes that gets a matrix to write to in the last place but one."""
+    out = np.full((14, 14), math.nan).view(Strict)
+    function(*point[:-2], out, point[-1])
+    return np.asarray(out)
+
+
+def _turned(source: NDArray[Any], first: int, rows: int, columns: int, _target: Any, begin: int) -> NDArray[Any]:
+    out = np.full((14, 14), math.nan)
+    out[begin : begin + columns, :rows] = source[first : first + rows, :columns].T
+    return out
+
+
 CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     "_positive_part": FloatContract(lambda x: np.maximum(x, 0.0), _times(SIGNED)),
     "_step": FloatContract(lambda x: np.heaviside(x, 0.0), _times(SIGNED)),
@@ -137,6 +158,13 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     "_magnified": FloatContract(
         lambda p, x, raised, wide: raised if x < -690 and wide is not None else p * 2.0**64,
         [(*p, w) for p in _times((0.5, 1e-300), (-700.0, -690.0, 1.0, math.nan), (3.0,)) for w in EITHER],
+    ),
+    "_turn": FloatContract(
+        _turned,
+        [(_MATRIX.view(Strict), first, rows, columns, None, begin)
+         for rows, columns in ((0, 5), (3, 3), (3, 5), (5, 3), (4, 4), (5, 4), (4, 7), (8, 9), (10, 11), (8, 12))
+         for first, begin in ((0, 0), (2, 0), (0, 2), (1, 1))],
+        _written,
     ),
     "_closely": FloatContract(run, points()),
     "_ratio": FloatContract(lambda a, b: np.divide(a, b) if b != 0 else 0.0, _times((1.0, -3.0, 0.0), SIGNED)),
@@ -172,8 +200,9 @@ class HelperProbe:
         del loss
         self.module.state["steps"] = 0
         function, taken = self.module.namespace[self.name], len(self.module.functions[self.name].args.args)
+        asked = self.contract.asked if isinstance(self.contract, FloatContract) else _returned
         with np.errstate(all="ignore"):  # in float32 arithmetic nothing is told of float32 results
-            return [np.asarray([function(*point[:taken]) for point in self.contract.points], np.float64)]
+            return [np.asarray([asked(function, *p[:taken]) for p in self.contract.points], np.float64)]
 
     def accepts(self, found: list[NDArray[Any]]) -> bool:
         """Tell whether the numbers are those of the contract."""

@@ -200,6 +200,12 @@ def _power(base: float, by: float, _wide: Any = None) -> float:
     return min(found, float(np.finfo(np.float64).max)) if by < 0.0 else found
 
 
+def _turned(source: Any, row: int, column: int, target: Any, place: int, other: int) -> None:
+    for k in range(4):
+        for j in range(4):
+            target[place + k, other + j] = source[row + j, column + k]
+
+
 ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_exp": (lambda x, *_: math.exp(x), lambda x, *_: np.exp(x)),
     "_exp_down": (lambda x, *_: math.exp(x), lambda x, *_: np.exp(x)),
@@ -220,6 +226,7 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_scratch": (lambda dtype: _Numpy.empty(BLOCK, dtype), None),
     "_strips": (lambda rows, dtype: _Numpy.empty((rows, STRIP), dtype), None),
     "_bits_of": (lambda x: x, None), "_of_bits": (lambda bits: bits, None),
+    "_turn_4": (_turned, None),
     "_sum_of_16": (lambda block, k: _halved(block[int(k) : int(k) + 16]), None),
 }  # fmt: skip
 """What stands in for functions made of polynomials and for what LLVM is asked for by name."""
