@@ -630,6 +630,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     sum_logsumexp_logits_3_tangent = np.empty((m,), f32)
     sum_logsumexp_logits_3_centred = np.empty((m,), f32)
     logsumexp_logits_tangent_centred = np.empty((m,), f32)
+    sum_logsumexp_logits_3_tangent_3_centred_part_1 = np.empty((m,), f32)
     sum_logsumexp_logits_3_tangent_3_centred = np.empty((m,), f32)
     sum_logsumexp_logits_3_tangent_5_weighed = np.empty((c,), f32)
     sum_logsumexp_logits_3_tangent_5_centred = np.empty((m,), f32)
@@ -664,13 +665,15 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 z_2 = f32(logits[i, a_75, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
                 exp_logits[a_75, q_1] = exp_logits_now
+                argmax_logits_2 = argmax_logits[q_1]
                 rest_logits_added = exp_logits_now
-                rest_logits[q_1] += ((rest_logits_added) if a_75 != argmax_logits[q_1] else f32(0.0))
+                rest_logits[q_1] += ((rest_logits_added) if a_75 != argmax_logits_2 else f32(0.0))
             _interleave(4)
         sum_logsumexp_logits[:] = f32(0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
-            sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (f32(1.0) + rest_logits[q_1])
+            exp_logits_y = exp_logits[y_2, q_1]
+            sum_logsumexp_logits[y_2] += exp_logits_y / (f32(1.0) + rest_logits[q_1])
         logsumexp_logits_tangent[:] = f32(0.0)
         logsumexp_logits_tangent_centred[:] = f32(0.0)
         for k in range(c):
@@ -705,27 +708,20 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
         sum_logsumexp_logits_tangent[:] = f32(0.0)
         for q_41 in range(m):
             y_3 = label[i, q_41]
-            exp_logits_y = exp_logits[y_3, q_41]
+            exp_logits_y_2 = exp_logits[y_3, q_41]
             v_z_y = f32(direction_logits[i, y_3, q_41])
-            argmax_logits_2 = argmax_logits[q_41]
-            v_z_3 = f32(direction_logits[i, argmax_logits_2, q_41])
+            argmax_logits_3 = argmax_logits[q_41]
+            v_z_3 = f32(direction_logits[i, argmax_logits_3, q_41])
             difference_value = (v_z_y - v_z_3)
-            sum_logsumexp_logits_tangent[y_3] += exp_logits_y * (-logsumexp_logits_tangent[q_41] + difference_value) / (f32(1.0) + rest_logits[q_41])
+            sum_logsumexp_logits_tangent[y_3] += exp_logits_y_2 * (-logsumexp_logits_tangent[q_41] + difference_value) / (f32(1.0) + rest_logits[q_41])
             product_logits_table_4_y = product_logits_table_4[y_3]
-            product_logits_part_3[q_41] = f32(2.0) * product_logits_table_4_y * exp_logits_y / (f32(1.0) + rest_logits[q_41])
-            product_logits_part_5[q_41] = f32(2.0) * product_logits_table_4_y * exp_logits_y * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) / (f32(1.0) + rest_logits[q_41])
+            product_logits_part_3[q_41] = f32(2.0) * product_logits_table_4_y * exp_logits_y_2 / (f32(1.0) + rest_logits[q_41])
+            product_logits_part_5[q_41] = f32(2.0) * product_logits_table_4_y * exp_logits_y_2 * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_3 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_3 == argmax_logits_3 else f32(np.nan)) / (f32(1.0) + rest_logits[q_41])
         sum_logsumexp_logits_3_tangent[:] = f32(0.0)
         sum_logsumexp_logits_3_centred[:] = f32(0.0)
-        sum_logsumexp_logits_3_tangent_3_centred[:] = f32(0.0)
         for k in range(c):
             sum_logsumexp_logits_2_tangent_sum = 0.0
             sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[k]
-            seed_3 = seed[k]
-            sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
-            term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_3 = _ratio(f32(1.0), term_4)
-            square = (ratio_value_3 * ratio_value_3)
-            factor_5 = seed_3 * sum_logsumexp_logits_tangent_2 * square
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
                 sum_logsumexp_logits_2_tangent_part = f32(0.0)
@@ -733,73 +729,90 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                     q_42 = strip + place
                     exp_logits_3 = exp_logits[k, q_42]
                     v_z_4 = f32(direction_logits[i, k, q_42])
-                    argmax_logits_3 = argmax_logits[q_42]
-                    v_z_5 = f32(direction_logits[i, argmax_logits_3, q_42])
+                    argmax_logits_4 = argmax_logits[q_42]
+                    v_z_5 = f32(direction_logits[i, argmax_logits_4, q_42])
                     term_2 = -logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)
                     factor_4 = exp_logits_3 * term_2 / (f32(1.0) + rest_logits[q_42])
                     sum_logsumexp_logits_2_tangent_part = _add_in_lanes(sum_logsumexp_logits_2_tangent_part, factor_4)
-                    term_3 = sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]
+                    term_3 = sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_4]
                     sum_logsumexp_logits_3_tangent[q_42] += exp_logits_3 * term_2 * term_3 / (f32(1.0) + rest_logits[q_42])
                     sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * term_3 / (f32(1.0) + rest_logits[q_42])
-                    ratio_value_4 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3])
-                    sum_logsumexp_logits_3_tangent_3_centred[q_42] += exp_logits_3 * (factor_5 - loss_scale * sum_logsumexp_logits_tangent[argmax_logits_3] * (ratio_value_4 * ratio_value_4) * ((f32(sample_weights[i, argmax_logits_3])) if weighted else f32(1.0))) / (f32(1.0) + rest_logits[q_42])
                 _lanes(16, 1)
                 sum_logsumexp_logits_2_tangent_sum += sum_logsumexp_logits_2_tangent_part
             sum_logsumexp_logits_2_tangent = f32(sum_logsumexp_logits_2_tangent_sum)
-            ratio_value_5 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_4)
-            sum_logsumexp_logits_3_tangent_5_weighed_now = sum_logsumexp_logits_2_tangent * seed_3 * square * ratio_value_5
+            seed_3 = seed[k]
+            term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_3 = _ratio(f32(1.0), term_4)
+            square = (ratio_value_3 * ratio_value_3)
+            ratio_value_4 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_4)
+            sum_logsumexp_logits_3_tangent_5_weighed_now = sum_logsumexp_logits_2_tangent * seed_3 * square * ratio_value_4
             sum_logsumexp_logits_3_tangent_5_weighed[k] = sum_logsumexp_logits_3_tangent_5_weighed_now
+            sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
             case_2 = ((f32(sample_weights[i, k])) if weighted else f32(1.0))
             product_logits_table_1[k] = loss_scale * sum_logsumexp_logits_tangent_2 * square * case_2
             product_logits_table_2[k] = sum_logsumexp_logits_2_tangent * loss_scale * square * case_2
+        for q_1 in range(m):
+            argmax_logits_5 = argmax_logits[q_1]
+            sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[argmax_logits_5]
+            ratio_value_5 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[argmax_logits_5] + sum_mask[argmax_logits_5])
+            square_2 = (ratio_value_5 * ratio_value_5)
+            case_3 = ((f32(sample_weights[i, argmax_logits_5])) if weighted else f32(1.0))
+            sum_logsumexp_logits_3_tangent_3_centred_part_1_now = -loss_scale * sum_logsumexp_logits_tangent_3 * square_2 * case_3
+            sum_logsumexp_logits_3_tangent_3_centred_part_1[q_1] = sum_logsumexp_logits_3_tangent_3_centred_part_1_now
+            product_logits_part_2[q_1] = loss_scale * sum_logsumexp_logits_tangent_3 * square_2 * case_3
+            y_4 = label[i, q_1]
+            exp_logits_y_3 = exp_logits[y_4, q_1]
+            product_logits_part_4[q_1] = (-f32(2.0)) * product_logits_table_2[y_4] * exp_logits_y_3 / (f32(1.0) + rest_logits[q_1])
+        sum_logsumexp_logits_3_tangent_3_centred[:] = f32(0.0)
         sum_logsumexp_logits_3_tangent_5_centred[:] = f32(0.0)
-        for a_66 in range(c):
+        for a_64 in range(c):
+            ratio_value_6 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[a_64] + sum_mask[a_64])
+            factor_5 = seed[a_64] * sum_logsumexp_logits_tangent[a_64] * (ratio_value_6 * ratio_value_6)
             for q_1 in range(m):
-                sum_logsumexp_logits_3_tangent_5_centred[q_1] += exp_logits[a_66, q_1] * (sum_logsumexp_logits_3_tangent_5_weighed[a_66] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1]]) / (f32(1.0) + rest_logits[q_1])
+                exp_logits_4 = exp_logits[a_64, q_1]
+                sum_logsumexp_logits_3_tangent_3_centred[q_1] += exp_logits_4 * (sum_logsumexp_logits_3_tangent_3_centred_part_1[q_1] + factor_5) / (f32(1.0) + rest_logits[q_1])
+                argmax_logits_6 = argmax_logits[q_1]
+                sum_logsumexp_logits_3_tangent_5_centred[q_1] += exp_logits_4 * (sum_logsumexp_logits_3_tangent_5_weighed[a_64] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_6]) / (f32(1.0) + rest_logits[q_1])
         for m_5 in range(m):
-            y_4 = label[i, m_5]
-            exp_logits_y_2 = exp_logits[y_4, m_5]
+            y_5 = label[i, m_5]
+            exp_logits_y_4 = exp_logits[y_5, m_5]
             rest_logits_2 = rest_logits[m_5]
-            product_logits_table_2_y = product_logits_table_2[y_4]
+            product_logits_table_2_y = product_logits_table_2[y_5]
             factor_6 = f32(2.0) * product_logits_table_2_y
             factor_7 = f32(2.0) * sum_logsumexp_logits_3_tangent_5_centred[m_5]
-            argmax_logits_4 = argmax_logits[m_5]
-            ratio_value_6 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[argmax_logits_4] + sum_mask[argmax_logits_4])
-            factor_8 = loss_scale * sum_logsumexp_logits_tangent[argmax_logits_4] * (ratio_value_6 * ratio_value_6) * ((f32(sample_weights[i, argmax_logits_4])) if weighted else f32(1.0))
-            factor_9 = f32(2.0) * (product_logits_table_1[y_4] - factor_8)
-            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[argmax_logits_4]
-            v_z_y_2 = f32(direction_logits[i, y_4, m_5])
-            v_z_6 = f32(direction_logits[i, argmax_logits_4, m_5])
-            case_3 = ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_4 == y_4 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_6)) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
-            factor_10 = (-sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_weighed_3)) * case_3
-            product_logits_table_3_y = product_logits_table_3[y_4]
-            factor_11 = (-f32(2.0)) * sum_logsumexp_logits_3_tangent_3_centred[m_5]
-            sum_logsumexp_logits_3_tangent_5_weighed_2 = sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4]
-            factor_12 = (-f32(2.0)) * (sum_logsumexp_logits_3_tangent_5_weighed[y_4] - sum_logsumexp_logits_3_tangent_5_weighed_2)
-            product_logits_part_1_now = exp_logits_y_2 * ((-sum_logsumexp_logits_3_tangent[m_5] + factor_6 + factor_7 + factor_9 + factor_10 + exp_logits_y_2 * (f32(4.0) * product_logits_table_3_y * case_3 + (-f32(2.0)) * product_logits_table_2_y) / (f32(1.0) + rest_logits_2) + factor_11 + factor_12 + (-f32(2.0)) * product_logits_table_3_y * case_3) if exp_logits_y_2 / (f32(1.0) + rest_logits_2) <= f32(0.5) else (-sum_logsumexp_logits_3_tangent[m_5] + factor_7 + factor_9 + factor_10 + f32(2.0) * product_logits_table_3_y * case_3 + ((rest_logits_2) if argmax_logits_4 == y_4 else (f32(1.0) + rest_logits_2 - exp_logits_y_2) if argmax_logits_4 == argmax_logits_4 else f32(np.nan)) * (factor_6 + (-f32(4.0)) * product_logits_table_3_y * case_3) / (f32(1.0) + rest_logits_2) + factor_11 + factor_12) if exp_logits_y_2 / (f32(1.0) + rest_logits_2) > f32(0.5) else f32(np.nan)) / (f32(1.0) + rest_logits_2)
+            argmax_logits_7 = argmax_logits[m_5]
+            ratio_value_7 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[argmax_logits_7] + sum_mask[argmax_logits_7])
+            factor_8 = f32(2.0) * (product_logits_table_1[y_5] - loss_scale * sum_logsumexp_logits_tangent[argmax_logits_7] * (ratio_value_7 * ratio_value_7) * ((f32(sample_weights[i, argmax_logits_7])) if weighted else f32(1.0)))
+            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[argmax_logits_7]
+            v_z_y_2 = f32(direction_logits[i, y_5, m_5])
+            v_z_6 = f32(direction_logits[i, argmax_logits_7, m_5])
+            case_4 = ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_7 == y_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_6)) if argmax_logits_7 == argmax_logits_7 else f32(np.nan))
+            factor_9 = (-sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed[y_5] - sum_logsumexp_logits_3_weighed_3)) * case_4
+            product_logits_table_3_y = product_logits_table_3[y_5]
+            factor_10 = (-f32(2.0)) * sum_logsumexp_logits_3_tangent_3_centred[m_5]
+            sum_logsumexp_logits_3_tangent_5_weighed_2 = sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_7]
+            factor_11 = (-f32(2.0)) * (sum_logsumexp_logits_3_tangent_5_weighed[y_5] - sum_logsumexp_logits_3_tangent_5_weighed_2)
+            product_logits_part_1_now = exp_logits_y_4 * ((-sum_logsumexp_logits_3_tangent[m_5] + factor_6 + factor_7 + factor_8 + factor_9 + exp_logits_y_4 * (f32(4.0) * product_logits_table_3_y * case_4 + (-f32(2.0)) * product_logits_table_2_y) / (f32(1.0) + rest_logits_2) + factor_10 + factor_11 + (-f32(2.0)) * product_logits_table_3_y * case_4) if exp_logits_y_4 / (f32(1.0) + rest_logits_2) <= f32(0.5) else (-sum_logsumexp_logits_3_tangent[m_5] + factor_7 + factor_8 + factor_9 + f32(2.0) * product_logits_table_3_y * case_4 + ((rest_logits_2) if argmax_logits_7 == y_5 else (f32(1.0) + rest_logits_2 - exp_logits_y_4) if argmax_logits_7 == argmax_logits_7 else f32(np.nan)) * (factor_6 + (-f32(4.0)) * product_logits_table_3_y * case_4) / (f32(1.0) + rest_logits_2) + factor_10 + factor_11) if exp_logits_y_4 / (f32(1.0) + rest_logits_2) > f32(0.5) else f32(np.nan)) / (f32(1.0) + rest_logits_2)
             product_logits_part_1[m_5] = product_logits_part_1_now
-            product_logits_part_2[m_5] = factor_8
-            product_logits_part_4_now = (-f32(2.0)) * product_logits_table_2_y * exp_logits_y_2 / (f32(1.0) + rest_logits_2)
-            product_logits_part_4[m_5] = product_logits_part_4_now
         for k in range(c):
             seed_4 = seed[k]
-            sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
+            sum_logsumexp_logits_tangent_4 = sum_logsumexp_logits_tangent[k]
             term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_7 = _ratio(f32(1.0), term_5)
-            square_2 = (ratio_value_7 * ratio_value_7)
-            factor_14 = seed_4 * sum_logsumexp_logits_tangent_3 * square_2
+            ratio_value_8 = _ratio(f32(1.0), term_5)
+            square_3 = (ratio_value_8 * ratio_value_8)
+            factor_13 = seed_4 * sum_logsumexp_logits_tangent_4 * square_3
             sum_logsumexp_logits_3_weighed_4 = sum_logsumexp_logits_3_weighed[k]
             for m_5 in range(m):
-                y_5 = label[i, m_5]
+                y_6 = label[i, m_5]
                 rest_logits_3 = rest_logits[m_5]
-                factor_13 = f32(2.0) * sum_logsumexp_logits_3_tangent_5_centred[m_5]
-                argmax_logits_5 = argmax_logits[m_5]
-                sum_logsumexp_logits_3_weighed_5 = sum_logsumexp_logits_3_weighed[argmax_logits_5]
+                factor_12 = f32(2.0) * sum_logsumexp_logits_3_tangent_5_centred[m_5]
+                argmax_logits_8 = argmax_logits[m_5]
+                sum_logsumexp_logits_3_weighed_5 = sum_logsumexp_logits_3_weighed[argmax_logits_8]
                 v_z_7 = f32(direction_logits[i, k, m_5])
-                v_z_8 = f32(direction_logits[i, argmax_logits_5, m_5])
-                factor_15 = (-f32(2.0)) * sum_logsumexp_logits_3_tangent_3_centred[m_5]
-                sum_logsumexp_logits_3_tangent_5_weighed_3 = sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5]
-                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (product_logits_part_4[m_5] + product_logits_part_5[m_5] - sum_logsumexp_logits_3_tangent[m_5] + factor_13 + f32(2.0) * (factor_14 - product_logits_part_2[m_5]) + (product_logits_part_3[m_5] - sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed_4 - sum_logsumexp_logits_3_weighed_5)) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_7 - v_z_8))) + factor_15 + (-f32(2.0)) * (sum_logsumexp_logits_3_tangent_5_weighed[k] - sum_logsumexp_logits_3_tangent_5_weighed_3)) / (f32(1.0) + rest_logits_3)))
+                v_z_8 = f32(direction_logits[i, argmax_logits_8, m_5])
+                factor_14 = (-f32(2.0)) * sum_logsumexp_logits_3_tangent_3_centred[m_5]
+                sum_logsumexp_logits_3_tangent_5_weighed_3 = sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_8]
+                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_6 else (exp_logits[k, m_5] * (product_logits_part_4[m_5] + product_logits_part_5[m_5] - sum_logsumexp_logits_3_tangent[m_5] + factor_12 + f32(2.0) * (factor_13 - product_logits_part_2[m_5]) + (product_logits_part_3[m_5] - sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed_4 - sum_logsumexp_logits_3_weighed_5)) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_8 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_7 - v_z_8))) + factor_14 + (-f32(2.0)) * (sum_logsumexp_logits_3_tangent_5_weighed[k] - sum_logsumexp_logits_3_tangent_5_weighed_3)) / (f32(1.0) + rest_logits_3)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -902,9 +915,11 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     sum_logsumexp_logits_3_tangent_4 = np.empty((m,), f32)
     sum_logsumexp_logits_3_centred = np.empty((m,), f32)
     logsumexp_logits_tangent_centred = np.empty((m,), f32)
+    sum_logsumexp_logits_3_tangent_3_centred_part_1 = np.empty((m,), f32)
     sum_logsumexp_logits_3_tangent_3_centred = np.empty((m,), f32)
     sum_logsumexp_logits_3_tangent_5_weighed = np.empty((c,), f32)
     sum_logsumexp_logits_3_tangent_5_centred = np.empty((m,), f32)
+    sum_logsumexp_logits_3_tangent_2_centred_part_1 = np.empty((m,), f32)
     sum_logsumexp_logits_3_tangent_2_centred = np.empty((m,), f32)
     sum_logsumexp_logits_3_tangent_4_weighed = np.empty((c,), f32)
     sum_logsumexp_logits_3_tangent_4_centred = np.empty((m,), f32)
@@ -945,13 +960,15 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 z_2 = f32(logits[i, a_75, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
                 exp_logits[a_75, q_1] = exp_logits_now
+                argmax_logits_2 = argmax_logits[q_1]
                 rest_logits_added = exp_logits_now
-                rest_logits[q_1] += ((rest_logits_added) if a_75 != argmax_logits[q_1] else f32(0.0))
+                rest_logits[q_1] += ((rest_logits_added) if a_75 != argmax_logits_2 else f32(0.0))
             _interleave(4)
         sum_logsumexp_logits[:] = f32(0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
-            sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (f32(1.0) + rest_logits[q_1])
+            exp_logits_y = exp_logits[y_2, q_1]
+            sum_logsumexp_logits[y_2] += exp_logits_y / (f32(1.0) + rest_logits[q_1])
         logsumexp_logits_tangent[:] = f32(0.0)
         sum_logsumexp_logits_3_tangent_2[:] = f32(0.0)
         sum_logsumexp_logits_3_tangent_4[:] = f32(0.0)
@@ -999,31 +1016,30 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
         sum_logsumexp_logits_tangent[:] = f32(0.0)
         for q_41 in range(m):
             y_3 = label[i, q_41]
-            exp_logits_y = exp_logits[y_3, q_41]
+            exp_logits_y_2 = exp_logits[y_3, q_41]
             v_z_y = f32(direction_logits[i, y_3, q_41])
-            argmax_logits_2 = argmax_logits[q_41]
-            v_z_3 = f32(direction_logits[i, argmax_logits_2, q_41])
+            argmax_logits_3 = argmax_logits[q_41]
+            v_z_3 = f32(direction_logits[i, argmax_logits_3, q_41])
             difference_value = (v_z_y - v_z_3)
-            sum_logsumexp_logits_tangent[y_3] += exp_logits_y * (-logsumexp_logits_tangent[q_41] + difference_value) / (f32(1.0) + rest_logits[q_41])
+            sum_logsumexp_logits_tangent[y_3] += exp_logits_y_2 * (-logsumexp_logits_tangent[q_41] + difference_value) / (f32(1.0) + rest_logits[q_41])
+            ratio_value_3 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3])
+            sum_logsumexp_logits_3_tangent_2_centred_part_1[q_41] = -loss_scale * (ratio_value_3 * ratio_value_3) * ((f32(sample_weights[i, argmax_logits_3])) if weighted else f32(1.0))
             product_logits_table_6_y = product_logits_table_6[y_3]
-            product_logits_part_3[q_41] = f32(2.0) * product_logits_table_6_y * exp_logits_y / (f32(1.0) + rest_logits[q_41])
-            product_logits_part_4[q_41] = (-f32(2.0)) * product_logits_table_2[y_3] * exp_logits_y / (f32(1.0) + rest_logits[q_41])
-            product_logits_part_6[q_41] = f32(2.0) * product_logits_table_6_y * exp_logits_y * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) / (f32(1.0) + rest_logits[q_41])
+            product_logits_part_3[q_41] = f32(2.0) * product_logits_table_6_y * exp_logits_y_2 / (f32(1.0) + rest_logits[q_41])
+            product_logits_part_4[q_41] = (-f32(2.0)) * product_logits_table_2[y_3] * exp_logits_y_2 / (f32(1.0) + rest_logits[q_41])
+            product_logits_part_6[q_41] = f32(2.0) * product_logits_table_6_y * exp_logits_y_2 * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_3 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_3 == argmax_logits_3 else f32(np.nan)) / (f32(1.0) + rest_logits[q_41])
         sum_logsumexp_logits_3_tangent[:] = f32(0.0)
         sum_logsumexp_logits_3_centred[:] = f32(0.0)
-        sum_logsumexp_logits_3_tangent_3_centred[:] = f32(0.0)
         sum_logsumexp_logits_3_tangent_2_centred[:] = f32(0.0)
         sum_logsumexp_logits_3_tangent_4_centred[:] = f32(0.0)
         for k in range(c):
             sum_logsumexp_logits_2_tangent_sum = 0.0
             sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[k]
             seed_3 = seed[k]
-            sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
             term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_3 = _ratio(f32(1.0), term_4)
-            square_2 = (ratio_value_3 * ratio_value_3)
-            factor_8 = seed_3 * sum_logsumexp_logits_tangent_2 * square_2
-            factor_9 = seed_3 * square_2
+            ratio_value_4 = _ratio(f32(1.0), term_4)
+            square_2 = (ratio_value_4 * ratio_value_4)
+            factor_8 = seed_3 * square_2
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(m) else np.uint64(m) - strip
                 sum_logsumexp_logits_2_tangent_part = f32(0.0)
@@ -1031,87 +1047,98 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                     q_42 = strip + place
                     exp_logits_4 = exp_logits[k, q_42]
                     v_z_4 = f32(direction_logits[i, k, q_42])
-                    argmax_logits_3 = argmax_logits[q_42]
-                    v_z_5 = f32(direction_logits[i, argmax_logits_3, q_42])
+                    argmax_logits_4 = argmax_logits[q_42]
+                    v_z_5 = f32(direction_logits[i, argmax_logits_4, q_42])
                     term_2 = -logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)
                     factor_7 = exp_logits_4 * term_2 / (f32(1.0) + rest_logits[q_42])
                     sum_logsumexp_logits_2_tangent_part = _add_in_lanes(sum_logsumexp_logits_2_tangent_part, factor_7)
-                    term_3 = sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]
+                    term_3 = sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_4]
                     sum_logsumexp_logits_3_tangent[q_42] += exp_logits_4 * term_2 * term_3 / (f32(1.0) + rest_logits[q_42])
                     sum_logsumexp_logits_3_centred[q_42] += exp_logits_4 * term_3 / (f32(1.0) + rest_logits[q_42])
-                    ratio_value_4 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3])
-                    square_3 = (ratio_value_4 * ratio_value_4)
-                    case_2 = ((f32(sample_weights[i, argmax_logits_3])) if weighted else f32(1.0))
-                    sum_logsumexp_logits_3_tangent_3_centred[q_42] += exp_logits_4 * (factor_8 - loss_scale * sum_logsumexp_logits_tangent[argmax_logits_3] * square_3 * case_2) / (f32(1.0) + rest_logits[q_42])
-                    sum_logsumexp_logits_3_tangent_2_centred[q_42] += exp_logits_4 * (factor_9 - loss_scale * square_3 * case_2) / (f32(1.0) + rest_logits[q_42])
-                    sum_logsumexp_logits_3_tangent_4_centred[q_42] += exp_logits_4 * (sum_logsumexp_logits_3_tangent_4_weighed[k] - sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3]) / (f32(1.0) + rest_logits[q_42])
+                    sum_logsumexp_logits_3_tangent_2_centred[q_42] += exp_logits_4 * (sum_logsumexp_logits_3_tangent_2_centred_part_1[q_42] + factor_8) / (f32(1.0) + rest_logits[q_42])
+                    sum_logsumexp_logits_3_tangent_4_centred[q_42] += exp_logits_4 * (sum_logsumexp_logits_3_tangent_4_weighed[k] - sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4]) / (f32(1.0) + rest_logits[q_42])
                 _lanes(16, 1)
                 sum_logsumexp_logits_2_tangent_sum += sum_logsumexp_logits_2_tangent_part
             sum_logsumexp_logits_2_tangent = f32(sum_logsumexp_logits_2_tangent_sum)
+            sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
             ratio_value_5 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_4)
-            factor_10 = (-f32(2.0)) * ratio_value_5
-            factor_11 = seed_3 * square_2 * (f32(2.0) * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent * (f32(1.0) + factor_10) + f32(2.0) * f32(direction_parameters[0]) * (f32(1.0) - ratio_value_5))
-            sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_11)
+            factor_9 = (-f32(2.0)) * ratio_value_5
+            factor_10 = seed_3 * square_2 * (f32(2.0) * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent * (f32(1.0) + factor_9) + f32(2.0) * f32(direction_parameters[0]) * (f32(1.0) - ratio_value_5))
+            sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_10)
             sum_logsumexp_logits_3_tangent_5_weighed_now = sum_logsumexp_logits_2_tangent * seed_3 * square_2 * ratio_value_5
             sum_logsumexp_logits_3_tangent_5_weighed[k] = sum_logsumexp_logits_3_tangent_5_weighed_now
-            case_3 = ((f32(sample_weights[i, k])) if weighted else f32(1.0))
-            product_logits_table_1[k] = loss_scale * sum_logsumexp_logits_tangent_2 * square_2 * case_3
-            product_logits_table_4[k] = sum_logsumexp_logits_2_tangent * loss_scale * square_2 * case_3
+            case_2 = ((f32(sample_weights[i, k])) if weighted else f32(1.0))
+            product_logits_table_1[k] = loss_scale * sum_logsumexp_logits_tangent_2 * square_2 * case_2
+            product_logits_table_4[k] = sum_logsumexp_logits_2_tangent * loss_scale * square_2 * case_2
+        for q_1 in range(m):
+            argmax_logits_5 = argmax_logits[q_1]
+            sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[argmax_logits_5]
+            ratio_value_6 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[argmax_logits_5] + sum_mask[argmax_logits_5])
+            square_3 = (ratio_value_6 * ratio_value_6)
+            case_3 = ((f32(sample_weights[i, argmax_logits_5])) if weighted else f32(1.0))
+            sum_logsumexp_logits_3_tangent_3_centred_part_1_now = -loss_scale * sum_logsumexp_logits_tangent_3 * square_3 * case_3
+            sum_logsumexp_logits_3_tangent_3_centred_part_1[q_1] = sum_logsumexp_logits_3_tangent_3_centred_part_1_now
+            product_logits_part_2[q_1] = loss_scale * sum_logsumexp_logits_tangent_3 * square_3 * case_3
+            y_4 = label[i, q_1]
+            exp_logits_y_3 = exp_logits[y_4, q_1]
+            product_logits_part_5[q_1] = (-f32(2.0)) * product_logits_table_4[y_4] * exp_logits_y_3 / (f32(1.0) + rest_logits[q_1])
+        sum_logsumexp_logits_3_tangent_3_centred[:] = f32(0.0)
         sum_logsumexp_logits_3_tangent_5_centred[:] = f32(0.0)
-        for a_66 in range(c):
+        for a_64 in range(c):
+            ratio_value_7 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[a_64] + sum_mask[a_64])
+            factor_11 = seed[a_64] * sum_logsumexp_logits_tangent[a_64] * (ratio_value_7 * ratio_value_7)
             for q_1 in range(m):
-                sum_logsumexp_logits_3_tangent_5_centred[q_1] += exp_logits[a_66, q_1] * (sum_logsumexp_logits_3_tangent_5_weighed[a_66] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1]]) / (f32(1.0) + rest_logits[q_1])
+                exp_logits_5 = exp_logits[a_64, q_1]
+                sum_logsumexp_logits_3_tangent_3_centred[q_1] += exp_logits_5 * (sum_logsumexp_logits_3_tangent_3_centred_part_1[q_1] + factor_11) / (f32(1.0) + rest_logits[q_1])
+                argmax_logits_6 = argmax_logits[q_1]
+                sum_logsumexp_logits_3_tangent_5_centred[q_1] += exp_logits_5 * (sum_logsumexp_logits_3_tangent_5_weighed[a_64] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_6]) / (f32(1.0) + rest_logits[q_1])
         for m_5 in range(m):
-            y_4 = label[i, m_5]
-            exp_logits_y_2 = exp_logits[y_4, m_5]
+            y_5 = label[i, m_5]
+            exp_logits_y_4 = exp_logits[y_5, m_5]
             rest_logits_2 = rest_logits[m_5]
-            product_logits_table_3_y = product_logits_table_3[y_4]
+            product_logits_table_3_y = product_logits_table_3[y_5]
             factor_12 = f32(2.0) * product_logits_table_3_y
-            product_logits_table_4_y = product_logits_table_4[y_4]
+            product_logits_table_4_y = product_logits_table_4[y_5]
             factor_13 = f32(2.0) * product_logits_table_4_y
             factor_14 = f32(2.0) * sum_logsumexp_logits_3_tangent_5_centred[m_5]
-            argmax_logits_4 = argmax_logits[m_5]
-            ratio_value_6 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[argmax_logits_4] + sum_mask[argmax_logits_4])
-            square_4 = (ratio_value_6 * ratio_value_6)
-            case_4 = ((f32(sample_weights[i, argmax_logits_4])) if weighted else f32(1.0))
-            factor_15 = loss_scale * sum_logsumexp_logits_tangent[argmax_logits_4] * square_4 * case_4
-            factor_16 = f32(2.0) * (product_logits_table_1[y_4] - factor_15)
-            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[argmax_logits_4]
-            v_z_y_2 = f32(direction_logits[i, y_4, m_5])
-            v_z_6 = f32(direction_logits[i, argmax_logits_4, m_5])
-            case_5 = ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_4 == y_4 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_6)) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
-            factor_17 = (-sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_weighed_3)) * case_5
-            factor_18 = f32(direction_parameters[0]) * (-sum_logsumexp_logits_3_tangent_2_centred[m_5] + (product_logits_table_2[y_4] - loss_scale * square_4 * case_4))
-            product_logits_table_5_y = product_logits_table_5[y_4]
-            factor_19 = (-f32(2.0)) * sum_logsumexp_logits_3_tangent_3_centred[m_5]
-            sum_logsumexp_logits_3_tangent_5_weighed_2 = sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4]
-            factor_20 = (-f32(2.0)) * (sum_logsumexp_logits_3_tangent_5_weighed[y_4] - sum_logsumexp_logits_3_tangent_5_weighed_2)
-            factor_21 = (-f32(2.0)) * f32(direction_parameters[0]) * (-sum_logsumexp_logits_3_tangent_4_centred[m_5] + (sum_logsumexp_logits_3_tangent_4_weighed[y_4] - sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4]))
-            product_logits_part_1_now = exp_logits_y_2 * ((-sum_logsumexp_logits_3_tangent[m_5] + factor_12 + factor_13 + factor_14 + factor_16 + factor_17 + factor_18 + exp_logits_y_2 * (f32(4.0) * product_logits_table_5_y * case_5 + (-f32(2.0)) * product_logits_table_3_y + (-f32(2.0)) * product_logits_table_4_y) / (f32(1.0) + rest_logits_2) + factor_19 + factor_20 + factor_21 + (-f32(2.0)) * product_logits_table_5_y * case_5) if exp_logits_y_2 / (f32(1.0) + rest_logits_2) <= f32(0.5) else (-sum_logsumexp_logits_3_tangent[m_5] + factor_14 + factor_16 + factor_17 + factor_18 + f32(2.0) * product_logits_table_5_y * case_5 + (factor_12 + factor_13 + (-f32(4.0)) * product_logits_table_5_y * case_5) * ((rest_logits_2) if argmax_logits_4 == y_4 else (f32(1.0) + rest_logits_2 - exp_logits_y_2) if argmax_logits_4 == argmax_logits_4 else f32(np.nan)) / (f32(1.0) + rest_logits_2) + factor_19 + factor_20 + factor_21) if exp_logits_y_2 / (f32(1.0) + rest_logits_2) > f32(0.5) else f32(np.nan)) / (f32(1.0) + rest_logits_2)
+            argmax_logits_7 = argmax_logits[m_5]
+            ratio_value_8 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[argmax_logits_7] + sum_mask[argmax_logits_7])
+            square_4 = (ratio_value_8 * ratio_value_8)
+            case_4 = ((f32(sample_weights[i, argmax_logits_7])) if weighted else f32(1.0))
+            factor_15 = f32(2.0) * (product_logits_table_1[y_5] - loss_scale * sum_logsumexp_logits_tangent[argmax_logits_7] * square_4 * case_4)
+            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[argmax_logits_7]
+            v_z_y_2 = f32(direction_logits[i, y_5, m_5])
+            v_z_6 = f32(direction_logits[i, argmax_logits_7, m_5])
+            case_5 = ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_7 == y_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_6)) if argmax_logits_7 == argmax_logits_7 else f32(np.nan))
+            factor_16 = (-sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed[y_5] - sum_logsumexp_logits_3_weighed_3)) * case_5
+            factor_17 = f32(direction_parameters[0]) * (-sum_logsumexp_logits_3_tangent_2_centred[m_5] + (product_logits_table_2[y_5] - loss_scale * square_4 * case_4))
+            product_logits_table_5_y = product_logits_table_5[y_5]
+            factor_18 = (-f32(2.0)) * sum_logsumexp_logits_3_tangent_3_centred[m_5]
+            sum_logsumexp_logits_3_tangent_5_weighed_2 = sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_7]
+            factor_19 = (-f32(2.0)) * (sum_logsumexp_logits_3_tangent_5_weighed[y_5] - sum_logsumexp_logits_3_tangent_5_weighed_2)
+            factor_20 = (-f32(2.0)) * f32(direction_parameters[0]) * (-sum_logsumexp_logits_3_tangent_4_centred[m_5] + (sum_logsumexp_logits_3_tangent_4_weighed[y_5] - sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_7]))
+            product_logits_part_1_now = exp_logits_y_4 * ((-sum_logsumexp_logits_3_tangent[m_5] + factor_12 + factor_13 + factor_14 + factor_15 + factor_16 + factor_17 + exp_logits_y_4 * (f32(4.0) * product_logits_table_5_y * case_5 + (-f32(2.0)) * product_logits_table_3_y + (-f32(2.0)) * product_logits_table_4_y) / (f32(1.0) + rest_logits_2) + factor_18 + factor_19 + factor_20 + (-f32(2.0)) * product_logits_table_5_y * case_5) if exp_logits_y_4 / (f32(1.0) + rest_logits_2) <= f32(0.5) else (-sum_logsumexp_logits_3_tangent[m_5] + factor_14 + factor_15 + factor_16 + factor_17 + f32(2.0) * product_logits_table_5_y * case_5 + (factor_12 + factor_13 + (-f32(4.0)) * product_logits_table_5_y * case_5) * ((rest_logits_2) if argmax_logits_7 == y_5 else (f32(1.0) + rest_logits_2 - exp_logits_y_4) if argmax_logits_7 == argmax_logits_7 else f32(np.nan)) / (f32(1.0) + rest_logits_2) + factor_18 + factor_19 + factor_20) if exp_logits_y_4 / (f32(1.0) + rest_logits_2) > f32(0.5) else f32(np.nan)) / (f32(1.0) + rest_logits_2)
             product_logits_part_1[m_5] = product_logits_part_1_now
-            product_logits_part_2[m_5] = factor_15
-            product_logits_part_5_now = (-f32(2.0)) * product_logits_table_4_y * exp_logits_y_2 / (f32(1.0) + rest_logits_2)
-            product_logits_part_5[m_5] = product_logits_part_5_now
         for k in range(c):
             seed_4 = seed[k]
-            sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
+            sum_logsumexp_logits_tangent_4 = sum_logsumexp_logits_tangent[k]
             term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_7 = _ratio(f32(1.0), term_5)
-            square_5 = (ratio_value_7 * ratio_value_7)
-            factor_23 = seed_4 * sum_logsumexp_logits_tangent_3 * square_5
+            ratio_value_9 = _ratio(f32(1.0), term_5)
+            square_5 = (ratio_value_9 * ratio_value_9)
+            factor_22 = seed_4 * sum_logsumexp_logits_tangent_4 * square_5
             sum_logsumexp_logits_3_weighed_4 = sum_logsumexp_logits_3_weighed[k]
-            ratio_value_8 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_5)
-            term_6 = seed_4 * square_5 * (f32(1.0) - ratio_value_8) - seed_4 * square_5 * ratio_value_8
+            ratio_value_10 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_5)
+            term_6 = seed_4 * square_5 * (f32(1.0) - ratio_value_10) - seed_4 * square_5 * ratio_value_10
             for m_5 in range(m):
-                y_5 = label[i, m_5]
+                y_6 = label[i, m_5]
                 rest_logits_3 = rest_logits[m_5]
-                factor_22 = f32(2.0) * sum_logsumexp_logits_3_tangent_5_centred[m_5]
-                argmax_logits_5 = argmax_logits[m_5]
-                sum_logsumexp_logits_3_weighed_5 = sum_logsumexp_logits_3_weighed[argmax_logits_5]
+                factor_21 = f32(2.0) * sum_logsumexp_logits_3_tangent_5_centred[m_5]
+                argmax_logits_8 = argmax_logits[m_5]
+                sum_logsumexp_logits_3_weighed_5 = sum_logsumexp_logits_3_weighed[argmax_logits_8]
                 v_z_7 = f32(direction_logits[i, k, m_5])
-                v_z_8 = f32(direction_logits[i, argmax_logits_5, m_5])
-                factor_24 = (-f32(2.0)) * sum_logsumexp_logits_3_tangent_3_centred[m_5]
-                sum_logsumexp_logits_3_tangent_5_weighed_3 = sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5]
-                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (product_logits_part_5[m_5] + product_logits_part_6[m_5] - sum_logsumexp_logits_3_tangent[m_5] + factor_22 + f32(2.0) * (factor_23 - product_logits_part_2[m_5]) + (product_logits_part_3[m_5] - sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed_4 - sum_logsumexp_logits_3_weighed_5)) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_7 - v_z_8))) + f32(direction_parameters[0]) * (term_6 + product_logits_part_4[m_5]) + f32(2.0) * f32(direction_parameters[0]) * sum_logsumexp_logits_3_tangent_4[m_5] + factor_24 + (-f32(2.0)) * (sum_logsumexp_logits_3_tangent_5_weighed[k] - sum_logsumexp_logits_3_tangent_5_weighed_3) - f32(direction_parameters[0]) * sum_logsumexp_logits_3_tangent_2[m_5]) / (f32(1.0) + rest_logits_3)))
+                v_z_8 = f32(direction_logits[i, argmax_logits_8, m_5])
+                factor_23 = (-f32(2.0)) * sum_logsumexp_logits_3_tangent_3_centred[m_5]
+                sum_logsumexp_logits_3_tangent_5_weighed_3 = sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_8]
+                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_6 else (exp_logits[k, m_5] * (product_logits_part_5[m_5] + product_logits_part_6[m_5] - sum_logsumexp_logits_3_tangent[m_5] + factor_21 + f32(2.0) * (factor_22 - product_logits_part_2[m_5]) + (product_logits_part_3[m_5] - sum_logsumexp_logits_3_centred[m_5] + (sum_logsumexp_logits_3_weighed_4 - sum_logsumexp_logits_3_weighed_5)) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_8 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_7 - v_z_8))) + f32(direction_parameters[0]) * (term_6 + product_logits_part_4[m_5]) + f32(2.0) * f32(direction_parameters[0]) * sum_logsumexp_logits_3_tangent_4[m_5] + factor_23 + (-f32(2.0)) * (sum_logsumexp_logits_3_tangent_5_weighed[k] - sum_logsumexp_logits_3_tangent_5_weighed_3) - f32(direction_parameters[0]) * sum_logsumexp_logits_3_tangent_2[m_5]) / (f32(1.0) + rest_logits_3)))
     sum_smooth_tangent = _completed(sum_smooth_tangent, sum_smooth_tangent_lost)
     parameter_product[0] += sum_smooth_tangent

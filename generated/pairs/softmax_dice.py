@@ -877,6 +877,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     sum_logsumexp_logits_3_tangent = np.empty((m, 2))
     sum_logsumexp_logits_3_centred = np.empty((m, 2))
     logsumexp_logits_tangent_centred = np.empty((m, 2))
+    sum_logsumexp_logits_3_tangent_3_centred_part_1 = np.empty((m, 2))
     sum_logsumexp_logits_3_tangent_3_centred = np.empty((m, 2))
     sum_logsumexp_logits_3_tangent_5_weighed = np.empty((c, 2))
     sum_logsumexp_logits_3_tangent_5_centred = np.empty((m, 2))
@@ -915,13 +916,15 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 z_2 = logits[i, a_75, q_1]
                 exp_logits_now = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z_2))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
+                argmax_logits_2 = argmax_logits[q_1]
                 rest_logits_added = exp_logits_now
-                _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits[q_1] else (0.0, 0.0))))
+                _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits_2 else (0.0, 0.0))))
             _interleave(2)
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
-            sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)))
+            exp_logits_y = (exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1])
+            sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide(exp_logits_y, _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)))
         _interleave(2)
         logsumexp_logits_tangent[:, 0], logsumexp_logits_tangent[:, 1] = (0.0, 0.0)
         logsumexp_logits_tangent_centred[:, 0], logsumexp_logits_tangent_centred[:, 1] = (0.0, 0.0)
@@ -955,101 +958,113 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
         sum_logsumexp_logits_tangent[:, 0], sum_logsumexp_logits_tangent[:, 1] = (0.0, 0.0)
         for q_41 in range(m):
             y_3 = label[i, q_41]
-            exp_logits_y = (exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1])
+            exp_logits_y_2 = (exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1])
             v_z_y = direction_logits[i, y_3, q_41]
-            argmax_logits_2 = argmax_logits[q_41]
-            v_z_3 = direction_logits[i, argmax_logits_2, q_41]
+            argmax_logits_3 = argmax_logits[q_41]
+            v_z_3 = direction_logits[i, argmax_logits_3, q_41]
             difference_value = _pair_of_sum(v_z_y, -v_z_3)
-            sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply(exp_logits_y, _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_41,))), difference_value)), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)))
+            sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply(exp_logits_y_2, _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_41,))), difference_value)), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)))
             product_logits_table_4_y = (product_logits_table_4[y_3, 0], product_logits_table_4[y_3, 1])
-            _pair_put(product_logits_part_3, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(product_logits_table_4_y, exp_logits_y), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
-            _pair_put(product_logits_part_5, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(product_logits_table_4_y, exp_logits_y), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))) if argmax_logits_2 == y_3 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))), difference_value))), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
+            _pair_put(product_logits_part_3, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(product_logits_table_4_y, exp_logits_y_2), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
+            _pair_put(product_logits_part_5, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(product_logits_table_4_y, exp_logits_y_2), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))) if argmax_logits_3 == y_3 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))), difference_value))), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
         _interleave(2)
         sum_logsumexp_logits_3_tangent[:, 0], sum_logsumexp_logits_3_tangent[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
-        sum_logsumexp_logits_3_tangent_3_centred[:, 0], sum_logsumexp_logits_3_tangent_3_centred[:, 1] = (0.0, 0.0)
         for k in range(c):
             sum_logsumexp_logits_2_tangent = (0.0, 0.0)
             sum_logsumexp_logits_3_weighed_2 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
-            seed_3 = _pair_at(seed, (k,))
-            sum_logsumexp_logits_tangent_2 = _pair_at(sum_logsumexp_logits_tangent, (k,))
-            term_4 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
-            ratio_value_3 = _pair_ratio((1.0, 0.0), term_4)
-            square = _pair_multiply(ratio_value_3, ratio_value_3)
-            factor_5 = _pair_multiply(_pair_multiply(seed_3, sum_logsumexp_logits_tangent_2), square)
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(m) - strip)
                 for place in range(length):
                     q_42 = strip + place
                     exp_logits_3 = _pair_at(exp_logits, (k, q_42,))
                     v_z_4 = direction_logits[i, k, q_42]
-                    argmax_logits_3 = argmax_logits[q_42]
-                    v_z_5 = direction_logits[i, argmax_logits_3, q_42]
+                    argmax_logits_4 = argmax_logits[q_42]
+                    v_z_5 = direction_logits[i, argmax_logits_4, q_42]
                     term_2 = _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_42,))), _pair_of_sum(v_z_4, -v_z_5))
                     factor_4 = _pair_divide(_pair_multiply(exp_logits_3, term_2), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))
                     strips[0, 0, place], strips[0, 1, place] = factor_4
-                    term_3 = _pair_add(sum_logsumexp_logits_3_weighed_2, _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])))
+                    term_3 = _pair_add(sum_logsumexp_logits_3_weighed_2, _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])))
                     _pair_put(sum_logsumexp_logits_3_tangent, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent, (q_42,)), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_3, term_2), term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                     _pair_put(sum_logsumexp_logits_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_3, term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
-                    ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_3, 0], sum_logsumexp_logits_2[argmax_logits_3, 1]), smooth), (sum_mask[argmax_logits_3, 0], sum_mask[argmax_logits_3, 1])))
-                    _pair_put(sum_logsumexp_logits_3_tangent_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_3, _pair_add(factor_5, _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_3, 0], sum_logsumexp_logits_tangent[argmax_logits_3, 1]), loss_scale), _pair_multiply(ratio_value_4, ratio_value_4)), (sample_weights[i, argmax_logits_3] if weighted else 1.0))))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                 _interleave(2)
                 sum_logsumexp_logits_2_tangent = _pair_add(sum_logsumexp_logits_2_tangent, _pair_block_sum(strips[0], length))
-            ratio_value_5 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_4)
-            sum_logsumexp_logits_3_tangent_5_weighed_now = _pair_multiply(_pair_multiply(_pair_multiply(sum_logsumexp_logits_2_tangent, seed_3), square), ratio_value_5)
+            seed_3 = _pair_at(seed, (k,))
+            term_4 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
+            ratio_value_3 = _pair_ratio((1.0, 0.0), term_4)
+            square = _pair_multiply(ratio_value_3, ratio_value_3)
+            ratio_value_4 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_4)
+            sum_logsumexp_logits_3_tangent_5_weighed_now = _pair_multiply(_pair_multiply(_pair_multiply(sum_logsumexp_logits_2_tangent, seed_3), square), ratio_value_4)
             _pair_put(sum_logsumexp_logits_3_tangent_5_weighed, (k,), sum_logsumexp_logits_3_tangent_5_weighed_now)
+            sum_logsumexp_logits_tangent_2 = _pair_at(sum_logsumexp_logits_tangent, (k,))
             case_2 = (sample_weights[i, k] if weighted else 1.0)
             _pair_put(product_logits_table_1, (k,), _pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_tangent_2, loss_scale), square), case_2))
             _pair_put(product_logits_table_2, (k,), _pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent, loss_scale), square), case_2))
+        for q_1 in range(m):
+            argmax_logits_5 = argmax_logits[q_1]
+            sum_logsumexp_logits_tangent_3 = (sum_logsumexp_logits_tangent[argmax_logits_5, 0], sum_logsumexp_logits_tangent[argmax_logits_5, 1])
+            ratio_value_5 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_5, 0], sum_logsumexp_logits_2[argmax_logits_5, 1]), smooth), (sum_mask[argmax_logits_5, 0], sum_mask[argmax_logits_5, 1])))
+            square_2 = _pair_multiply(ratio_value_5, ratio_value_5)
+            case_3 = (sample_weights[i, argmax_logits_5] if weighted else 1.0)
+            sum_logsumexp_logits_3_tangent_3_centred_part_1_now = _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_tangent_3, loss_scale), square_2), case_3))
+            _pair_put(sum_logsumexp_logits_3_tangent_3_centred_part_1, (q_1,), sum_logsumexp_logits_3_tangent_3_centred_part_1_now)
+            _pair_put(product_logits_part_2, (q_1,), _pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_tangent_3, loss_scale), square_2), case_3))
+            y_4 = label[i, q_1]
+            exp_logits_y_3 = (exp_logits[y_4, q_1, 0], exp_logits[y_4, q_1, 1])
+            _pair_put(product_logits_part_4, (q_1,), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply((product_logits_table_2[y_4, 0], product_logits_table_2[y_4, 1]), exp_logits_y_3), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)), 2.0)))
+        _interleave(2)
+        sum_logsumexp_logits_3_tangent_3_centred[:, 0], sum_logsumexp_logits_3_tangent_3_centred[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_5_centred[:, 0], sum_logsumexp_logits_3_tangent_5_centred[:, 1] = (0.0, 0.0)
-        for a_66 in range(c):
+        for a_64 in range(c):
+            ratio_value_6 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (a_64,)), smooth), _pair_at(sum_mask, (a_64,))))
+            factor_5 = _pair_multiply(_pair_multiply(_pair_at(seed, (a_64,)), _pair_at(sum_logsumexp_logits_tangent, (a_64,))), _pair_multiply(ratio_value_6, ratio_value_6))
             for q_1 in range(m):
-                _pair_put(sum_logsumexp_logits_3_tangent_5_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_66, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (a_66,)), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+                exp_logits_4 = _pair_at(exp_logits, (a_64, q_1,))
+                _pair_put(sum_logsumexp_logits_3_tangent_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (q_1,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_3_centred_part_1, (q_1,)), factor_5)), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+                argmax_logits_6 = argmax_logits[q_1]
+                _pair_put(sum_logsumexp_logits_3_tangent_5_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (q_1,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (a_64,)), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_6, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_6, 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+            _interleave(2)
         for m_5 in range(m):
-            y_4 = label[i, m_5]
-            exp_logits_y_2 = (exp_logits[y_4, m_5, 0], exp_logits[y_4, m_5, 1])
+            y_5 = label[i, m_5]
+            exp_logits_y_4 = (exp_logits[y_5, m_5, 0], exp_logits[y_5, m_5, 1])
             rest_logits_2 = _pair_at(rest_logits, (m_5,))
-            product_logits_table_2_y = (product_logits_table_2[y_4, 0], product_logits_table_2[y_4, 1])
+            product_logits_table_2_y = (product_logits_table_2[y_5, 0], product_logits_table_2[y_5, 1])
             factor_6 = _pair_scaled(product_logits_table_2_y, 2.0)
             factor_7 = _pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)), 2.0)
-            argmax_logits_4 = argmax_logits[m_5]
-            ratio_value_6 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_4, 0], sum_logsumexp_logits_2[argmax_logits_4, 1]), smooth), (sum_mask[argmax_logits_4, 0], sum_mask[argmax_logits_4, 1])))
-            factor_8 = _pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_4, 0], sum_logsumexp_logits_tangent[argmax_logits_4, 1]), loss_scale), _pair_multiply(ratio_value_6, ratio_value_6)), (sample_weights[i, argmax_logits_4] if weighted else 1.0))
-            factor_9 = _pair_scaled(_pair_add((product_logits_table_1[y_4, 0], product_logits_table_1[y_4, 1]), _pair_negative(factor_8)), 2.0)
-            sum_logsumexp_logits_3_weighed_3 = (sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])
-            v_z_y_2 = direction_logits[i, y_4, m_5]
-            v_z_6 = direction_logits[i, argmax_logits_4, m_5]
-            case_3 = (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_y_2, -v_z_6)))
-            factor_10 = _pair_multiply(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))), _pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative(sum_logsumexp_logits_3_weighed_3))), case_3)
-            product_logits_table_3_y = (product_logits_table_3[y_4, 0], product_logits_table_3[y_4, 1])
-            factor_11 = _pair_negative(_pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)), 2.0))
-            sum_logsumexp_logits_3_tangent_5_weighed_2 = (sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 1])
-            factor_12 = _pair_negative(_pair_scaled(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[y_4, 1]), _pair_negative(sum_logsumexp_logits_3_tangent_5_weighed_2)), 2.0))
-            product_logits_part_1_now = _pair_divide(_pair_multiply(exp_logits_y_2, (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_6), factor_7), factor_9), factor_10), _pair_divide(_pair_multiply(exp_logits_y_2, _pair_add(_pair_scaled(_pair_multiply(product_logits_table_3_y, case_3), 4.0), _pair_negative(_pair_scaled(product_logits_table_2_y, 2.0)))), _pair_add_number(rest_logits_2, 1.0))), factor_11), factor_12), _pair_negative(_pair_scaled(_pair_multiply(product_logits_table_3_y, case_3), 2.0))) if _pair_add_number(_pair_divide(exp_logits_y_2, _pair_add_number(rest_logits_2, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_7), factor_9), factor_10), _pair_scaled(_pair_multiply(product_logits_table_3_y, case_3), 2.0)), _pair_divide(_pair_multiply((rest_logits_2 if argmax_logits_4 == y_4 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_logits_y_2))), _pair_add(factor_6, _pair_negative(_pair_scaled(_pair_multiply(product_logits_table_3_y, case_3), 4.0)))), _pair_add_number(rest_logits_2, 1.0))), factor_11), factor_12) if _pair_divide(exp_logits_y_2, _pair_add_number(rest_logits_2, 1.0))[0] == _pair_divide(exp_logits_y_2, _pair_add_number(rest_logits_2, 1.0))[0] else (np.nan, 0.0)))), _pair_add_number(rest_logits_2, 1.0))
+            argmax_logits_7 = argmax_logits[m_5]
+            ratio_value_7 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_7, 0], sum_logsumexp_logits_2[argmax_logits_7, 1]), smooth), (sum_mask[argmax_logits_7, 0], sum_mask[argmax_logits_7, 1])))
+            factor_8 = _pair_scaled(_pair_add((product_logits_table_1[y_5, 0], product_logits_table_1[y_5, 1]), _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_7, 0], sum_logsumexp_logits_tangent[argmax_logits_7, 1]), loss_scale), _pair_multiply(ratio_value_7, ratio_value_7)), (sample_weights[i, argmax_logits_7] if weighted else 1.0)))), 2.0)
+            sum_logsumexp_logits_3_weighed_3 = (sum_logsumexp_logits_3_weighed[argmax_logits_7, 0], sum_logsumexp_logits_3_weighed[argmax_logits_7, 1])
+            v_z_y_2 = direction_logits[i, y_5, m_5]
+            v_z_6 = direction_logits[i, argmax_logits_7, m_5]
+            case_4 = (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if argmax_logits_7 == y_5 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_y_2, -v_z_6)))
+            factor_9 = _pair_multiply(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))), _pair_add((sum_logsumexp_logits_3_weighed[y_5, 0], sum_logsumexp_logits_3_weighed[y_5, 1]), _pair_negative(sum_logsumexp_logits_3_weighed_3))), case_4)
+            product_logits_table_3_y = (product_logits_table_3[y_5, 0], product_logits_table_3[y_5, 1])
+            factor_10 = _pair_negative(_pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)), 2.0))
+            sum_logsumexp_logits_3_tangent_5_weighed_2 = (sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_7, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_7, 1])
+            factor_11 = _pair_negative(_pair_scaled(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[y_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[y_5, 1]), _pair_negative(sum_logsumexp_logits_3_tangent_5_weighed_2)), 2.0))
+            product_logits_part_1_now = _pair_divide(_pair_multiply(exp_logits_y_4, (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_6), factor_7), factor_8), factor_9), _pair_divide(_pair_multiply(exp_logits_y_4, _pair_add(_pair_scaled(_pair_multiply(product_logits_table_3_y, case_4), 4.0), _pair_negative(_pair_scaled(product_logits_table_2_y, 2.0)))), _pair_add_number(rest_logits_2, 1.0))), factor_10), factor_11), _pair_negative(_pair_scaled(_pair_multiply(product_logits_table_3_y, case_4), 2.0))) if _pair_add_number(_pair_divide(exp_logits_y_4, _pair_add_number(rest_logits_2, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_7), factor_8), factor_9), _pair_scaled(_pair_multiply(product_logits_table_3_y, case_4), 2.0)), _pair_divide(_pair_multiply((rest_logits_2 if argmax_logits_7 == y_5 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_logits_y_4))), _pair_add(factor_6, _pair_negative(_pair_scaled(_pair_multiply(product_logits_table_3_y, case_4), 4.0)))), _pair_add_number(rest_logits_2, 1.0))), factor_10), factor_11) if _pair_divide(exp_logits_y_4, _pair_add_number(rest_logits_2, 1.0))[0] == _pair_divide(exp_logits_y_4, _pair_add_number(rest_logits_2, 1.0))[0] else (np.nan, 0.0)))), _pair_add_number(rest_logits_2, 1.0))
             _pair_put(product_logits_part_1, (m_5,), product_logits_part_1_now)
-            _pair_put(product_logits_part_2, (m_5,), factor_8)
-            product_logits_part_4_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(product_logits_table_2_y, exp_logits_y_2), _pair_add_number(rest_logits_2, 1.0)), 2.0))
-            _pair_put(product_logits_part_4, (m_5,), product_logits_part_4_now)
         _interleave(2)
         for k in range(c):
             seed_4 = _pair_at(seed, (k,))
-            sum_logsumexp_logits_tangent_3 = _pair_at(sum_logsumexp_logits_tangent, (k,))
+            sum_logsumexp_logits_tangent_4 = _pair_at(sum_logsumexp_logits_tangent, (k,))
             term_5 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
-            ratio_value_7 = _pair_ratio((1.0, 0.0), term_5)
-            square_2 = _pair_multiply(ratio_value_7, ratio_value_7)
-            factor_14 = _pair_multiply(_pair_multiply(seed_4, sum_logsumexp_logits_tangent_3), square_2)
+            ratio_value_8 = _pair_ratio((1.0, 0.0), term_5)
+            square_3 = _pair_multiply(ratio_value_8, ratio_value_8)
+            factor_13 = _pair_multiply(_pair_multiply(seed_4, sum_logsumexp_logits_tangent_4), square_3)
             sum_logsumexp_logits_3_weighed_4 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
             for m_5 in range(m):
-                y_5 = label[i, m_5]
+                y_6 = label[i, m_5]
                 rest_logits_3 = _pair_at(rest_logits, (m_5,))
-                factor_13 = _pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)), 2.0)
-                argmax_logits_5 = argmax_logits[m_5]
-                sum_logsumexp_logits_3_weighed_5 = (sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1])
+                factor_12 = _pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)), 2.0)
+                argmax_logits_8 = argmax_logits[m_5]
+                sum_logsumexp_logits_3_weighed_5 = (sum_logsumexp_logits_3_weighed[argmax_logits_8, 0], sum_logsumexp_logits_3_weighed[argmax_logits_8, 1])
                 v_z_7 = direction_logits[i, k, m_5]
-                v_z_8 = direction_logits[i, argmax_logits_5, m_5]
-                factor_15 = _pair_negative(_pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)), 2.0))
-                sum_logsumexp_logits_3_tangent_5_weighed_3 = (sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 1])
-                product_logits[i, k, m_5] = _pair_rounded((_pair_at(product_logits_part_1, (m_5,)) if k == y_5 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_logits_part_4, (m_5,)), _pair_at(product_logits_part_5, (m_5,))), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,)))), factor_13), _pair_scaled(_pair_add(factor_14, _pair_negative(_pair_at(product_logits_part_2, (m_5,)))), 2.0)), _pair_multiply(_pair_add(_pair_add(_pair_at(product_logits_part_3, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_add(sum_logsumexp_logits_3_weighed_4, _pair_negative(sum_logsumexp_logits_3_weighed_5))), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_7, -v_z_8))))), factor_15), _pair_negative(_pair_scaled(_pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (k,)), _pair_negative(sum_logsumexp_logits_3_tangent_5_weighed_3)), 2.0)))), _pair_add_number(rest_logits_3, 1.0))))
+                v_z_8 = direction_logits[i, argmax_logits_8, m_5]
+                factor_14 = _pair_negative(_pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)), 2.0))
+                sum_logsumexp_logits_3_tangent_5_weighed_3 = (sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_8, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_8, 1])
+                product_logits[i, k, m_5] = _pair_rounded((_pair_at(product_logits_part_1, (m_5,)) if k == y_6 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_logits_part_4, (m_5,)), _pair_at(product_logits_part_5, (m_5,))), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,)))), factor_12), _pair_scaled(_pair_add(factor_13, _pair_negative(_pair_at(product_logits_part_2, (m_5,)))), 2.0)), _pair_multiply(_pair_add(_pair_add(_pair_at(product_logits_part_3, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_add(sum_logsumexp_logits_3_weighed_4, _pair_negative(sum_logsumexp_logits_3_weighed_5))), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if k == argmax_logits_8 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_7, -v_z_8))))), factor_14), _pair_negative(_pair_scaled(_pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (k,)), _pair_negative(sum_logsumexp_logits_3_tangent_5_weighed_3)), 2.0)))), _pair_add_number(rest_logits_3, 1.0))))
             _interleave(2)
 
 
@@ -1150,9 +1165,11 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     sum_logsumexp_logits_3_tangent_4 = np.empty((m, 2))
     sum_logsumexp_logits_3_centred = np.empty((m, 2))
     logsumexp_logits_tangent_centred = np.empty((m, 2))
+    sum_logsumexp_logits_3_tangent_3_centred_part_1 = np.empty((m, 2))
     sum_logsumexp_logits_3_tangent_3_centred = np.empty((m, 2))
     sum_logsumexp_logits_3_tangent_5_weighed = np.empty((c, 2))
     sum_logsumexp_logits_3_tangent_5_centred = np.empty((m, 2))
+    sum_logsumexp_logits_3_tangent_2_centred_part_1 = np.empty((m, 2))
     sum_logsumexp_logits_3_tangent_2_centred = np.empty((m, 2))
     sum_logsumexp_logits_3_tangent_4_weighed = np.empty((c, 2))
     sum_logsumexp_logits_3_tangent_4_centred = np.empty((m, 2))
@@ -1196,13 +1213,15 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 z_2 = logits[i, a_75, q_1]
                 exp_logits_now = _pair_exp(_pair_add_number(_pair_negative(_pair_at(max_logits, (q_1,))), z_2))
                 _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
+                argmax_logits_2 = argmax_logits[q_1]
                 rest_logits_added = exp_logits_now
-                _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits[q_1] else (0.0, 0.0))))
+                _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), (rest_logits_added if a_75 != argmax_logits_2 else (0.0, 0.0))))
             _interleave(2)
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
-            sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)))
+            exp_logits_y = (exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1])
+            sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide(exp_logits_y, _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)))
         _interleave(2)
         logsumexp_logits_tangent[:, 0], logsumexp_logits_tangent[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_2[:, 0], sum_logsumexp_logits_3_tangent_2[:, 1] = (0.0, 0.0)
@@ -1250,119 +1269,131 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
         sum_logsumexp_logits_tangent[:, 0], sum_logsumexp_logits_tangent[:, 1] = (0.0, 0.0)
         for q_41 in range(m):
             y_3 = label[i, q_41]
-            exp_logits_y = (exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1])
+            exp_logits_y_2 = (exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1])
             v_z_y = direction_logits[i, y_3, q_41]
-            argmax_logits_2 = argmax_logits[q_41]
-            v_z_3 = direction_logits[i, argmax_logits_2, q_41]
+            argmax_logits_3 = argmax_logits[q_41]
+            v_z_3 = direction_logits[i, argmax_logits_3, q_41]
             difference_value = _pair_of_sum(v_z_y, -v_z_3)
-            sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply(exp_logits_y, _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_41,))), difference_value)), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)))
+            sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply(exp_logits_y_2, _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_41,))), difference_value)), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)))
+            ratio_value_3 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_3, 0], sum_logsumexp_logits_2[argmax_logits_3, 1]), smooth), (sum_mask[argmax_logits_3, 0], sum_mask[argmax_logits_3, 1])))
+            _pair_put(sum_logsumexp_logits_3_tangent_2_centred_part_1, (q_41,), _pair_negative(_pair_multiply_number(_pair_multiply_number(_pair_multiply(ratio_value_3, ratio_value_3), loss_scale), (sample_weights[i, argmax_logits_3] if weighted else 1.0))))
             product_logits_table_6_y = (product_logits_table_6[y_3, 0], product_logits_table_6[y_3, 1])
-            _pair_put(product_logits_part_3, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(product_logits_table_6_y, exp_logits_y), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
-            _pair_put(product_logits_part_4, (q_41,), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply((product_logits_table_2[y_3, 0], product_logits_table_2[y_3, 1]), exp_logits_y), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0)))
-            _pair_put(product_logits_part_6, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(product_logits_table_6_y, exp_logits_y), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))) if argmax_logits_2 == y_3 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))), difference_value))), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
+            _pair_put(product_logits_part_3, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(product_logits_table_6_y, exp_logits_y_2), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
+            _pair_put(product_logits_part_4, (q_41,), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply((product_logits_table_2[y_3, 0], product_logits_table_2[y_3, 1]), exp_logits_y_2), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0)))
+            _pair_put(product_logits_part_6, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(product_logits_table_6_y, exp_logits_y_2), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))) if argmax_logits_3 == y_3 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))), difference_value))), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
         _interleave(2)
         sum_logsumexp_logits_3_tangent[:, 0], sum_logsumexp_logits_3_tangent[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
-        sum_logsumexp_logits_3_tangent_3_centred[:, 0], sum_logsumexp_logits_3_tangent_3_centred[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_2_centred[:, 0], sum_logsumexp_logits_3_tangent_2_centred[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_4_centred[:, 0], sum_logsumexp_logits_3_tangent_4_centred[:, 1] = (0.0, 0.0)
         for k in range(c):
             sum_logsumexp_logits_2_tangent = (0.0, 0.0)
             sum_logsumexp_logits_3_weighed_2 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
             seed_3 = _pair_at(seed, (k,))
-            sum_logsumexp_logits_tangent_2 = _pair_at(sum_logsumexp_logits_tangent, (k,))
             term_4 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
-            ratio_value_3 = _pair_ratio((1.0, 0.0), term_4)
-            square_2 = _pair_multiply(ratio_value_3, ratio_value_3)
-            factor_8 = _pair_multiply(_pair_multiply(seed_3, sum_logsumexp_logits_tangent_2), square_2)
-            factor_9 = _pair_multiply(seed_3, square_2)
+            ratio_value_4 = _pair_ratio((1.0, 0.0), term_4)
+            square_2 = _pair_multiply(ratio_value_4, ratio_value_4)
+            factor_8 = _pair_multiply(seed_3, square_2)
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(m) - strip)
                 for place in range(length):
                     q_42 = strip + place
                     exp_logits_4 = _pair_at(exp_logits, (k, q_42,))
                     v_z_4 = direction_logits[i, k, q_42]
-                    argmax_logits_3 = argmax_logits[q_42]
-                    v_z_5 = direction_logits[i, argmax_logits_3, q_42]
+                    argmax_logits_4 = argmax_logits[q_42]
+                    v_z_5 = direction_logits[i, argmax_logits_4, q_42]
                     term_2 = _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_42,))), _pair_of_sum(v_z_4, -v_z_5))
                     factor_7 = _pair_divide(_pair_multiply(exp_logits_4, term_2), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))
                     strips[0, 0, place], strips[0, 1, place] = factor_7
-                    term_3 = _pair_add(sum_logsumexp_logits_3_weighed_2, _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])))
+                    term_3 = _pair_add(sum_logsumexp_logits_3_weighed_2, _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])))
                     _pair_put(sum_logsumexp_logits_3_tangent, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent, (q_42,)), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_4, term_2), term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                     _pair_put(sum_logsumexp_logits_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
-                    ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_3, 0], sum_logsumexp_logits_2[argmax_logits_3, 1]), smooth), (sum_mask[argmax_logits_3, 0], sum_mask[argmax_logits_3, 1])))
-                    square_3 = _pair_multiply(ratio_value_4, ratio_value_4)
-                    case_2 = (sample_weights[i, argmax_logits_3] if weighted else 1.0)
-                    _pair_put(sum_logsumexp_logits_3_tangent_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(factor_8, _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_3, 0], sum_logsumexp_logits_tangent[argmax_logits_3, 1]), loss_scale), square_3), case_2)))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
-                    _pair_put(sum_logsumexp_logits_3_tangent_2_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_2_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(factor_9, _pair_negative(_pair_multiply_number(_pair_multiply_number(square_3, loss_scale), case_2)))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
-                    _pair_put(sum_logsumexp_logits_3_tangent_4_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4_weighed, (k,)), _pair_negative((sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3, 1])))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
+                    _pair_put(sum_logsumexp_logits_3_tangent_2_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_2_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_2_centred_part_1, (q_42,)), factor_8)), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
+                    _pair_put(sum_logsumexp_logits_3_tangent_4_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4_weighed, (k,)), _pair_negative((sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4, 1])))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                 _interleave(2)
                 sum_logsumexp_logits_2_tangent = _pair_add(sum_logsumexp_logits_2_tangent, _pair_block_sum(strips[0], length))
+            sum_logsumexp_logits_tangent_2 = _pair_at(sum_logsumexp_logits_tangent, (k,))
             ratio_value_5 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_4)
-            factor_10 = _pair_negative(_pair_scaled(ratio_value_5, 2.0))
-            factor_11 = _pair_multiply(_pair_multiply(seed_3, square_2), _pair_add(_pair_add(_pair_scaled(sum_logsumexp_logits_tangent_2, 2.0), _pair_multiply(sum_logsumexp_logits_2_tangent, _pair_add_number(factor_10, 1.0))), _pair_scaled(_pair_multiply_number(_pair_add_number(_pair_negative(ratio_value_5), 1.0), direction_parameters[0]), 2.0)))
-            sum_smooth_tangent = _pair_add(sum_smooth_tangent, factor_11)
+            factor_9 = _pair_negative(_pair_scaled(ratio_value_5, 2.0))
+            factor_10 = _pair_multiply(_pair_multiply(seed_3, square_2), _pair_add(_pair_add(_pair_scaled(sum_logsumexp_logits_tangent_2, 2.0), _pair_multiply(sum_logsumexp_logits_2_tangent, _pair_add_number(factor_9, 1.0))), _pair_scaled(_pair_multiply_number(_pair_add_number(_pair_negative(ratio_value_5), 1.0), direction_parameters[0]), 2.0)))
+            sum_smooth_tangent = _pair_add(sum_smooth_tangent, factor_10)
             sum_logsumexp_logits_3_tangent_5_weighed_now = _pair_multiply(_pair_multiply(_pair_multiply(sum_logsumexp_logits_2_tangent, seed_3), square_2), ratio_value_5)
             _pair_put(sum_logsumexp_logits_3_tangent_5_weighed, (k,), sum_logsumexp_logits_3_tangent_5_weighed_now)
-            case_3 = (sample_weights[i, k] if weighted else 1.0)
-            _pair_put(product_logits_table_1, (k,), _pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_tangent_2, loss_scale), square_2), case_3))
-            _pair_put(product_logits_table_4, (k,), _pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent, loss_scale), square_2), case_3))
+            case_2 = (sample_weights[i, k] if weighted else 1.0)
+            _pair_put(product_logits_table_1, (k,), _pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_tangent_2, loss_scale), square_2), case_2))
+            _pair_put(product_logits_table_4, (k,), _pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent, loss_scale), square_2), case_2))
+        for q_1 in range(m):
+            argmax_logits_5 = argmax_logits[q_1]
+            sum_logsumexp_logits_tangent_3 = (sum_logsumexp_logits_tangent[argmax_logits_5, 0], sum_logsumexp_logits_tangent[argmax_logits_5, 1])
+            ratio_value_6 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_5, 0], sum_logsumexp_logits_2[argmax_logits_5, 1]), smooth), (sum_mask[argmax_logits_5, 0], sum_mask[argmax_logits_5, 1])))
+            square_3 = _pair_multiply(ratio_value_6, ratio_value_6)
+            case_3 = (sample_weights[i, argmax_logits_5] if weighted else 1.0)
+            sum_logsumexp_logits_3_tangent_3_centred_part_1_now = _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_tangent_3, loss_scale), square_3), case_3))
+            _pair_put(sum_logsumexp_logits_3_tangent_3_centred_part_1, (q_1,), sum_logsumexp_logits_3_tangent_3_centred_part_1_now)
+            _pair_put(product_logits_part_2, (q_1,), _pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_tangent_3, loss_scale), square_3), case_3))
+            y_4 = label[i, q_1]
+            exp_logits_y_3 = (exp_logits[y_4, q_1, 0], exp_logits[y_4, q_1, 1])
+            _pair_put(product_logits_part_5, (q_1,), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply((product_logits_table_4[y_4, 0], product_logits_table_4[y_4, 1]), exp_logits_y_3), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)), 2.0)))
+        _interleave(2)
+        sum_logsumexp_logits_3_tangent_3_centred[:, 0], sum_logsumexp_logits_3_tangent_3_centred[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_5_centred[:, 0], sum_logsumexp_logits_3_tangent_5_centred[:, 1] = (0.0, 0.0)
-        for a_66 in range(c):
+        for a_64 in range(c):
+            ratio_value_7 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (a_64,)), smooth), _pair_at(sum_mask, (a_64,))))
+            factor_11 = _pair_multiply(_pair_multiply(_pair_at(seed, (a_64,)), _pair_at(sum_logsumexp_logits_tangent, (a_64,))), _pair_multiply(ratio_value_7, ratio_value_7))
             for q_1 in range(m):
-                _pair_put(sum_logsumexp_logits_3_tangent_5_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_66, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (a_66,)), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+                exp_logits_5 = _pair_at(exp_logits, (a_64, q_1,))
+                _pair_put(sum_logsumexp_logits_3_tangent_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (q_1,)), _pair_divide(_pair_multiply(exp_logits_5, _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_3_centred_part_1, (q_1,)), factor_11)), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+                argmax_logits_6 = argmax_logits[q_1]
+                _pair_put(sum_logsumexp_logits_3_tangent_5_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (q_1,)), _pair_divide(_pair_multiply(exp_logits_5, _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (a_64,)), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_6, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_6, 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+            _interleave(2)
         for m_5 in range(m):
-            y_4 = label[i, m_5]
-            exp_logits_y_2 = (exp_logits[y_4, m_5, 0], exp_logits[y_4, m_5, 1])
+            y_5 = label[i, m_5]
+            exp_logits_y_4 = (exp_logits[y_5, m_5, 0], exp_logits[y_5, m_5, 1])
             rest_logits_2 = _pair_at(rest_logits, (m_5,))
-            product_logits_table_3_y = (product_logits_table_3[y_4, 0], product_logits_table_3[y_4, 1])
+            product_logits_table_3_y = (product_logits_table_3[y_5, 0], product_logits_table_3[y_5, 1])
             factor_12 = _pair_scaled(product_logits_table_3_y, 2.0)
-            product_logits_table_4_y = (product_logits_table_4[y_4, 0], product_logits_table_4[y_4, 1])
+            product_logits_table_4_y = (product_logits_table_4[y_5, 0], product_logits_table_4[y_5, 1])
             factor_13 = _pair_scaled(product_logits_table_4_y, 2.0)
             factor_14 = _pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)), 2.0)
-            argmax_logits_4 = argmax_logits[m_5]
-            ratio_value_6 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_4, 0], sum_logsumexp_logits_2[argmax_logits_4, 1]), smooth), (sum_mask[argmax_logits_4, 0], sum_mask[argmax_logits_4, 1])))
-            square_4 = _pair_multiply(ratio_value_6, ratio_value_6)
-            case_4 = (sample_weights[i, argmax_logits_4] if weighted else 1.0)
-            factor_15 = _pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_4, 0], sum_logsumexp_logits_tangent[argmax_logits_4, 1]), loss_scale), square_4), case_4)
-            factor_16 = _pair_scaled(_pair_add((product_logits_table_1[y_4, 0], product_logits_table_1[y_4, 1]), _pair_negative(factor_15)), 2.0)
-            sum_logsumexp_logits_3_weighed_3 = (sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])
-            v_z_y_2 = direction_logits[i, y_4, m_5]
-            v_z_6 = direction_logits[i, argmax_logits_4, m_5]
-            case_5 = (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_y_2, -v_z_6)))
-            factor_17 = _pair_multiply(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))), _pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative(sum_logsumexp_logits_3_weighed_3))), case_5)
-            factor_18 = _pair_multiply_number(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_2_centred, (m_5,))), _pair_add((product_logits_table_2[y_4, 0], product_logits_table_2[y_4, 1]), _pair_negative(_pair_multiply_number(_pair_multiply_number(square_4, loss_scale), case_4)))), direction_parameters[0])
-            product_logits_table_5_y = (product_logits_table_5[y_4, 0], product_logits_table_5[y_4, 1])
-            factor_19 = _pair_negative(_pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)), 2.0))
-            sum_logsumexp_logits_3_tangent_5_weighed_2 = (sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 1])
-            factor_20 = _pair_negative(_pair_scaled(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[y_4, 1]), _pair_negative(sum_logsumexp_logits_3_tangent_5_weighed_2)), 2.0))
-            factor_21 = _pair_negative(_pair_scaled(_pair_multiply_number(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_4_centred, (m_5,))), _pair_add((sum_logsumexp_logits_3_tangent_4_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_4_weighed[y_4, 1]), _pair_negative((sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4, 1])))), direction_parameters[0]), 2.0))
-            product_logits_part_1_now = _pair_divide(_pair_multiply(exp_logits_y_2, (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_12), factor_13), factor_14), factor_16), factor_17), factor_18), _pair_divide(_pair_multiply(exp_logits_y_2, _pair_add(_pair_add(_pair_scaled(_pair_multiply(product_logits_table_5_y, case_5), 4.0), _pair_negative(_pair_scaled(product_logits_table_3_y, 2.0))), _pair_negative(_pair_scaled(product_logits_table_4_y, 2.0)))), _pair_add_number(rest_logits_2, 1.0))), factor_19), factor_20), factor_21), _pair_negative(_pair_scaled(_pair_multiply(product_logits_table_5_y, case_5), 2.0))) if _pair_add_number(_pair_divide(exp_logits_y_2, _pair_add_number(rest_logits_2, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_14), factor_16), factor_17), factor_18), _pair_scaled(_pair_multiply(product_logits_table_5_y, case_5), 2.0)), _pair_divide(_pair_multiply(_pair_add(_pair_add(factor_12, factor_13), _pair_negative(_pair_scaled(_pair_multiply(product_logits_table_5_y, case_5), 4.0))), (rest_logits_2 if argmax_logits_4 == y_4 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_logits_y_2)))), _pair_add_number(rest_logits_2, 1.0))), factor_19), factor_20), factor_21) if _pair_divide(exp_logits_y_2, _pair_add_number(rest_logits_2, 1.0))[0] == _pair_divide(exp_logits_y_2, _pair_add_number(rest_logits_2, 1.0))[0] else (np.nan, 0.0)))), _pair_add_number(rest_logits_2, 1.0))
+            argmax_logits_7 = argmax_logits[m_5]
+            ratio_value_8 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_7, 0], sum_logsumexp_logits_2[argmax_logits_7, 1]), smooth), (sum_mask[argmax_logits_7, 0], sum_mask[argmax_logits_7, 1])))
+            square_4 = _pair_multiply(ratio_value_8, ratio_value_8)
+            case_4 = (sample_weights[i, argmax_logits_7] if weighted else 1.0)
+            factor_15 = _pair_scaled(_pair_add((product_logits_table_1[y_5, 0], product_logits_table_1[y_5, 1]), _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_7, 0], sum_logsumexp_logits_tangent[argmax_logits_7, 1]), loss_scale), square_4), case_4))), 2.0)
+            sum_logsumexp_logits_3_weighed_3 = (sum_logsumexp_logits_3_weighed[argmax_logits_7, 0], sum_logsumexp_logits_3_weighed[argmax_logits_7, 1])
+            v_z_y_2 = direction_logits[i, y_5, m_5]
+            v_z_6 = direction_logits[i, argmax_logits_7, m_5]
+            case_5 = (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if argmax_logits_7 == y_5 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_y_2, -v_z_6)))
+            factor_16 = _pair_multiply(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))), _pair_add((sum_logsumexp_logits_3_weighed[y_5, 0], sum_logsumexp_logits_3_weighed[y_5, 1]), _pair_negative(sum_logsumexp_logits_3_weighed_3))), case_5)
+            factor_17 = _pair_multiply_number(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_2_centred, (m_5,))), _pair_add((product_logits_table_2[y_5, 0], product_logits_table_2[y_5, 1]), _pair_negative(_pair_multiply_number(_pair_multiply_number(square_4, loss_scale), case_4)))), direction_parameters[0])
+            product_logits_table_5_y = (product_logits_table_5[y_5, 0], product_logits_table_5[y_5, 1])
+            factor_18 = _pair_negative(_pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)), 2.0))
+            sum_logsumexp_logits_3_tangent_5_weighed_2 = (sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_7, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_7, 1])
+            factor_19 = _pair_negative(_pair_scaled(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[y_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[y_5, 1]), _pair_negative(sum_logsumexp_logits_3_tangent_5_weighed_2)), 2.0))
+            factor_20 = _pair_negative(_pair_scaled(_pair_multiply_number(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_4_centred, (m_5,))), _pair_add((sum_logsumexp_logits_3_tangent_4_weighed[y_5, 0], sum_logsumexp_logits_3_tangent_4_weighed[y_5, 1]), _pair_negative((sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_7, 0], sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_7, 1])))), direction_parameters[0]), 2.0))
+            product_logits_part_1_now = _pair_divide(_pair_multiply(exp_logits_y_4, (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_12), factor_13), factor_14), factor_15), factor_16), factor_17), _pair_divide(_pair_multiply(exp_logits_y_4, _pair_add(_pair_add(_pair_scaled(_pair_multiply(product_logits_table_5_y, case_5), 4.0), _pair_negative(_pair_scaled(product_logits_table_3_y, 2.0))), _pair_negative(_pair_scaled(product_logits_table_4_y, 2.0)))), _pair_add_number(rest_logits_2, 1.0))), factor_18), factor_19), factor_20), _pair_negative(_pair_scaled(_pair_multiply(product_logits_table_5_y, case_5), 2.0))) if _pair_add_number(_pair_divide(exp_logits_y_4, _pair_add_number(rest_logits_2, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_14), factor_15), factor_16), factor_17), _pair_scaled(_pair_multiply(product_logits_table_5_y, case_5), 2.0)), _pair_divide(_pair_multiply(_pair_add(_pair_add(factor_12, factor_13), _pair_negative(_pair_scaled(_pair_multiply(product_logits_table_5_y, case_5), 4.0))), (rest_logits_2 if argmax_logits_7 == y_5 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_logits_y_4)))), _pair_add_number(rest_logits_2, 1.0))), factor_18), factor_19), factor_20) if _pair_divide(exp_logits_y_4, _pair_add_number(rest_logits_2, 1.0))[0] == _pair_divide(exp_logits_y_4, _pair_add_number(rest_logits_2, 1.0))[0] else (np.nan, 0.0)))), _pair_add_number(rest_logits_2, 1.0))
             _pair_put(product_logits_part_1, (m_5,), product_logits_part_1_now)
-            _pair_put(product_logits_part_2, (m_5,), factor_15)
-            product_logits_part_5_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(product_logits_table_4_y, exp_logits_y_2), _pair_add_number(rest_logits_2, 1.0)), 2.0))
-            _pair_put(product_logits_part_5, (m_5,), product_logits_part_5_now)
         _interleave(2)
         for k in range(c):
             seed_4 = _pair_at(seed, (k,))
-            sum_logsumexp_logits_tangent_3 = _pair_at(sum_logsumexp_logits_tangent, (k,))
+            sum_logsumexp_logits_tangent_4 = _pair_at(sum_logsumexp_logits_tangent, (k,))
             term_5 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
-            ratio_value_7 = _pair_ratio((1.0, 0.0), term_5)
-            square_5 = _pair_multiply(ratio_value_7, ratio_value_7)
-            factor_23 = _pair_multiply(_pair_multiply(seed_4, sum_logsumexp_logits_tangent_3), square_5)
+            ratio_value_9 = _pair_ratio((1.0, 0.0), term_5)
+            square_5 = _pair_multiply(ratio_value_9, ratio_value_9)
+            factor_22 = _pair_multiply(_pair_multiply(seed_4, sum_logsumexp_logits_tangent_4), square_5)
             sum_logsumexp_logits_3_weighed_4 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
-            ratio_value_8 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_5)
-            term_6 = _pair_add(_pair_multiply(_pair_multiply(seed_4, square_5), _pair_add_number(_pair_negative(ratio_value_8), 1.0)), _pair_negative(_pair_multiply(_pair_multiply(seed_4, square_5), ratio_value_8)))
+            ratio_value_10 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_5)
+            term_6 = _pair_add(_pair_multiply(_pair_multiply(seed_4, square_5), _pair_add_number(_pair_negative(ratio_value_10), 1.0)), _pair_negative(_pair_multiply(_pair_multiply(seed_4, square_5), ratio_value_10)))
             for m_5 in range(m):
-                y_5 = label[i, m_5]
+                y_6 = label[i, m_5]
                 rest_logits_3 = _pair_at(rest_logits, (m_5,))
-                factor_22 = _pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)), 2.0)
-                argmax_logits_5 = argmax_logits[m_5]
-                sum_logsumexp_logits_3_weighed_5 = (sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1])
+                factor_21 = _pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)), 2.0)
+                argmax_logits_8 = argmax_logits[m_5]
+                sum_logsumexp_logits_3_weighed_5 = (sum_logsumexp_logits_3_weighed[argmax_logits_8, 0], sum_logsumexp_logits_3_weighed[argmax_logits_8, 1])
                 v_z_7 = direction_logits[i, k, m_5]
-                v_z_8 = direction_logits[i, argmax_logits_5, m_5]
-                factor_24 = _pair_negative(_pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)), 2.0))
-                sum_logsumexp_logits_3_tangent_5_weighed_3 = (sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 1])
-                product_logits[i, k, m_5] = _pair_rounded((_pair_at(product_logits_part_1, (m_5,)) if k == y_5 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_logits_part_5, (m_5,)), _pair_at(product_logits_part_6, (m_5,))), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,)))), factor_22), _pair_scaled(_pair_add(factor_23, _pair_negative(_pair_at(product_logits_part_2, (m_5,)))), 2.0)), _pair_multiply(_pair_add(_pair_add(_pair_at(product_logits_part_3, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_add(sum_logsumexp_logits_3_weighed_4, _pair_negative(sum_logsumexp_logits_3_weighed_5))), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_7, -v_z_8))))), _pair_multiply_number(_pair_add(term_6, _pair_at(product_logits_part_4, (m_5,))), direction_parameters[0])), _pair_scaled(_pair_multiply_number(_pair_at(sum_logsumexp_logits_3_tangent_4, (m_5,)), direction_parameters[0]), 2.0)), factor_24), _pair_negative(_pair_scaled(_pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (k,)), _pair_negative(sum_logsumexp_logits_3_tangent_5_weighed_3)), 2.0))), _pair_negative(_pair_multiply_number(_pair_at(sum_logsumexp_logits_3_tangent_2, (m_5,)), direction_parameters[0])))), _pair_add_number(rest_logits_3, 1.0))))
+                v_z_8 = direction_logits[i, argmax_logits_8, m_5]
+                factor_23 = _pair_negative(_pair_scaled(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)), 2.0))
+                sum_logsumexp_logits_3_tangent_5_weighed_3 = (sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_8, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_8, 1])
+                product_logits[i, k, m_5] = _pair_rounded((_pair_at(product_logits_part_1, (m_5,)) if k == y_6 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_logits_part_5, (m_5,)), _pair_at(product_logits_part_6, (m_5,))), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,)))), factor_21), _pair_scaled(_pair_add(factor_22, _pair_negative(_pair_at(product_logits_part_2, (m_5,)))), 2.0)), _pair_multiply(_pair_add(_pair_add(_pair_at(product_logits_part_3, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_add(sum_logsumexp_logits_3_weighed_4, _pair_negative(sum_logsumexp_logits_3_weighed_5))), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if k == argmax_logits_8 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_7, -v_z_8))))), _pair_multiply_number(_pair_add(term_6, _pair_at(product_logits_part_4, (m_5,))), direction_parameters[0])), _pair_scaled(_pair_multiply_number(_pair_at(sum_logsumexp_logits_3_tangent_4, (m_5,)), direction_parameters[0]), 2.0)), factor_23), _pair_negative(_pair_scaled(_pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (k,)), _pair_negative(sum_logsumexp_logits_3_tangent_5_weighed_3)), 2.0))), _pair_negative(_pair_multiply_number(_pair_at(sum_logsumexp_logits_3_tangent_2, (m_5,)), direction_parameters[0])))), _pair_add_number(rest_logits_3, 1.0))))
             _interleave(2)
     parameter_product[0] += _pair_rounded(sum_smooth_tangent)

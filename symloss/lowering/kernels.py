@@ -26,7 +26,7 @@ from symloss.lowering.logarithms import with_finite_logs
 from symloss.lowering.nodes import Kernel
 from symloss.lowering.orientation import orient
 from symloss.lowering.phases import MOST, OUTSIDE, in_phases
-from symloss.lowering.places import inline_gathers, needed, reads_at_labels, with_tables, without_cases
+from symloss.lowering.places import inline_gathers, needed, reads_at_labels, reads_at_places, with_tables, without_cases
 from symloss.lowering.reductions import lower_reductions
 from symloss.lowering.rows import by_rows
 from symloss.lowering.scalars import name_scalars
@@ -203,7 +203,7 @@ def _kernel(
         else:
             items.append(Item(output.name, "store", output.free, (), body))
     items = with_tables(inline_gathers(without_cases(needed(items))))
-    items = contract(_with_outer_parts(items), _big(definition, items), wide=wide)
+    items = contract(_with_outer_parts(items, definition.per), _big(definition, items), wide=wide)
     nodes = schedule(tuple(items), definition.where, per, wide=wide)
     naming = _naming(definition, program, plan, items)
     named = name_scalars(nodes, *naming, apart=definition.elementwise)
@@ -257,7 +257,7 @@ OUTER_PART = 8
 """Operations from which a part that a middle loop does not change is computed before that loop."""
 
 
-def _with_outer_parts(items: list[Item]) -> list[Item]:
+def _with_outer_parts(items: list[Item], per: tuple[Index, ...]) -> list[Item]:
     """Compute a part of an expression once for all values of an index it lacks, where further loops are inside."""
     found: list[Item] = []
     for item in items:
@@ -267,6 +267,9 @@ def _with_outer_parts(items: list[Item]) -> list[Item]:
             body = _outer_parts(item.body, item, parts)
         elif item.op == "sum" and (slots := _slots_of_terms(item)):
             body = parts[item.body] = Access(f"{item.name}_term", *slots)
+        elif item.op == "sum" and reads_at_places(item, per):
+            first, *inner = item.free  # what is added up is in the middle loop
+            body = _outer_parts(item.body, replace(item, free=(first, *item.bound, *inner)), parts)
         found += [Item(access.name, "let", access.slots, (), part) for part, access in parts.items()]
         found.append(replace(item, body=body))
     return found

@@ -115,6 +115,14 @@ def reads_at_labels(part: sympy.Basic) -> bool:
     return any(_is_of_many(slot) for access in accesses(part) for slot in access.slots)
 
 
+def reads_at_places(item: Item, per: tuple[Index, ...]) -> bool:
+    """Tell whether what is added up reads at a place that each entry of the sum has, of which a sample has many."""
+    if {k.axis for k in item.free} <= {k.axis for k in per}:
+        return False
+    slots = (slot for access in accesses(item.body) for slot in access.slots if isinstance(slot, Access))
+    return any(slot.slots == item.free and not isinstance(slot, LabelAccess) for slot in slots)
+
+
 def _is_of_many(slot: sympy.Basic) -> bool:
     return isinstance(slot, LabelAccess) and len(slot.slots) > 1
 
