@@ -286,15 +286,14 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
         Y = np.float64(dissimilar[i])
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
-        term_2 = margin - power * positive_part_value
-        positive_part_value_2 = _positive_part(term_2)
+        positive_part_value_2 = _positive_part(margin - power * positive_part_value)
         loss = ((0.5 * squares_second) if Y == 0 else 0.0 if Y == Y else np.nan) + ((0.5 * (positive_part_value_2 * positive_part_value_2)) if Y != 0 else 0.0)
         factor = loss * sample_weight
         total += factor
         if wanted:
             value_out[i] = factor
         case = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
-        case_2 = ((0.0) if Y == 0 else (-positive_part_value_2 * _step(term_2)) if Y == Y else np.nan)
+        case_2 = ((0.0) if Y == 0 else (-positive_part_value_2) if Y == Y else np.nan)
         factor_2 = power * positive_part_value
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for d_2 in range(d):
@@ -344,9 +343,9 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         term = margin - power * positive_part_value
-        step_value = _step(term)
-        case_2 = ((0.0) if Y == 0 else (-_positive_part(term) * step_value) if Y == Y else np.nan)
+        case_2 = ((0.0) if Y == 0 else (-_positive_part(term)) if Y == Y else np.nan)
         factor = power * positive_part_value
+        step_value = _step(term)
         case_3 = ((0.0) if Y == 0 else ((step_value * step_value)) if Y == Y else np.nan)
         ratio_value_3 = _ratio(1.0, factor)
         term_2 = case_3 - case_2 * ratio_value_3
@@ -422,13 +421,13 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
         Y = np.float64(dissimilar[i])
         case = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
         term = margin - power * positive_part_value
-        step_value = _step(term)
-        case_2 = ((0.0) if Y == 0 else (-_positive_part(term) * step_value) if Y == Y else np.nan)
+        case_2 = ((0.0) if Y == 0 else (-_positive_part(term)) if Y == Y else np.nan)
         ratio_value_2 = _ratio(1.0, factor)
         factor_3 = -case_2 * ratio_value_2
         term_2 = (-2.0) * case + factor_3
         factor_4 = case_2 * ratio_value_2
         term_3 = 2.0 * case + factor_4
+        step_value = _step(term)
         case_3 = ((0.0) if Y == 0 else ((step_value * step_value)) if Y == Y else np.nan)
         factor_5 = norm_second_tangent * (case_3 + factor_3)
         factor_6 = norm_second_tangent * (factor_4 - case_3)
@@ -481,9 +480,9 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
         scaled_second = _completed(scaled_second_sum, scaled_second_lost)
         Y = np.float64(dissimilar[i])
         term = margin - math.sqrt(scaled_second) * _positive_part(peak_second)
-        step_value = _step(term)
-        factor = seed * ((0.0) if Y == 0 else (_positive_part(term) * step_value) if Y == Y else np.nan)
+        factor = seed * ((0.0) if Y == 0 else (_positive_part(term)) if Y == Y else np.nan)
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
+        step_value = _step(term)
         factor_2 = seed * ((0.0) if Y == 0 else ((step_value * step_value)) if Y == Y else np.nan)
         sum_margin_sensitivity, sum_margin_sensitivity_lost = _plus(sum_margin_sensitivity, sum_margin_sensitivity_lost, factor_2)
     sum_margin = _completed(sum_margin, sum_margin_lost)
@@ -556,7 +555,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
         factor_3 = seed * (norm_second_tangent * case + direction_parameters[0] * case_2)
         sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, factor_3)
         case_3 = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
-        case_4 = ((0.0) if Y == 0 else (-_positive_part(term) * step_value) if Y == Y else np.nan)
+        case_4 = ((0.0) if Y == 0 else (-_positive_part(term)) if Y == Y else np.nan)
         ratio_value_2 = _ratio(1.0, factor)
         factor_4 = -case_4 * ratio_value_2
         term_2 = (-2.0) * case_3 + factor_4

@@ -125,13 +125,19 @@ def _signum(x: float) -> float:
     return math.copysign(1.0, x) if abs(x) > 0.0 else x
 
 
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _clipped(x: float, bound: float) -> float:
+    """Return the nearest number to x between -bound and bound; NaN stays NaN."""
+    below = bound if x > bound else x
+    return -bound if below < -bound else below
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(prediction, target, delta, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = np.uint64(prediction.shape[0])
     block = np.uint64(1024)
     total = 0.0
-    factor = (-0.5) * delta
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
         total_part = 0.0
@@ -140,12 +146,12 @@ def value(prediction, target, delta, sample_weights, value_out):
             x = np.float64(prediction[i])
             y = np.float64(target[i])
             r = x - y  # prediction - target
-            magnitude_value = abs(r)
-            loss = _choose(delta >= magnitude_value, 0.5 * (r * r), delta * (magnitude_value + factor))
-            factor_2 = loss * sample_weight
-            total_part = _add_in_lanes(total_part, factor_2)
+            clipped_value = _clipped(r, delta)
+            loss = clipped_value * (r - 0.5 * clipped_value)
+            factor = loss * sample_weight
+            total_part = _add_in_lanes(total_part, factor)
             if value_out is not None:
-                value_out[i] = factor_2
+                value_out[i] = factor
         _lanes(4, 2)
         total += total_part
     return total
@@ -161,7 +167,7 @@ def gradient(prediction, target, delta, sample_weights, loss_scale, gradient_pre
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(delta >= abs(r), r, delta * _signum(r))
+        gradient_prediction[i] = seed * _clipped(r, delta)
     _lanes(4, 2)
 
 
@@ -171,7 +177,6 @@ def value_and_gradient(prediction, target, delta, sample_weights, loss_scale, va
     n = np.uint64(prediction.shape[0])
     block = np.uint64(1024)
     total = 0.0
-    factor = (-0.5) * delta
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
         total_part = 0.0
@@ -181,13 +186,13 @@ def value_and_gradient(prediction, target, delta, sample_weights, loss_scale, va
             x = np.float64(prediction[i])
             y = np.float64(target[i])
             r = x - y  # prediction - target
-            magnitude_value = abs(r)
-            loss = _choose(delta >= magnitude_value, 0.5 * (r * r), delta * (magnitude_value + factor))
-            factor_2 = loss * sample_weight
-            total_part = _add_in_lanes(total_part, factor_2)
+            clipped_value = _clipped(r, delta)
+            loss = clipped_value * (r - 0.5 * clipped_value)
+            factor = loss * sample_weight
+            total_part = _add_in_lanes(total_part, factor)
             if value_out is not None:
-                value_out[i] = factor_2
-            gradient_prediction[i] = seed * _choose(delta >= magnitude_value, r, delta * _signum(r))
+                value_out[i] = factor
+            gradient_prediction[i] = seed * clipped_value
         _lanes(4, 2)
         total += total_part
     return total
@@ -217,7 +222,7 @@ def gradient_and_hessian(prediction, target, delta, sample_weights, loss_scale, 
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(delta >= abs(r), r, delta * _signum(r))
+        gradient_prediction[i] = seed * _clipped(r, delta)
         hessian_prediction[i] = seed * _choose(delta >= abs(r), 1.0, _choose((delta < abs(r)), 0.0, np.nan))
     _lanes(4, 2)
 

@@ -168,8 +168,7 @@ def gradient(score, target, margin, sample_weights, loss_scale, gradient_score):
         seed = sample_weight * loss_scale
         y = np.float64(target[i])
         s = np.float64(score[i])
-        term = margin - s * y
-        gradient_score[i] = (-2.0) * seed * y * _positive_part(term) * _step(term)
+        gradient_score[i] = (-2.0) * seed * y * _positive_part(margin - s * y)
     _lanes(4, 2)
 
 
@@ -187,14 +186,13 @@ def value_and_gradient(score, target, margin, sample_weights, loss_scale, value_
             seed = sample_weight * loss_scale
             s = np.float64(score[i])
             y = np.float64(target[i])
-            term = margin - s * y
-            positive_part_value = _positive_part(term)
+            positive_part_value = _positive_part(margin - s * y)
             loss = (positive_part_value * positive_part_value)
             factor = loss * sample_weight
             total_part = _add_in_lanes(total_part, factor)
             if value_out is not None:
                 value_out[i] = factor
-            gradient_score[i] = (-2.0) * seed * y * positive_part_value * _step(term)
+            gradient_score[i] = (-2.0) * seed * y * positive_part_value
         _lanes(4, 2)
         total += total_part
     return total
@@ -224,8 +222,8 @@ def gradient_and_hessian(score, target, margin, sample_weights, loss_scale, grad
         y = np.float64(target[i])
         s = np.float64(score[i])
         term = margin - s * y
+        gradient_score[i] = (-2.0) * seed * y * _positive_part(term)
         step_value = _step(term)
-        gradient_score[i] = (-2.0) * seed * y * _positive_part(term) * step_value
         hessian_score[i] = 2.0 * seed * (step_value * step_value)
     _lanes(4, 2)
 
@@ -264,9 +262,9 @@ def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_s
             s = np.float64(score[i])
             y = np.float64(target[i])
             term = margin - s * y
-            step_value = _step(term)
-            factor = seed * _positive_part(term) * step_value
+            factor = seed * _positive_part(term)
             sum_margin_part = _add_in_lanes(sum_margin_part, factor)
+            step_value = _step(term)
             factor_2 = seed * (step_value * step_value)
             sum_margin_sensitivity_part = _add_in_lanes(sum_margin_sensitivity_part, factor_2)
         _lanes(4, 2)

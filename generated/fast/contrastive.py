@@ -272,15 +272,14 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
         Y = f32(dissimilar[i])
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
-        term_2 = margin - power * positive_part_value
-        positive_part_value_2 = _positive_part(term_2)
+        positive_part_value_2 = _positive_part(margin - power * positive_part_value)
         loss = ((f32(0.5) * squares_second) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan)) + ((f32(0.5) * (positive_part_value_2 * positive_part_value_2)) if Y != 0 else f32(0.0))
         factor = loss * sample_weight
         total += factor
         if wanted:
             value_out[i] = factor
         case = ((f32(0.5)) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan))
-        case_2 = ((f32(0.0)) if Y == 0 else (-positive_part_value_2 * _step(term_2)) if Y == Y else f32(np.nan))
+        case_2 = ((f32(0.0)) if Y == 0 else (-positive_part_value_2) if Y == Y else f32(np.nan))
         factor_2 = power * positive_part_value
         over_factor_2_unit, over_factor_2 = _divisor(factor_2)
         for d_2 in range(d):
@@ -329,9 +328,9 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         term = margin - power * positive_part_value
-        step_value = _step(term)
-        case_2 = ((f32(0.0)) if Y == 0 else (-_positive_part(term) * step_value) if Y == Y else f32(np.nan))
+        case_2 = ((f32(0.0)) if Y == 0 else (-_positive_part(term)) if Y == Y else f32(np.nan))
         factor = power * positive_part_value
+        step_value = _step(term)
         case_3 = ((f32(0.0)) if Y == 0 else ((step_value * step_value)) if Y == Y else f32(np.nan))
         ratio_value_3 = _ratio(f32(1.0), factor)
         term_2 = case_3 - case_2 * ratio_value_3
@@ -405,13 +404,13 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
         Y = f32(dissimilar[i])
         case = ((f32(0.5)) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan))
         term = margin - power * positive_part_value
-        step_value = _step(term)
-        case_2 = ((f32(0.0)) if Y == 0 else (-_positive_part(term) * step_value) if Y == Y else f32(np.nan))
+        case_2 = ((f32(0.0)) if Y == 0 else (-_positive_part(term)) if Y == Y else f32(np.nan))
         ratio_value_2 = _ratio(f32(1.0), factor)
         factor_3 = -case_2 * ratio_value_2
         term_2 = (-f32(2.0)) * case + factor_3
         factor_4 = case_2 * ratio_value_2
         term_3 = f32(2.0) * case + factor_4
+        step_value = _step(term)
         case_3 = ((f32(0.0)) if Y == 0 else ((step_value * step_value)) if Y == Y else f32(np.nan))
         factor_5 = norm_second_tangent * (case_3 + factor_3)
         factor_6 = norm_second_tangent * (factor_4 - case_3)
@@ -463,9 +462,9 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
         scaled_second = f32(scaled_second_sum)
         Y = f32(dissimilar[i])
         term = margin - math.sqrt(scaled_second) * _positive_part(peak_second)
-        step_value = _step(term)
-        factor = seed * ((f32(0.0)) if Y == 0 else (_positive_part(term) * step_value) if Y == Y else f32(np.nan))
+        factor = seed * ((f32(0.0)) if Y == 0 else (_positive_part(term)) if Y == Y else f32(np.nan))
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
+        step_value = _step(term)
         factor_2 = seed * ((f32(0.0)) if Y == 0 else ((step_value * step_value)) if Y == Y else f32(np.nan))
         sum_margin_sensitivity, sum_margin_sensitivity_lost = _plus(sum_margin_sensitivity, sum_margin_sensitivity_lost, factor_2)
     sum_margin = _completed(sum_margin, sum_margin_lost)
@@ -536,7 +535,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
         factor_3 = seed * (norm_second_tangent * case + f32(direction_parameters[0]) * case_2)
         sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, factor_3)
         case_3 = ((f32(0.5)) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan))
-        case_4 = ((f32(0.0)) if Y == 0 else (-_positive_part(term) * step_value) if Y == Y else f32(np.nan))
+        case_4 = ((f32(0.0)) if Y == 0 else (-_positive_part(term)) if Y == Y else f32(np.nan))
         ratio_value_2 = _ratio(f32(1.0), factor)
         factor_4 = -case_4 * ratio_value_2
         term_2 = (-f32(2.0)) * case_3 + factor_4

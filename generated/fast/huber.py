@@ -126,6 +126,13 @@ def _signum(x: float) -> float:
     return math.copysign(f32(1.0), x) if abs(x) > f32(0.0) else x
 
 
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _clipped(x: float, bound: float) -> float:
+    """Return the nearest number to x between -bound and bound; NaN stays NaN."""
+    below = bound if x > bound else x
+    return -bound if below < -bound else below
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(prediction, target, delta, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
@@ -133,7 +140,6 @@ def value(prediction, target, delta, sample_weights, value_out):
     delta = f32(delta)
     block = np.uint64(1024)
     total = 0.0
-    factor = (-f32(0.5)) * delta
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
         total_part = f32(0.0)
@@ -142,12 +148,12 @@ def value(prediction, target, delta, sample_weights, value_out):
             x = f32(prediction[i])
             y = f32(target[i])
             r = x - y  # prediction - target
-            magnitude_value = abs(r)
-            loss = _choose(delta >= magnitude_value, f32(0.5) * (r * r), delta * (magnitude_value + factor))
-            factor_2 = loss * sample_weight
-            total_part = _add_in_lanes(total_part, factor_2)
+            clipped_value = _clipped(r, delta)
+            loss = clipped_value * (r - f32(0.5) * clipped_value)
+            factor = loss * sample_weight
+            total_part = _add_in_lanes(total_part, factor)
             if value_out is not None:
-                value_out[i] = factor_2
+                value_out[i] = factor
         _lanes(16, 1)
         total += total_part
     return total
@@ -165,7 +171,7 @@ def gradient(prediction, target, delta, sample_weights, loss_scale, gradient_pre
         x = f32(prediction[i])
         y = f32(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(delta >= abs(r), r, delta * _signum(r))
+        gradient_prediction[i] = seed * _clipped(r, delta)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -176,7 +182,6 @@ def value_and_gradient(prediction, target, delta, sample_weights, loss_scale, va
     loss_scale = f32(loss_scale)
     block = np.uint64(1024)
     total = 0.0
-    factor = (-f32(0.5)) * delta
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
         total_part = f32(0.0)
@@ -186,13 +191,13 @@ def value_and_gradient(prediction, target, delta, sample_weights, loss_scale, va
             x = f32(prediction[i])
             y = f32(target[i])
             r = x - y  # prediction - target
-            magnitude_value = abs(r)
-            loss = _choose(delta >= magnitude_value, f32(0.5) * (r * r), delta * (magnitude_value + factor))
-            factor_2 = loss * sample_weight
-            total_part = _add_in_lanes(total_part, factor_2)
+            clipped_value = _clipped(r, delta)
+            loss = clipped_value * (r - f32(0.5) * clipped_value)
+            factor = loss * sample_weight
+            total_part = _add_in_lanes(total_part, factor)
             if value_out is not None:
-                value_out[i] = factor_2
-            gradient_prediction[i] = seed * _choose(delta >= magnitude_value, r, delta * _signum(r))
+                value_out[i] = factor
+            gradient_prediction[i] = seed * clipped_value
         _lanes(16, 1)
         total += total_part
     return total
@@ -225,7 +230,7 @@ def gradient_and_hessian(prediction, target, delta, sample_weights, loss_scale, 
         x = f32(prediction[i])
         y = f32(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * _choose(delta >= abs(r), r, delta * _signum(r))
+        gradient_prediction[i] = seed * _clipped(r, delta)
         hessian_prediction[i] = seed * _choose(delta >= abs(r), f32(1.0), _choose((delta < abs(r)), f32(0.0), f32(np.nan)))
 
 

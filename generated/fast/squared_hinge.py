@@ -172,8 +172,7 @@ def gradient(score, target, margin, sample_weights, loss_scale, gradient_score):
         seed = sample_weight * loss_scale
         y = f32(target[i])
         s = f32(score[i])
-        term = margin - s * y
-        gradient_score[i] = (-f32(2.0)) * seed * y * _positive_part(term) * _step(term)
+        gradient_score[i] = (-f32(2.0)) * seed * y * _positive_part(margin - s * y)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -192,14 +191,13 @@ def value_and_gradient(score, target, margin, sample_weights, loss_scale, value_
             seed = sample_weight * loss_scale
             s = f32(score[i])
             y = f32(target[i])
-            term = margin - s * y
-            positive_part_value = _positive_part(term)
+            positive_part_value = _positive_part(margin - s * y)
             loss = (positive_part_value * positive_part_value)
             factor = loss * sample_weight
             total_part = _add_in_lanes(total_part, factor)
             if value_out is not None:
                 value_out[i] = factor
-            gradient_score[i] = (-f32(2.0)) * seed * y * positive_part_value * _step(term)
+            gradient_score[i] = (-f32(2.0)) * seed * y * positive_part_value
         _lanes(16, 1)
         total += total_part
     return total
@@ -232,8 +230,8 @@ def gradient_and_hessian(score, target, margin, sample_weights, loss_scale, grad
         y = f32(target[i])
         s = f32(score[i])
         term = margin - s * y
+        gradient_score[i] = (-f32(2.0)) * seed * y * _positive_part(term)
         step_value = _step(term)
-        gradient_score[i] = (-f32(2.0)) * seed * y * _positive_part(term) * step_value
         hessian_score[i] = f32(2.0) * seed * (step_value * step_value)
 
 
@@ -274,9 +272,9 @@ def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_s
             s = f32(score[i])
             y = f32(target[i])
             term = margin - s * y
-            step_value = _step(term)
-            factor = seed * _positive_part(term) * step_value
+            factor = seed * _positive_part(term)
             sum_margin_part = _add_in_lanes(sum_margin_part, factor)
+            step_value = _step(term)
             factor_2 = seed * (step_value * step_value)
             sum_margin_sensitivity_part = _add_in_lanes(sum_margin_sensitivity_part, factor_2)
         _lanes(16, 1)

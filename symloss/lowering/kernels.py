@@ -17,10 +17,11 @@ from symloss.language.domains import is_bounded
 from symloss.language.nodes import Access, Flag, given_flag
 from symloss.lowering.across import across
 from symloss.lowering.ahead import fetched_ahead
-from symloss.lowering.bounds import inside, is_float32
+from symloss.lowering.bounds import inside, is_float32, positive_parameters
 from symloss.lowering.chunks import by_chunks, in_lanes
 from symloss.lowering.contraction import contract
 from symloss.lowering.items import Item
+from symloss.lowering.kinks import with_clipping, without_steps
 from symloss.lowering.lanes import by_lanes
 from symloss.lowering.logarithms import with_finite_logs
 from symloss.lowering.nodes import Kernel
@@ -183,14 +184,19 @@ def _kernel(
         for n, k in slots.items()
     }
     items = _seeds(definition, plan)
+    positive = positive_parameters(definition) if definition.elementwise else frozenset()
+
+    def written(body: sympy.Expr) -> sympy.Expr:
+        expanded = expand_atoms(body.xreplace(simplify).xreplace(vector))
+        return with_clipping(without_steps(with_finite_logs(expanded)), positive)
+
     for statement in part.statements:
-        body = statement.body.xreplace(simplify).xreplace(vector)
         items.append(
-            Item(statement.name, statement.op, statement.free, statement.bound, with_finite_logs(expand_atoms(body)),
+            Item(statement.name, statement.op, statement.free, statement.bound, written(statement.body),
                  expand_atoms(statement.where), comment=plain(statement.body), scales=statement.scales)
         )  # fmt: skip
     for output in part.outputs:
-        body = with_finite_logs(expand_atoms(output.expression.xreplace(simplify).xreplace(vector)))
+        body = written(output.expression)
         kind, _, target = output.name.partition("_")
         if output.name == "value":
             items.append(Item("loss", "let", output.free, (), body))

@@ -15,8 +15,8 @@ from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.elementary.power import FUNCTIONS
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition, axes_of
-from symloss.language.domains import Interval
 from symloss.language.nodes import given_flag
+from symloss.lowering.bounds import positive_parameters
 from symloss.lowering.nodes import Kernel
 from symloss.lowering.phases import SUMS
 from symloss.rendering.careful_format import format_closer, format_recipe
@@ -97,12 +97,6 @@ def described(definition: Definition, formula: str, digest: str) -> dict[str, st
         "title": definition.title, "summary": lower_first(definition.summary), "formula": formula, "hash": digest,
         "version": VERSION, "shapes": _shapes(definition),
     }  # fmt: skip
-
-
-def positive_parameters(definition: Definition) -> frozenset[str]:
-    """Return the parameters that are above 0."""
-    domains = {a.name: a.domain for a in definition.parameters if a.kind == "real" and not a.axes}
-    return frozenset(n for n, d in domains.items() if isinstance(d, Interval) and (d.low, d.low_open) >= (0, True))
 
 
 def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format) -> _Rendered:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from types import ModuleType
 
 from symloss.language.definition import Definition
+from symloss.lowering.bounds import positive_parameters
 from symloss.lowering.kernels import SHORT
 from symloss.lowering.nodes import Kernel
 from symloss.lowering.phases import REST, SUMS
@@ -19,7 +20,6 @@ from symloss.rendering.module import (
     described,
     extents_of,
     literal,
-    positive_parameters,
     specification,
 )
 from symloss.rendering.pair_arithmetic import CALLED, TRACED

@@ -151,6 +151,12 @@ def _signum(x: float) -> float:
     return math.copysign(1.0, x) if abs(x) > 0.0 else x
 
 
+def _clipped(x: float, bound: float) -> float:
+    """Return the nearest number to x between -bound and bound; NaN stays NaN."""
+    below = bound if x > bound else x
+    return -bound if below < -bound else below
+
+
 def _exp_difference(a: float, b: float, wide: Any) -> float:
     """exp(a - b) for a up to b, multiplied by what rounding took from the difference."""
     d = a - b
@@ -351,6 +357,7 @@ def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any, w
 
 PRIMITIVES = (
     _plus, _completed, _block_sum, _largest, _place_of, _first_largest, _decay_of_sum, _positive_part, _step, _signum,
+    _clipped,
     _exp_difference, _plain_exp_difference, _sigmoid_power, _magnified, _is_small, _cancels, _ratio, _inverse, _divisor,
     _quotient, _over, _multiply, _update_columns, _turn,
 )  # fmt: skip
