@@ -170,3 +170,37 @@ def test_domains_of_two_kinds_are_looked_at_before(tmp_path: Path) -> None:
     p[1, 5] = 2.5
     with pytest.raises(ValueError, match=r"probability must be in \[0, 2\], got 2.5 at index \(1, 5\)"):
         loss.value_and_gradient(p, t)
+
+
+LABELLED = """    p = probability
+    whole = sum_over(q, p[i, q])
+    return log(whole + share) - log(p[i, target[i]] + share)
+"""
+
+
+def test_a_loss_with_labels_gets_phases_too(tmp_path: Path) -> None:
+    """What is written at the label is written by the second, which reads it again."""
+    head, _, _ = TVERSKY.replace("{high}", "1").partition("    p, t = ")
+    head = head.replace(
+        'target: Tensor = data(n, m, symbol="t", domain=Interval({low}, 1)',
+        'target: Tensor = labels(n, into=m, symbol="y"',
+    )
+    head = head.replace(" data, loss", " labels, log, loss").replace(", ratio, sum_over", ", sum_over")
+    definitions = tmp_path / "definitions"
+    definitions.mkdir()
+    (definitions / "tversky.py").write_text(head + LABELLED, encoding="utf-8")
+    pipeline.generate((), definitions, tmp_path / "out", check=False, progress=lambda *_: None)
+    loss = symloss.load("tversky", package=tmp_path / "out")
+    assert loss.plan.sums[np.dtype(np.float32)]
+    p = _masks(3, 700, np.float32)[0]
+    label = np.array([0, 699, 31])
+    value, gradient = loss.value_and_gradient(p, label, reduction="sum")
+    wide = p.astype(np.float64)
+    at, whole = wide[np.arange(3), label] + 0.3, wide.sum(1) + 0.3
+    assert value == pytest.approx(np.log(whole / at).sum(), rel=1e-6)
+    slope = np.repeat(1 / whole, 700).reshape(3, 700)
+    slope[np.arange(3), label] -= 1 / at
+    np.testing.assert_allclose(gradient, slope, rtol=1e-5)
+    p[2, 5] = -0.5
+    with pytest.raises(ValueError, match=r"probability must be in \[0, 1\], got -0.5 at index \(2, 5\)"):
+        loss.value_and_gradient(p, label)

@@ -133,13 +133,13 @@ def _fits(loop: Loop, nodes: tuple[Node, ...]) -> bool:
     if any(op.removesuffix("_masked") != "compensated" and op not in ("max", "argmax") for op in ops):
         return False
     buffers = {n.name for n in nodes if isinstance(n, Buffer)}
-    for node in (n for k in inner for n in k.body):
+    for index, node in ((k.index, n) for k in inner for n in k.body):
         match node:
             case Update() if node.name not in begun or (node.op != "compensated" and node.where is not sympy.true):
                 return False
             case Store() if node.guard or node.where is not sympy.true:
                 return False
-            case Store() if node.array not in buffers and (len(node.slots) != 2 or node.slots[0] != loop.index):
+            case Store() if node.array not in buffers and node.slots != (loop.index, index):
                 return False
     series = (n.expression for k in inner for n in k.body if isinstance(n, Assign | Store))
     return any(e.has(exp_difference) for e in series)

@@ -18,7 +18,8 @@ from symloss.language.definition import Definition
 from symloss.language.domains import Interval, is_bounded
 from symloss.language.nodes import Access
 from symloss.lowering.bounds import as_input, from_zero_to
-from symloss.lowering.nodes import Assign, Begin, Finish, Kernel, Loop, Node, Store, Strips, Update
+from symloss.lowering.nodes import Assign, Begin, Buffer, Finish, Kernel, Loop, Node, Store, Strips, Update
+from symloss.lowering.rows import STRIP
 
 SUMS, REST = "_sums", "_rest"
 """How the names of the two end; the array between them is called the sums."""
@@ -49,7 +50,7 @@ def in_phases(kernel: Kernel, definition: Definition) -> tuple[Kernel, ...]:
         end += 1
     before, after = loop.body[:end], loop.body[end:]
     looking = _looking(before, bounded, loop.index)
-    if not all(isinstance(node, Assign | Begin | Strips | Finish) for node in before) or len(looking) < len(bounded):
+    if not all(map(_only_adds_up, before)) or len(looking) < len(bounded):
         return ()
     found = [name for node in before if isinstance(node, Strips) for name, *_ in node.sums]
     assigned = [node for node in before if isinstance(node, Assign)]
@@ -59,7 +60,8 @@ def in_phases(kernel: Kernel, definition: Definition) -> tuple[Kernel, ...]:
     asked = frozenset(a.name for a in definition.inputs)
     first = (*_with_looks(before, looking, asked), *kept)
     verdict = sympy.Piecewise((0, from_zero_to(sympy.Symbol(MOST), as_input(high))), (1, True))
-    outer = [node for node in kernel.body if not (isinstance(node, Begin) or node is loop)]
+    buffers = {node.name for node in kernel.body if isinstance(node, Buffer)} - {STRIP}
+    outer = [n for n in kernel.body if not (n is loop or isinstance(n, Begin) or getattr(n, "name", "") in buffers)]
     inputs = kernel.arguments[: kernel.arguments.index("sample_weights") + 1]
     own = inputs + (("loss_scale",) if "loss_scale" in kernel.arguments else ())
     sums = Kernel(
@@ -73,6 +75,13 @@ def in_phases(kernel: Kernel, definition: Definition) -> tuple[Kernel, ...]:
         summary=f"{kernel.summary}, from what is added up of each row",
     )  # fmt: skip
     return sums, rest
+
+
+def _only_adds_up(node: Node) -> bool:
+    """Tell whether a node leaves nothing but numbers of the row."""
+    if isinstance(node, Strips):
+        return all(isinstance(n, Assign) or (isinstance(n, Store) and n.array == STRIP) for n in node.body)
+    return isinstance(node, Assign | Begin | Finish)
 
 
 def _limit(definition: Definition) -> tuple[sympy.Expr, list[Argument]]:
@@ -125,7 +134,15 @@ def _read(nodes: Iterable[Node]) -> set[sympy.Basic]:
         match node:
             case Loop() | Strips():
                 found |= _read(node.body)
-            case Assign() | Update() | Store():
-                parts = sympy.Tuple(node.expression, sympy.true if isinstance(node, Assign) else node.where)
-                found |= {sympy.Symbol(s.name) for s in parts.free_symbols if isinstance(s, sympy.Symbol)}
+            case Assign():
+                found |= _names(node.expression)
+            case Update():
+                found |= _names(node.expression, node.where)
+            case Store():
+                found |= _names(node.expression, node.where, *node.slots)
     return found
+
+
+def _names(*parts: sympy.Basic) -> set[sympy.Basic]:
+    """Return the symbols in expressions, whatever is assumed of them."""
+    return {sympy.Symbol(s.name) for part in parts for s in part.free_symbols if isinstance(s, sympy.Symbol)}

@@ -82,7 +82,8 @@ def _tabled(node: sympy.Basic, item: Item, lets: dict[str, Item], tables: list[I
         factors = node.args if isinstance(node, sympy.Mul) else (node,)
         own = [f for f in factors if not (f.is_number or f.xreplace({label: index}).has(label.slots[-1]))]
         part = node.func(*own) if isinstance(node, sympy.Mul) else node
-        if own and isinstance(part, sympy.Expr) and part.has(label) and sympy.count_ops(part) >= TABLED:
+        fits = own and isinstance(part, sympy.Expr) and part.has(label) and index not in part.free_symbols
+        if fits and sympy.count_ops(part) >= TABLED:
             entry = _table(part.xreplace({label: index}), item, index, tables)
             rest = (_tabled(f, item, lets, tables) for f in factors if f not in own)
             return sympy.Mul(Access(entry.name, *entry.free[:-1], label), *rest)

@@ -54,9 +54,9 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
     spec = plan.spec
     check_reduction(spec, reduction)
     wanted = plan.everything if wrt is None else resolve_wrt(plan, wrt, settings)
-    orders, with_value, inside = _ORDERS[kernel], kernel == "value_and_gradient", max(wanted.slots) >= 0
+    orders, with_value, in_inputs = _ORDERS[kernel], kernel == "value_and_gradient", max(wanted.slots) >= 0
     served = kernel if kernel in plan.narrow else _INSTEAD[kernel]
-    ready = prepare(plan, inputs, sample_weight, settings, served if inside else "")
+    ready = prepare(plan, inputs, sample_weight, settings, served if in_inputs else "")
     each = with_value and reduction == "none"
     targets, offset = None, int(each)
     if out is not None:
@@ -67,7 +67,7 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
     values = _values(plan, ready, each, targets) if with_value else None
     flat = (_flat(plan, values),) if with_value else ()
     total, outputs = 0.0, None
-    if inside:
+    if in_inputs:
         outputs = _outputs(plan, ready, wanted, orders, targets, offset, ())
         total = _run(plan, kernel, served, ready, scale, flat, _as_kernel(plan, outputs))
     elif with_value:
