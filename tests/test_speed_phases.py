@@ -12,16 +12,18 @@ import pytest
 
 import symloss
 from symloss import pipeline
+from symloss.language.errors import DefinitionError
 from symloss.runtime import threads
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import REST, SUMS, Plan
 
 PHASED = tuple(name for name in symloss.losses() if symloss.load(name).plan.sums[np.dtype(np.float32)])
 CALLS = ("value", "gradient", "value_and_gradient", "hessian_diagonal", "gradient_and_hessian")
-TVERSKY = r'''"""One minus the share of the overlap in both masks, with what only one of them has weighed."""
+HEAD = r'''"""A loss of a user."""
 
 from symloss.language import (
-    Axis, Expr, Interval, Reference, Tensor, at_least, data, loss, parameter, prediction, ratio, sum_over,
+    Axis, Expr, Interval, Reference, Tensor, at_least, data, differs, exp, labels, log, loss, max_over, parameter,
+    prediction, ratio, sum_over, weights,
 )
 
 n, m = Axis("n", "samples"), Axis("m", "pixels")
@@ -38,19 +40,20 @@ SALEHI_2017 = Reference(
 )
 
 
-@loss(title="Tversky loss", family="segmentation", per=i, references=(SALEHI_2017,))
-def tversky(
-    probability: Tensor = prediction(n, m, symbol="p", domain=Interval(0, {high}), about="What is found."),
-    target: Tensor = data(n, m, symbol="t", domain=Interval({low}, 1), about="What is there."),
-    *,
-    share: Expr = parameter(0.3, at_least(0), symbol="a", about="The weight of what is found alone."),
+@loss(title="A loss", family="segmentation", per=i, references=(SALEHI_2017,))
+def own_loss(
+    p: Tensor = prediction(n, m, symbol="p", domain=Interval(0, HIGH), about="What is found."),
+ARGUMENTS
 ) -> Expr:
-    """One minus the share of the overlap in both masks, with what only one of them has weighed."""
-    p, t = probability, target
-    both = sum_over(q, p[i, q] * t[i, q])
+    """A loss of a user."""
+'''
+MASK = '    t: Tensor = data(n, m, symbol="t", domain=Interval(LOW, 1), about="What is there."),'
+LABEL = '    y: Tensor = labels(n, into=m, symbol="y", about="The place that is right."),'
+SHARE = '    *,\n    share: Expr = parameter(0.3, at_least(0), symbol="a", about="A weight."),'
+TVERSKY = """    both = sum_over(q, p[i, q] * t[i, q])
     rest = share * sum_over(q, p[i, q]) + (1 - share) * sum_over(q, t[i, q])
     return 1 - ratio(both, both + rest)
-'''
+"""
 
 
 def _masks(n: int, m: int, dtype: Any, seed: int = 0) -> list[Any]:
@@ -142,17 +145,17 @@ def test_phases_give_the_same_bits_with_any_number_of_threads(monkeypatch: pytes
         assert found == expected
 
 
-def _user_loss(where: Path, high: str, low: str) -> Loss:
+def _user_loss(where: Path, arguments: str, body: str, high: str = "1", low: str = "0") -> Loss:
     definitions = where / "definitions"
     definitions.mkdir()
-    text = TVERSKY.replace("{high}", high).replace("{low}", low)
-    (definitions / "tversky.py").write_text(text, encoding="utf-8")
+    text = HEAD.replace("HIGH", high).replace("ARGUMENTS", arguments.replace("LOW", low)) + body
+    (definitions / "own_loss.py").write_text(text, encoding="utf-8")
     pipeline.generate((), definitions, where / "out", check=False, progress=lambda *_: None)
-    return symloss.load("tversky", package=where / "out")
+    return symloss.load("own_loss", package=where / "out")
 
 
 def test_a_loss_of_a_user_gets_phases(tmp_path: Path) -> None:
-    loss = _user_loss(tmp_path, "1", "0")
+    loss = _user_loss(tmp_path, f"{MASK}\n{SHARE}", TVERSKY)
     assert loss.plan.sums[np.dtype(np.float32)]
     p, t = _masks(3, 700, np.float32)
     value, gradient = loss.value_and_gradient(p, t, reduction="sum")
@@ -164,43 +167,70 @@ def test_a_loss_of_a_user_gets_phases(tmp_path: Path) -> None:
 
 
 def test_domains_of_two_kinds_are_looked_at_before(tmp_path: Path) -> None:
-    loss = _user_loss(tmp_path, "2", "-1")
+    loss = _user_loss(tmp_path, f"{MASK}\n{SHARE}", TVERSKY, "2", "-1")
     assert not loss.plan.sums[np.dtype(np.float32)]
     p, t = _masks(3, 700, np.float32)
     p[1, 5] = 2.5
-    with pytest.raises(ValueError, match=r"probability must be in \[0, 2\], got 2.5 at index \(1, 5\)"):
+    with pytest.raises(ValueError, match=r"p must be in \[0, 2\], got 2.5 at index \(1, 5\)"):
         loss.value_and_gradient(p, t)
 
 
-LABELLED = """    p = probability
-    whole = sum_over(q, p[i, q])
-    return log(whole + share) - log(p[i, target[i]] + share)
-"""
+def _others(p: Any, y: Any) -> Any:
+    rest = np.ones(p.shape, bool)
+    rest[np.arange(len(p)), y] = False
+    return rest
 
 
-def test_a_loss_with_labels_gets_phases_too(tmp_path: Path) -> None:
-    """What is written at the label is written by the second, which reads it again."""
-    head, _, _ = TVERSKY.replace("{high}", "1").partition("    p, t = ")
-    head = head.replace(
-        'target: Tensor = data(n, m, symbol="t", domain=Interval({low}, 1)',
-        'target: Tensor = labels(n, into=m, symbol="y"',
-    )
-    head = head.replace(" data, loss", " labels, log, loss").replace(", ratio, sum_over", ", sum_over")
-    definitions = tmp_path / "definitions"
-    definitions.mkdir()
-    (definitions / "tversky.py").write_text(head + LABELLED, encoding="utf-8")
-    pipeline.generate((), definitions, tmp_path / "out", check=False, progress=lambda *_: None)
-    loss = symloss.load("tversky", package=tmp_path / "out")
-    assert loss.plan.sums[np.dtype(np.float32)]
-    p = _masks(3, 700, np.float32)[0]
-    label = np.array([0, 699, 31])
-    value, gradient = loss.value_and_gradient(p, label, reduction="sum")
+OWN: dict[str, tuple[str, str, Any, Any]] = {
+    "labels": (
+        f"{LABEL}\n{SHARE}", "    return log(sum_over(q, p[i, q]) + share) - log(p[i, y[i]] + share)\n",
+        lambda p, y: np.log((p.sum(1) + 0.3) / (p[np.arange(3), y] + 0.3)),
+        lambda p, y: 1 / (p.sum(1) + 0.3)[:, None] - np.where(_others(p, y), 0, 1 / (p + 0.3)),
+    ),
+    "one entry left out": (
+        LABEL, "    return sum_over(q, p[i, q] ** 2, where=differs(q, y[i])) - p[i, y[i]]\n",
+        lambda p, y: np.where(_others(p, y), p**2, -p).sum(1),
+        lambda p, y: np.where(_others(p, y), 2 * p, -1.0),
+    ),
+    "the largest beside a sum": (
+        LABEL, "    return sum_over(q, p[i, q]) - max_over(q, p[i, q]) - p[i, y[i]]\n",
+        lambda p, y: p.sum(1) - p.max(1) - p[np.arange(3), y],
+        lambda p, y: 1.0 - (p == p.max(1, keepdims=True)) - ~_others(p, y),
+    ),
+    "a sum that no sample changes": (
+        LABEL + '\n    *,\n    w: Tensor = weights(m, symbol="w", domain=at_least(0), about="One weight per pixel."),',
+        "    return (sum_over(q, p[i, q] ** 2) + p[i, y[i]]) / (sum_over(q, w[q]) + 1)\n",
+        lambda p, y: ((p**2).sum(1) + p[np.arange(3), y]) / 701,
+        lambda p, y: (2 * p + ~_others(p, y)) / 701,
+    ),
+    "exponentials": (
+        f"{LABEL}\n{SHARE}", "    return log(sum_over(q, exp(share * p[i, q]))) - p[i, y[i]]\n",
+        lambda p, y: np.log(np.exp(0.3 * p).sum(1)) - p[np.arange(3), y],
+        lambda p, y: 0.3 * np.exp(0.3 * p) / np.exp(0.3 * p).sum(1, keepdims=True) - ~_others(p, y),
+    ),
+}  # fmt: skip
+"""Arguments, the formula, and value and gradient worked out by hand."""
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_losses_of_users_are_right_in_phases_or_without(tmp_path: Path, case: str) -> None:
+    arguments, body, value_of, slope_of = OWN[case]
+    loss = _user_loss(tmp_path, arguments, body)
+    p, label = _masks(3, 700, np.float32)[0], np.array([0, 699, 31])
     wide = p.astype(np.float64)
-    at, whole = wide[np.arange(3), label] + 0.3, wide.sum(1) + 0.3
-    assert value == pytest.approx(np.log(whole / at).sum(), rel=1e-6)
-    slope = np.repeat(1 / whole, 700).reshape(3, 700)
-    slope[np.arange(3), label] -= 1 / at
-    np.testing.assert_allclose(gradient, slope, rtol=1e-5)
+    for fast in (loss, symloss.load("own_loss", package=tmp_path / "out", accuracy="fast")):
+        value, gradient = fast.value_and_gradient(p, label, reduction="none")
+        np.testing.assert_allclose(value, value_of(wide, label), rtol=3e-6)
+        np.testing.assert_allclose(gradient, slope_of(wide, label), rtol=3e-6, atol=1e-7)
+        np.testing.assert_array_equal(fast.gradient_and_hessian(p, label, reduction="sum")[0], gradient)
+        assert fast.value(p, label, reduction="sum") == pytest.approx(value.sum(dtype=np.float64), rel=1e-6)
     p[2, 5] = -0.5
-    with pytest.raises(ValueError, match=r"probability must be in \[0, 1\], got -0.5 at index \(2, 5\)"):
+    with pytest.raises(ValueError, match=r"p must be in \[0, 1\], got -0.5 at index \(2, 5\)"):
         loss.value_and_gradient(p, label)
+
+
+@pytest.mark.parametrize("name", ["most", "sums", "own", "block", "length", "seed", "total"])
+def test_names_that_kernels_need_are_no_arguments(tmp_path: Path, name: str) -> None:
+    """They would be overwritten in silence."""
+    with pytest.raises(DefinitionError, match=rf"own_loss: kernels use the name {name} for themselves"):
+        _user_loss(tmp_path, f"{MASK}\n{SHARE}".replace("share", name), TVERSKY.replace("share", name))

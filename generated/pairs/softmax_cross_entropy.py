@@ -618,41 +618,6 @@ def _interleave(typing_context, count):
     return types.none(count), build
 
 
-@intrinsic(prefer_literal=True)
-def _lanes(typing_context, width, count):
-    """Have the loop above run on so many vectors of so many numbers: what it adds up is added in one order."""
-
-    def build(context, builder, signature, arguments):
-        ends = []
-        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
-            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
-            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
-                target = jump.operands[0].name.lstrip("B")
-                if target.isdigit() and int(target) <= int(start):
-                    ends.append((int(start), int(target), jump))
-        if ends:
-            module, ir, wishes = builder.module, cgutils.ir, []
-            _, first, jump = max(ends, key=lambda end: end[0])
-            for wish, number in (("vectorize.width", width), ("interleave.count", count)):
-                said = [ir.MetaDataString(module, "llvm.loop." + wish), cgutils.int32_t(number.literal_value)]
-                wishes.append(module.add_metadata(said))
-            apart = module.add_metadata(())  # what accesses are in it depends on no other round of the loop
-            apart.descr = lambda text: text.extend(("distinct !{ }", "\n"))
-            wishes.append(module.add_metadata([ir.MetaDataString(module, "llvm.loop.parallel_accesses"), apart]))
-            for block in builder.function.blocks:
-                start = block.name.partition(".")[0].lstrip("B")
-                if start.isdigit() and first <= int(start):
-                    for access in block.instructions:
-                        if access.opname in ("load", "store"):
-                            access.set_metadata("llvm.access.group", apart)
-            loop = ir.MDValue(module, wishes, name=str(len(module.metadata)))
-            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
-            jump.set_metadata("llvm.loop", loop)
-        return context.get_dummy_value()
-
-    return types.none(width, count), build
-
-
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _log1p(x):
     """Return log(1 + x) for x from -1 up."""
@@ -1112,7 +1077,6 @@ def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore
             total_part = _pair_add(total_part, ((0.0, 0.0) if counted[row] == 0 else (factor_lanes[row], factor_lanes_rest[row])))
             if wanted:
                 value_out[i] = _pair_rounded((factor_lanes[row], factor_lanes_rest[row]))
-        _lanes(4, 2)
         _interleave(2)
         total = _pair_add(total, total_part)
         if left_out > 0:
@@ -1212,7 +1176,6 @@ def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_
             total_part = _pair_add(total_part, ((0.0, 0.0) if counted[row] == 0 else (factor_lanes[row], factor_lanes_rest[row])))
             if wanted:
                 value_out[i] = _pair_rounded((factor_lanes[row], factor_lanes_rest[row]))
-        _lanes(4, 2)
         _interleave(2)
         total = _pair_add(total, total_part)
         for c_2 in range(c):
@@ -1876,7 +1839,6 @@ def value_few_label_smoothing_general(logits, label, label_smoothing, class_weig
             total_part = _pair_add(total_part, ((0.0, 0.0) if counted[row] == 0 else (factor_3_lanes[row], factor_3_lanes_rest[row])))
             if wanted:
                 value_out[i] = _pair_rounded((factor_3_lanes[row], factor_3_lanes_rest[row]))
-        _lanes(4, 2)
         _interleave(2)
         total = _pair_add(total, total_part)
         if left_out > 0:
@@ -2026,7 +1988,6 @@ def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothin
             total_part = _pair_add(total_part, ((0.0, 0.0) if counted[row] == 0 else (factor_8_lanes[row], factor_8_lanes_rest[row])))
             if wanted:
                 value_out[i] = _pair_rounded((factor_8_lanes[row], factor_8_lanes_rest[row]))
-        _lanes(4, 2)
         _interleave(2)
         total = _pair_add(total, total_part)
         if left_out > 0:

@@ -18,6 +18,17 @@ from symloss.language.errors import DefinitionError, display_path
 from symloss.language.nodes import Access, Flag, Let, given_flag
 from symloss.language.references import Reference
 
+LOCALS = frozenset((
+    "np", "math", "njit", "weighted", "wanted", "start", "stop", "block", "row", "strip", "strips", "place", "length",
+    "apart", "ahead", "own", "doubtful", "many", "near", "nearer", "wide", "sums", "most", "outside",
+))  # fmt: skip
+"""Names that kernels use for themselves, which nothing that a formula computes is given."""
+RESERVED = LOCALS | {
+    "f32", "types", "intrinsic", "cgutils", "total", "loss", "seed", "sample_weight", "sample_weights", "loss_scale",
+    "value_out", "direction_parameters",
+}  # fmt: skip
+"""Names that no argument and no axis can have: kernels would overwrite them."""
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -253,7 +264,9 @@ def _call(
 def _check(
     name: str, samples: Samples, arguments: tuple[Argument, ...], per: tuple[Index, ...], file: str, line: int
 ) -> None:
-    """Fail on free indices and unknown symbols."""
+    """Fail on names that kernels need, free indices and unknown symbols."""
+    for taken in sorted(RESERVED & ({a.name for a in arguments} | {axis.name for axis in axes_of(arguments)})):
+        raise DefinitionError(file, line, f"{name}: kernels use the name {taken} for themselves; choose another")
     free = samples.formula.free_symbols | samples.where.free_symbols
     for index in sorted((s for s in free if isinstance(s, Index)), key=str):
         if index not in per:

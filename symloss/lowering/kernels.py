@@ -12,7 +12,7 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 from symloss.language.atoms import sigmoid, softplus
 from symloss.language.axes import Axis, Index
 from symloss.language.declarations import Argument
-from symloss.language.definition import Definition
+from symloss.language.definition import LOCALS, Definition
 from symloss.language.domains import is_bounded
 from symloss.language.nodes import Access, Flag, given_flag
 from symloss.lowering.across import across
@@ -26,7 +26,7 @@ from symloss.lowering.lanes import by_lanes
 from symloss.lowering.logarithms import with_finite_logs
 from symloss.lowering.nodes import Kernel
 from symloss.lowering.orientation import orient
-from symloss.lowering.phases import MOST, OUTSIDE, in_phases
+from symloss.lowering.phases import in_phases
 from symloss.lowering.places import inline_gathers, needed, reads_at_labels, reads_at_places, with_tables, without_cases
 from symloss.lowering.reductions import lower_reductions
 from symloss.lowering.rows import by_rows
@@ -38,35 +38,6 @@ from symloss.program.statement import Program, accesses
 from symloss.stability.expansion import expand_atoms
 
 WEIGHTED = Flag("weighted")
-RESERVED = frozenset(
-    (
-        "np",
-        "math",
-        "njit",
-        "weighted",
-        "wanted",
-        "start",
-        "stop",
-        "block",
-        "row",
-        "strip",
-        "strips",
-        "place",
-        "length",
-        "apart",
-        "ahead",
-        "own",
-        "doubtful",
-        "many",
-        "near",
-        "nearer",
-        "wide",
-        "sums",
-        MOST,
-        OUTSIDE,
-    )
-)
-"""Names that kernels use for themselves."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +122,7 @@ def lower(definition: Definition, program: Program, *, wide: bool = False) -> tu
     """
     stable = orient(lower_reductions(program), definition.per, definition.arguments)
     kernels = [k for plan in plans(definition) if (k := _kernel(definition, stable, plan, wide=wide)) is not None]
-    kernels += [part for k in kernels if k.name in FEW for part in in_phases(k, definition)]
+    kernels += [part for k in kernels if k.name in FORMED for part in in_phases(k, definition)]
     kernels += _few(definition, stable, wide=wide)
     if definition.where is not sympy.true:
         kernels.append(_count(definition))
@@ -165,7 +136,7 @@ def _few(definition: Definition, program: Program, *, wide: bool) -> list[Kernel
     """Return the kernels for short rows: all that give a value or a gradient, so that they round alike, or none."""
     if definition.elementwise or not definition.separable or len(definition.per) != 1:
         return []
-    chosen = [p for p in plans(definition) if p.name in FEW]
+    chosen = [p for p in plans(definition) if p.name in FORMED]
     found = [_kernel(definition, program, plan, few=True, wide=wide) for plan in chosen]
     return [k for k in found if k is not None] if all(found) else []
 
@@ -230,10 +201,10 @@ def _kernel(
     return replace(kernel, arguments=arguments(definition, plan), returns="total" if plan.value else "")
 
 
-FEW = ("value", "value_and_gradient", "gradient_and_hessian")
-"""The kernels that have a form for short rows."""
+FORMED = ("value", "value_and_gradient", "gradient_and_hessian")
+"""The kernels that may have further forms: for short rows, or in two phases."""
 SHORT = "_few"
-"""How the names of those forms end."""
+"""How the names of the forms for short rows end."""
 
 
 def _seeds(definition: Definition, plan: Plan) -> list[Item]:
@@ -342,7 +313,7 @@ def _naming(
         [a.name for a in definition.arguments if a.axes or a.role == "input"]
         + [f"direction_{a.name}" for a in definition.differentiable]
     )
-    taken = {item.name for item in items} | set(arguments(definition, plan)) | RESERVED
+    taken = {item.name for item in items} | set(arguments(definition, plan)) | LOCALS
     taken |= {k.name for item in items for k in item.free + item.bound if isinstance(k, Index)}
     taken |= {axis.name for a in definition.arguments for axis in a.axes}
     return hints, comments, symbols, arrays, taken

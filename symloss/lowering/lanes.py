@@ -102,8 +102,9 @@ def by_lanes(nodes: tuple[Node, ...], inputs: frozenset[str], taken: set[str]) -
     row_buffers = {n.name: n for n in nodes if isinstance(n, Buffer)}
     block = _Block(loop.index, inputs, frozenset(row_buffers))
     body = tuple(_block(loop, block))
-    arrays = (*block.loaded.values(), *block.written.values())
-    if any(name in taken for name in (*block.kept.values(), *arrays, COUNTED, LEFT_OUT, "lanes", "places")):
+    parts = (_part(n) for n in loop.body if isinstance(n, Update))
+    new = (*block.kept.values(), *block.loaded.values(), *block.written.values(), *parts)
+    if any(name in taken for name in (*new, COUNTED, LEFT_OUT, "lanes", "places")):
         return None
     wide = [n for n in block.kept if n not in block.places]
     sums = [n.name for n in loop.body if isinstance(n, Begin) and n.op.startswith("compensated")]

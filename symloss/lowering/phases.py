@@ -18,7 +18,7 @@ from symloss.language.definition import Definition
 from symloss.language.domains import Interval, is_bounded
 from symloss.language.nodes import Access
 from symloss.lowering.bounds import as_input, from_zero_to
-from symloss.lowering.nodes import Assign, Begin, Buffer, Finish, Kernel, Loop, Node, Store, Strips, Update
+from symloss.lowering.nodes import Assign, Begin, Buffer, Extreme, Finish, Kernel, Loop, Node, Store, Strips, Update
 from symloss.lowering.rows import STRIP
 
 SUMS, REST = "_sums", "_rest"
@@ -37,7 +37,7 @@ def in_phases(kernel: Kernel, definition: Definition) -> tuple[Kernel, ...]:
     definition : Definition
         With inputs that all lie between 0 and the same number, or are not bounded.
     """
-    high, bounded = _limit(definition)
+    bounded, high = _limit(definition)
     loops = [node for node in kernel.body if isinstance(node, Loop)]
     if not bounded or len(loops) != 1 or not definition.separable or definition.where is not sympy.true:
         return ()
@@ -46,13 +46,12 @@ def in_phases(kernel: Kernel, definition: Definition) -> tuple[Kernel, ...]:
     if not strips:
         return ()
     end = strips[-1] + 1
-    while end < len(loop.body) and isinstance(loop.body[end], Finish):
-        end += 1
-    before, after = loop.body[:end], loop.body[end:]
+    found = [name for node in loop.body[:end] if isinstance(node, Strips) for name, *_ in node.sums]
+    done = tuple(n for n in loop.body[end:] if isinstance(n, Finish) and n.name in found)
+    before, after = loop.body[:end] + done, tuple(n for n in loop.body[end:] if n not in done)
     looking = _looking(before, bounded, loop.index)
     if not all(map(_only_adds_up, before)) or len(looking) < len(bounded):
         return ()
-    found = [name for node in before if isinstance(node, Strips) for name, *_ in node.sums]
     assigned = [node for node in before if isinstance(node, Assign)]
     names = [name for name in found if sympy.Symbol(name) in _read([*assigned, *after])]
     known = [Assign(n, Access("sums", loop.index, sympy.Integer(k))) for k, n in enumerate(names)]
@@ -60,8 +59,8 @@ def in_phases(kernel: Kernel, definition: Definition) -> tuple[Kernel, ...]:
     asked = frozenset(a.name for a in definition.inputs)
     first = (*_with_looks(before, looking, asked), *kept)
     verdict = sympy.Piecewise((0, from_zero_to(sympy.Symbol(MOST), as_input(high))), (1, True))
-    buffers = {node.name for node in kernel.body if isinstance(node, Buffer)} - {STRIP}
-    outer = [n for n in kernel.body if not (n is loop or isinstance(n, Begin) or getattr(n, "name", "") in buffers)]
+    idle = {node.name for node in kernel.body if isinstance(node, Buffer)} - {STRIP} | {kernel.returns}
+    outer = [n for n in kernel.body if n is not loop and getattr(n, "name", "") not in idle]
     inputs = kernel.arguments[: kernel.arguments.index("sample_weights") + 1]
     own = inputs + (("loss_scale",) if "loss_scale" in kernel.arguments else ())
     sums = Kernel(
@@ -74,7 +73,32 @@ def in_phases(kernel: Kernel, definition: Definition) -> tuple[Kernel, ...]:
         body=tuple(replace(n, body=_needed((*known, *assigned, *after))) if n is loop else n for n in kernel.body),
         summary=f"{kernel.summary}, from what is added up of each row",
     )  # fmt: skip
-    return sums, rest
+    return (sums, rest) if all(_is_whole(part, kernel) for part in (sums, rest)) else ()
+
+
+def _is_whole(part: Kernel, kernel: Kernel) -> bool:
+    """Tell whether a part of a kernel sets, or is given, all that it reads of what that sets or is given."""
+    everything, own = (_made(k.body) | {sympy.Symbol(a) for a in k.arguments} for k in (kernel, part))
+    return _read(part.body) & everything <= own and _named(part.body, Finish) <= _named(part.body, Begin)
+
+
+def _made(nodes: Iterable[Node]) -> set[sympy.Basic]:
+    """Return the names of scalars that nodes set, but for what sums are finished to."""
+    places = {node.place for node in _all(nodes) if isinstance(node, Extreme)}
+    return {sympy.Symbol(n) for n in places.union(*(_named(nodes, kind) for kind in (Assign, Begin, Extreme)))}
+
+
+def _named(nodes: Iterable[Node], kind: type[Assign | Begin | Extreme | Finish]) -> set[str]:
+    """Return the names of the nodes of a kind."""
+    return {node.name for node in _all(nodes) if isinstance(node, kind)}
+
+
+def _all(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Yield nodes and those in loops."""
+    for node in nodes:
+        yield node
+        if isinstance(node, Loop | Strips):
+            yield from _all(node.body)
 
 
 def _only_adds_up(node: Node) -> bool:
@@ -84,14 +108,14 @@ def _only_adds_up(node: Node) -> bool:
     return isinstance(node, Assign | Begin | Finish)
 
 
-def _limit(definition: Definition) -> tuple[sympy.Expr, list[Argument]]:
+def _limit(definition: Definition) -> tuple[list[Argument], sympy.Expr]:
     """Return the inputs that are bounded, where all have the same bounds, and the largest number that they may be."""
     bounded = [a for a in definition.inputs if a.kind == "real" and is_bounded(a.domain)]
     domains = {a.domain for a in bounded}
     match tuple(domains):
         case (Interval(low=0, low_open=False, high_open=False) as domain,) if 0 < domain.high < math.inf:
-            return sympy.Float(domain.high), bounded
-    return sympy.oo, []
+            return bounded, sympy.Float(domain.high)
+    return [], sympy.oo
 
 
 def _looking(nodes: Iterable[Node], bounded: list[Argument], row: Index) -> dict[str, tuple[Strips, Update]]:
@@ -130,10 +154,12 @@ def _needed(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
 def _read(nodes: Iterable[Node]) -> set[sympy.Basic]:
     """Return the names of scalars that nodes read."""
     found: set[sympy.Basic] = set()
-    for node in nodes:
+    for node in _all(nodes):
         match node:
-            case Loop() | Strips():
-                found |= _read(node.body)
+            case Strips():
+                found |= _names(*(left_out for *_, left_out in node.sums if left_out is not None))
+            case Extreme():
+                found |= _names(node.row)
             case Assign():
                 found |= _names(node.expression)
             case Update():

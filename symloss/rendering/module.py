@@ -85,7 +85,7 @@ def render_module(
         **described(definition, formula, digest), spec=literal(spec),
         narrow=real is not FLOAT64, nothing="None" if definition.elementwise else "an empty array",
         primitives=carried, recipes=[recipes[name] for name in sorted(recipes)],
-        kernels=rendered, products=GEMM if "_multiply" in used else "",
+        kernels=rendered, phases=any(sums.values()), products=GEMM if "_multiply" in used else "",
         vectors=any("cgutils." in text for text in carried),
         intrinsics=any("@intrinsic" in text for text in carried), typed=any("types." in text for text in carried),
     )  # fmt: skip

@@ -162,7 +162,7 @@ def lane_lines(
                 return []
             index = node.index.name
             named = [f"{pad}    {index} = start + {ROW}"] if any(_mentions(line, index) for line in lines) else []
-            adding = any(isinstance(n, Update) and n.op == "lanewise" for n in node.body)
+            adding = any("_add_in_lanes(" in line for line in lines)  # pairs are added by a function
             after = lanes_after(pad, printer.real, printer.used) if adding else interleaving(lines, pad, printer.used)
             return [f"{pad}for {ROW} in range(length):", *named, *lines, *after]
         case Beside():

@@ -54,7 +54,7 @@ class Loss:
     Raises
     ------
     ValueError
-        By every method, before any kernel runs, for shapes, labels, values or names that are out of place.
+        By every method, before anything is written, for shapes, labels, values or names that are out of place.
     TypeError
         Likewise for a wrong kind or a wrong number of arguments.
     """

@@ -159,13 +159,6 @@ def _few(module: ModuleType, usual: Mapping[str, Kernel], suffix: str) -> Mappin
     return {**_other(usual, short), **short} if short else {}
 
 
-def _sums(module: ModuleType, suffix: str) -> Mapping[str, int]:
-    """Return, for the kernels of a variant that are there in phases, how many sums are between the two."""
-    spec: dict[str, Any] = module.SPEC
-    found: Mapping[str, int] = next(s.get("sums", {}) for s in (spec, *spec["variants"]) if s["suffix"] == suffix)
-    return found
-
-
 def checked_scalars(
     spec: Spec, slots: Mapping[str, Slot], defaults: tuple[Any, ...], settings: Mapping[str, Any]
 ) -> list[Any]:
@@ -206,10 +199,11 @@ def make_plan(module: ModuleType, fast: ModuleType | None = None, pairs: ModuleT
     ValueError
         Where the module was not generated for this runtime.
     """
-    return _plan(module, fast, pairs, read_spec(module))
+    spec = read_spec(module)
+    return _plan(module, fast, pairs, spec, spec if fast is None else read_spec(fast))
 
 
-def _plan(module: ModuleType, fast: ModuleType | None, pairs: ModuleType | None, spec: Spec) -> Plan:
+def _plan(module: ModuleType, fast: ModuleType | None, pairs: ModuleType | None, spec: Spec, single_spec: Spec) -> Plan:
     slots: dict[str, Slot] = {}
     defaults: list[Any] = []
     required = []
@@ -260,8 +254,11 @@ def _plan(module: ModuleType, fast: ModuleType | None, pairs: ModuleType | None,
         everything=Wanted(spec.differentiable, len(at) == 1, tuple(range(len(at))), ()),
         unwanted=unwanted,
         unweighted=unweighted,
-        variants=tuple(_plan(module, fast, pairs, variant) for variant in spec.variants),
-        sums={F64: _sums(module, spec.suffix), F32: _sums(fast or module, spec.suffix)},
+        variants=tuple(
+            _plan(module, fast, pairs, variant, other)
+            for variant, other in zip(spec.variants, single_spec.variants, strict=True)
+        ),
+        sums={F64: spec.sums, F32: single_spec.sums},
         quick=quick,
         entries=quick.entries if quick is not None else dict.fromkeys(WANTED, no_entry),
     )

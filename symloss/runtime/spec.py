@@ -6,7 +6,7 @@ Everything else in the runtime reads these, so that a wrong key fails here and n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -84,6 +84,8 @@ class Spec:
         The same loss for every other combination of alternatives.
     grain : int
         How many elements one task takes. Fixed, so that partial sums do not depend on the number of threads.
+    sums : mapping of str to int
+        For the kernels that are there in two phases too, how many sums of each row the first hands to the second.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Spec:
     variants: tuple[Spec, ...]
     grain: int = GRAIN
     masked_by: tuple[str, ...] = ()
+    sums: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def differentiable(self) -> tuple[str, ...]:
@@ -148,4 +151,5 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         variants=tuple(map(_spec, raw["variants"])),
         grain=raw.get("grain", GRAIN),
         masked_by=raw.get("masked_by", ()),
+        sums=raw.get("sums", {}),
     )

@@ -1,4 +1,4 @@
-"""Validation: every kind of bad input is an error before any kernel runs.
+"""Validation: every kind of bad input is an error before anything is written.
 
 Each message names the loss, the argument, what was expected and what came.
 """
