@@ -18,6 +18,7 @@ from symloss.verification.mutation import mutate_source
 from symloss.verification.mutation_buffers import why_buffers_do
 from symloss.verification.mutation_cases import is_even
 from symloss.verification.mutation_equivalent import why_equivalent
+from symloss.verification.mutation_parity import is_without_sign
 from symloss.verification.mutation_plain import Plain, plain
 from symloss.verification.mutation_points import gentle, lowest
 from symloss.verification.mutation_sites import Site
@@ -286,3 +287,24 @@ def test_a_parameter_is_moved_to_a_second_tie() -> None:
         between = np.linalg.norm(below.inputs["positive"] - below.inputs["negative"])
         hinge = [near[0] - min(near[1], between) + b.settings["margin"] for b in (below, above)]
         assert hinge[0] <= 0 <= hinge[1]
+
+
+@pytest.mark.parametrize(
+    "text, same",
+    [
+        ("c = _clipped(r, d)\nloss = c * (r - 0.5 * c)\nout[i] = loss", True),
+        ("c = np.float64(r)\nout[i] = c / -r + abs(3.0 * r)", True),
+        ("c = r * w\nr = r * c\nif w:\n    out[i] = r", True),
+        ("total = _add_in_lanes(total, r * r)", True),
+        ("c = _clipped(r, d)\nout[i] = c", False),
+        ("out[i] = r * (r + 1.0)", False),
+        ("out[i] = _clipped(d, r) * r", False),
+        ("out[i] = _choose(r > 0.0, r, -r)", False),
+        ("c = r + r * r\nout[i] = abs(c)", False),
+        ("if r > 0.0:\n    out[i] = 1.0", False),
+        ("out[r] = 1.0", False),
+        ("total += r", False),
+    ],
+)
+def test_signs_that_cancel_are_followed(text: str, same: bool) -> None:
+    assert is_without_sign(ast.parse(text).body, "r") == same

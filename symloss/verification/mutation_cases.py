@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symloss.verification.mutation_parity import EVEN, is_without_sign
 from symloss.verification.mutation_plain import Plain
 from symloss.verification.mutation_sites import Site
 from symloss.verification.mutation_watch import (
@@ -32,20 +33,20 @@ from symloss.verification.mutation_watch import (
 
 TOGETHER = 8.0
 """How often two conditions must be expected to hold together before it is believed that they never do."""
-EVEN = ("abs", "_raised_decay")
-"""Functions of the size of a number."""
 
 Where = tuple[ast.AST, str, int | None]
 
 
 def is_even(module: Plain, site: Site) -> bool:
-    """Tell whether the number that a statement names is only squared or taken the size of, alone or in a product."""
+    """Tell whether of the number that a statement names only the size matters: it is squared, or its signs cancel."""
     statement = site.statement
     if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
         return False
     loop = _innermost_loop(module.functions[site.function], statement)
     above = {id(child): node for node in ast.walk(loop) for child in ast.iter_child_nodes(node)}
-    return _only_even(loop, above, statement.targets[0].id, frozenset())
+    name, body = statement.targets[0].id, getattr(loop, "body", [])
+    after = body[body.index(statement) + 1 :] if statement in body else None
+    return _only_even(loop, above, name, frozenset()) or (after is not None and is_without_sign(after, name))
 
 
 def _innermost_loop(function: ast.FunctionDef, statement: ast.stmt) -> ast.AST:
