@@ -135,8 +135,9 @@ def test_short_and_long_rows_are_reached_and_reasons_say_how_they_are_known() ->
     text = (GENERATED / "softmax_focal.py").read_text(encoding="utf-8")
     outcome = mutate_source(DEFINITIONS["softmax_focal"], text, load, SEED, 60)
     assert not [m for m in outcome.mutants if m.status == "unreached"]
-    survived = [m for m in outcome.mutants if m.status == "survived"]  # what rounding takes from a row of three
-    assert len(survived) <= 0.03 * len(outcome.mutants)
+    loops = [int(m.where.partition(":")[2]) for m in outcome.mutants if m.status == "survived"]
+    bodies = [text.splitlines()[line] for line in loops]  # what rounding takes from a row of three is seen by none
+    assert all("= _completed(" in body for body in bodies), bodies
     reasons = [m.reason for m in outcome.mutants if m.status == "equivalent"]
     assert all(r.startswith(("proved: ", "observed: ")) for r in reasons)
 
@@ -298,6 +299,7 @@ def test_a_parameter_is_moved_to_a_second_tie() -> None:
         ("total = _add_in_lanes(total, r * r)", True),
         ("c = _clipped(r, d)\nout[i] = c", False),
         ("out[i] = r * (r + 1.0)", False),
+        ("c = w\nif w:\n    c = r\nout[i] = c", False),
         ("out[i] = _clipped(d, r) * r", False),
         ("out[i] = _choose(r > 0.0, r, -r)", False),
         ("c = r + r * r\nout[i] = abs(c)", False),

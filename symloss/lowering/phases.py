@@ -6,7 +6,6 @@ delivers anyway, and once it has been through all rows the other one writes: tha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -15,11 +14,11 @@ import sympy
 from symloss.language.axes import Index
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition
-from symloss.language.domains import Interval, is_bounded
+from symloss.language.domains import is_bounded
 from symloss.language.nodes import Access
-from symloss.lowering.bounds import as_input, from_zero_to
+from symloss.lowering.bounds import as_input, from_zero_to, inside
 from symloss.lowering.nodes import Assign, Begin, Buffer, Extreme, Finish, Kernel, Loop, Node, Store, Strips, Update
-from symloss.lowering.rows import STRIP
+from symloss.lowering.rows import STRIP, names_read, nodes_within, used_nodes
 
 SUMS, REST = "_sums", "_rest"
 """How the names of the two end; the array between them is called the sums."""
@@ -53,7 +52,7 @@ def in_phases(kernel: Kernel, definition: Definition) -> tuple[Kernel, ...]:
     if not all(map(_only_adds_up, before)) or len(looking) < len(bounded):
         return ()
     assigned = [node for node in before if isinstance(node, Assign)]
-    names = [name for name in found if sympy.Symbol(name) in _read([*assigned, *after])]
+    names = [name for name in found if name in names_read([*assigned, *after])]
     known = [Assign(n, Access("sums", loop.index, sympy.Integer(k))) for k, n in enumerate(names)]
     kept = [Store("sums", (loop.index, sympy.Integer(k)), sympy.Symbol(n)) for k, n in enumerate(names)]
     asked = frozenset(a.name for a in definition.inputs)
@@ -65,12 +64,12 @@ def in_phases(kernel: Kernel, definition: Definition) -> tuple[Kernel, ...]:
     own = inputs + (("loss_scale",) if "loss_scale" in kernel.arguments else ())
     sums = Kernel(
         kernel.name + SUMS, (*inputs, "sums"),
-        (*outer, Begin(MOST, "bits"), replace(loop, body=_needed(first)), Assign(OUTSIDE, verdict)), OUTSIDE,
+        (*outer, Begin(MOST, "bits"), replace(loop, body=used_nodes(first)), Assign(OUTSIDE, verdict)), OUTSIDE,
         f"what {kernel.name} adds up of each row, and whether a number may lie outside its domain", sums=len(names),
     )  # fmt: skip
     rest = replace(
         kernel, name=kernel.name + REST, arguments=(*own, "sums", *kernel.arguments[len(own) :]),
-        body=tuple(replace(n, body=_needed((*known, *assigned, *after))) if n is loop else n for n in kernel.body),
+        body=tuple(replace(n, body=used_nodes((*known, *assigned, *after))) if n is loop else n for n in kernel.body),
         summary=f"{kernel.summary}, from what is added up of each row",
     )  # fmt: skip
     return (sums, rest) if all(_is_whole(part, kernel) for part in (sums, rest)) else ()
@@ -78,27 +77,19 @@ def in_phases(kernel: Kernel, definition: Definition) -> tuple[Kernel, ...]:
 
 def _is_whole(part: Kernel, kernel: Kernel) -> bool:
     """Tell whether a part of a kernel sets, or is given, all that it reads of what that sets or is given."""
-    everything, own = (_made(k.body) | {sympy.Symbol(a) for a in k.arguments} for k in (kernel, part))
-    return _read(part.body) & everything <= own and _named(part.body, Finish) <= _named(part.body, Begin)
+    everything, own = (_made(k.body).union(k.arguments) for k in (kernel, part))
+    return names_read(part.body) & everything <= own and _named(part.body, Finish) <= _named(part.body, Begin)
 
 
-def _made(nodes: Iterable[Node]) -> set[sympy.Basic]:
+def _made(nodes: Iterable[Node]) -> set[str]:
     """Return the names of scalars that nodes set, but for what sums are finished to."""
-    places = {node.place for node in _all(nodes) if isinstance(node, Extreme)}
-    return {sympy.Symbol(n) for n in places.union(*(_named(nodes, kind) for kind in (Assign, Begin, Extreme)))}
+    places = {node.place for node in nodes_within(nodes) if isinstance(node, Extreme)}
+    return places.union(*(_named(nodes, kind) for kind in (Assign, Begin, Extreme)))
 
 
 def _named(nodes: Iterable[Node], kind: type[Assign | Begin | Extreme | Finish]) -> set[str]:
     """Return the names of the nodes of a kind."""
-    return {node.name for node in _all(nodes) if isinstance(node, kind)}
-
-
-def _all(nodes: Iterable[Node]) -> Iterator[Node]:
-    """Yield nodes and those in loops."""
-    for node in nodes:
-        yield node
-        if isinstance(node, Loop | Strips):
-            yield from _all(node.body)
+    return {node.name for node in nodes_within(nodes) if isinstance(node, kind)}
 
 
 def _only_adds_up(node: Node) -> bool:
@@ -109,12 +100,11 @@ def _only_adds_up(node: Node) -> bool:
 
 
 def _limit(definition: Definition) -> tuple[list[Argument], sympy.Expr]:
-    """Return the inputs that are bounded, where all have the same bounds, and the largest number that they may be."""
+    """Return the inputs that are bounded, and the largest number that they may be; none where that has other forms."""
     bounded = [a for a in definition.inputs if a.kind == "real" and is_bounded(a.domain)]
-    domains = {a.domain for a in bounded}
-    match tuple(domains):
-        case (Interval(low=0, low_open=False, high_open=False) as domain,) if 0 < domain.high < math.inf:
-            return bounded, sympy.Float(domain.high)
+    match [inside(sympy.Symbol(MOST), domain) for domain in {a.domain for a in bounded}]:
+        case [from_zero_to(args=(_, high))]:
+            return bounded, high
     return [], sympy.oo
 
 
@@ -140,35 +130,3 @@ def _with_looks(
             yield replace(node, body=(*node.body, *looks), asked=asked)
         else:
             yield node
-
-
-def _needed(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """Return nodes without the scalars that nothing after them reads."""
-    found: list[Node] = []
-    for node in reversed(nodes):
-        if not isinstance(node, Assign) or sympy.Symbol(node.name) in _read(found):
-            found.insert(0, node)
-    return tuple(found)
-
-
-def _read(nodes: Iterable[Node]) -> set[sympy.Basic]:
-    """Return the names of scalars that nodes read."""
-    found: set[sympy.Basic] = set()
-    for node in _all(nodes):
-        match node:
-            case Strips():
-                found |= _names(*(left_out for *_, left_out in node.sums if left_out is not None))
-            case Extreme():
-                found |= _names(node.row)
-            case Assign():
-                found |= _names(node.expression)
-            case Update():
-                found |= _names(node.expression, node.where)
-            case Store():
-                found |= _names(node.expression, node.where, *node.slots)
-    return found
-
-
-def _names(*parts: sympy.Basic) -> set[sympy.Basic]:
-    """Return the symbols in expressions, whatever is assumed of them."""
-    return {sympy.Symbol(s.name) for part in parts for s in part.free_symbols if isinstance(s, sympy.Symbol)}

@@ -8,7 +8,7 @@ largest number of a row is looked for in lanes too; its place only where it is w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import sympy
@@ -140,21 +140,40 @@ def _plain_row(node: sympy.Basic, index: Index) -> Access | None:
 
 
 def used_nodes(body: Sequence[Node]) -> tuple[Node, ...]:
-    """Return the nodes of a loop without the scalars that nothing in it reads."""
+    """Return the nodes of a loop without the scalars that nothing after them reads."""
     found: list[Node] = []
     names: set[str] = set()
     for node in reversed(body):
-        if isinstance(node, Assign) and node.name not in names:
-            continue
-        parts: tuple[sympy.Basic, ...] = ()
+        if not isinstance(node, Assign) or node.name in names:
+            found.insert(0, node)
+            names |= names_read([node])
+    return tuple(found)
+
+
+def names_read(nodes: Iterable[Node]) -> set[str]:
+    """Return the names of the scalars that nodes read, and those in loops."""
+    parts: list[sympy.Basic] = []
+    for node in nodes_within(nodes):
         match node:
             case Assign():
-                parts = (node.expression,)
-            case Store() | Update():
-                parts = (node.expression, node.where, *(node.slots if isinstance(node, Store) else ()))
-        names |= {s.name for p in parts for s in p.free_symbols if isinstance(s, sympy.Symbol)}
-        found.insert(0, node)
-    return tuple(found)
+                parts.append(node.expression)
+            case Update():
+                parts += [node.expression, node.where]
+            case Store():
+                parts += [node.expression, node.where, *node.slots]
+            case Extreme():
+                parts.append(node.row)
+            case Strips():
+                parts += [left_out for *_, left_out in node.sums if left_out is not None]
+    return {s.name for part in parts for s in part.free_symbols if isinstance(s, sympy.Symbol)}
+
+
+def nodes_within(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Yield nodes and those in loops."""
+    for node in nodes:
+        yield node
+        if isinstance(node, Loop | Strips):
+            yield from nodes_within(node.body)
 
 
 def _one_apart(loop: Loop) -> tuple[Loop, list[Node]]:

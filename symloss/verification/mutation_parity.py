@@ -39,8 +39,12 @@ def _run(statements: Iterable[ast.stmt], odd: set[str]) -> bool:
                     return False
                 (odd.add if parity else odd.discard)(target)
             case ast.If(test=test, body=body, orelse=orelse):
-                if _mentions(test, odd) or not all(_run(part, set(odd)) for part in (body, orelse)):
+                if _mentions(test, odd):
                     return False
+                for part in (body, orelse):
+                    own = set(odd)
+                    if not _run(part, own) or own != odd:  # a name has the other sign after one of them alone
+                        return False
             case ast.Assign(targets=[ast.Subscript() as place], value=value):
                 if _mentions(place, odd) or _parity(value, odd) is not False:
                     return False
