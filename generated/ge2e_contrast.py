@@ -297,9 +297,10 @@ def value(embedding, w, b, sample_weights, value_out):
     wide = _wide(embedding)
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
+    running = np.empty((d,))
     sample_weight = np.empty((s, u,))
     e = np.empty((s, u, d,))
-    sum_embedding = np.empty((d,))
+    sum_embedding = np.empty((u, d,))
     sum_e = np.empty((s, u,))
     sum_embedding_2 = np.empty((d,))
     c = np.empty((d,))
@@ -308,6 +309,18 @@ def value(embedding, w, b, sample_weights, value_out):
     term = -1.0 + u
     for j in range(s):
         sum_embedding_2[:] = 0.0
+        running[:] = 0.0
+        for i in range(u):
+            for f_1 in range(d):
+                sum_embedding[i, f_1] = running[f_1]
+                x_4 = np.float64(embedding[j, i, f_1])
+                running[f_1] += x_4
+        running[:] = 0.0
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                sum_embedding[i, f_1] += running[f_1]
+                x_4 = np.float64(embedding[j, i, f_1])
+                running[f_1] += x_4
         for i in range(u):
             sample_weight_now = ((sample_weights[j, i]) if weighted else 1.0)
             sample_weight[j, i] = sample_weight_now
@@ -338,16 +351,10 @@ def value(embedding, w, b, sample_weights, value_out):
             for f_4 in range(d):
                 x_3 = np.float64(embedding[j, i, f_4])
                 e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
-            sum_embedding[:] = 0.0
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = np.float64(embedding[j, m_6, f_1])
-                    if m_6 != i:
-                        sum_embedding[f_1] += x_4
             peak_sum_embedding = 1.0 if wide is None else -np.inf
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
-                magnitude_value_2 = abs(_quotient(sum_embedding[f_7], per_term_unit, per_term))
+                magnitude_value_2 = abs(_quotient(sum_embedding[i, f_7], per_term_unit, per_term))
                 if wide is not None:
                     peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2)
             scaled_sum_embedding_sum = 0.0
@@ -358,7 +365,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 scaled_sum_embedding_part = 0.0
                 for place in range(length):
                     f_208 = strip + place
-                    ratio_value_2 = _quotient(_quotient(sum_embedding[f_208], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
+                    ratio_value_2 = _quotient(_quotient(sum_embedding[i, f_208], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     scaled_sum_embedding_part = _add_in_lanes(scaled_sum_embedding_part, square_2)
                 _lanes(4, 2)
@@ -373,7 +380,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 sum_e_now_part = 0.0
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
+                    factor_3 = e[j, i, f_1] * _quotient(_quotient(sum_embedding[i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
                 _lanes(4, 2)
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, sum_e_now_part)
@@ -451,6 +458,9 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     wide = _wide(embedding)
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
+    running = np.empty((d,))
+    running_2 = np.empty((d,))
+    running_3 = np.empty((d,))
     sample_weight = np.empty((s, u,))
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
@@ -485,6 +495,18 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     factor_7 = w_2 / term
     for j in range(s):
         sum_embedding_2[j, :] = 0.0
+        running[:] = 0.0
+        for i in range(u):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] = running[f_1]
+                x_4 = np.float64(embedding[j, i, f_1])
+                running[f_1] += x_4
+        running[:] = 0.0
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] += running[f_1]
+                x_4 = np.float64(embedding[j, i, f_1])
+                running[f_1] += x_4
         for i in range(u):
             sample_weight_now = ((sample_weights[j, i]) if weighted else 1.0)
             sample_weight[j, i] = sample_weight_now
@@ -519,12 +541,6 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             for f_4 in range(d):
                 x_3 = np.float64(embedding[j, i, f_4])
                 e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
-            sum_embedding[j, i, :] = 0.0
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = np.float64(embedding[j, m_6, f_1])
-                    if m_6 != i:
-                        sum_embedding[j, i, f_1] += x_4
             peak_sum_embedding_now = 1.0 if wide is None else -np.inf
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
@@ -605,12 +621,16 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         over_factor_9_unit, over_factor_9 = _divisor(factor_9)
         for f_11 in range(d):
             c_unit[j, f_11] = _quotient(c[f_11], over_factor_9_unit, over_factor_9)
+        running_2[:] = 0.0
         for i in range(u):
-            sum_embedding_3[j, i, :] = 0.0
-            for i_101 in range(u):
-                for d_24 in range(d):
-                    if i != i_101:
-                        sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_101, d_24]
+            for d_24 in range(d):
+                sum_embedding_3[j, i, d_24] = running_2[d_24]
+                running_2[d_24] += sum_embedding_3_term[i, d_24]
+        running_2[:] = 0.0
+        for i in range(u - 1, -1, -1):
+            for d_24 in range(d):
+                sum_embedding_3[j, i, d_24] += running_2[d_24]
+                running_2[d_24] += sum_embedding_3_term[i, d_24]
     sum_b = _completed(sum_b, sum_b_lost)
     sum_w = _completed(sum_w, sum_w_lost)
     total = 0.0
@@ -680,12 +700,18 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 total += factor_18
                 if wanted:
                     value_out[j, i] = factor_18
+            running_3[:] = 0.0
             for i in range(u):
-                sum_embedding_4[j, i, :] = 0.0
-                for i_106 in range(u):
-                    for d_24 in range(d):
-                        if (i != i_106 and arglargest[j, i_106] >= 0):
-                            sum_embedding_4[j, i, d_24] += sum_embedding_4_term[i_106, d_24]
+                for d_24 in range(d):
+                    sum_embedding_4[j, i, d_24] = running_3[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_3[d_24] += sum_embedding_4_term[i, d_24]
+            running_3[:] = 0.0
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_4[j, i, d_24] += running_3[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_3[d_24] += sum_embedding_4_term[i, d_24]
     sum_w_2 = 0.0
     sum_w_2_lost = 0.0
     sum_b_2 = 0.0
@@ -778,6 +804,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     weighted = sample_weights.size > 0
     wide = _wide(embedding)
     block = max(1, min(512, s))
+    running = np.empty((d,))
+    running_2 = np.empty((d,))
+    running_3 = np.empty((d,))
+    running_4 = np.empty((d,))
+    running_5 = np.empty((d,))
+    running_6 = np.empty((d,))
+    running_7 = np.empty((d,))
+    running_8 = np.empty((d,))
     sum_embedding_3_sensitivity_2_own_right = np.empty((u, u,))
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
@@ -860,6 +894,18 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for j in range(start, stop):
             row = j - start
             sum_embedding_2[j, :] = 0.0
+            running[:] = 0.0
+            for i in range(u):
+                for f_1 in range(d):
+                    sum_embedding[j, i, f_1] = running[f_1]
+                    x_4 = np.float64(embedding[j, i, f_1])
+                    running[f_1] += x_4
+            running[:] = 0.0
+            for i in range(u - 1, -1, -1):
+                for f_1 in range(d):
+                    sum_embedding[j, i, f_1] += running[f_1]
+                    x_4 = np.float64(embedding[j, i, f_1])
+                    running[f_1] += x_4
             for i in range(u):
                 sample_weight = ((sample_weights[j, i]) if weighted else 1.0)
                 seed_now = sample_weight * loss_scale
@@ -893,12 +939,6 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 for f_4 in range(d):
                     x_3 = np.float64(embedding[j, i, f_4])
                     e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
-                sum_embedding[j, i, :] = 0.0
-                for m_6 in range(u):
-                    for f_1 in range(d):
-                        x_4 = np.float64(embedding[j, m_6, f_1])
-                        if m_6 != i:
-                            sum_embedding[j, i, f_1] += x_4
                 peak_sum_embedding_now = 1.0 if wide is None else -np.inf
                 per_term_unit, per_term = _inverse(term)
                 for f_7 in range(d):
@@ -1014,15 +1054,26 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 c_unit[j, f_11] = c_unit_now
                 hessian_embedding_part_2[j, f_11] = factor_26 * c_unit_now
                 hessian_embedding_part_4[j, f_11] = factor_28 * c_unit_now
+            running_2[:] = 0.0
             for i in range(u):
-                sum_embedding_3[j, i, :] = 0.0
-                sum_embedding_3_sensitivity_own[j, i, :] = 0.0
-                for i_101 in range(u):
-                    for d_24 in range(d):
-                        if i != i_101:
-                            sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_101, d_24]
-                        if i != i_101:
-                            sum_embedding_3_sensitivity_own[j, i, d_24] += sum_embedding_3_sensitivity_own_term[i_101, d_24]
+                for d_24 in range(d):
+                    sum_embedding_3[j, i, d_24] = running_2[d_24]
+                    running_2[d_24] += sum_embedding_3_term[i, d_24]
+            running_2[:] = 0.0
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_3[j, i, d_24] += running_2[d_24]
+                    running_2[d_24] += sum_embedding_3_term[i, d_24]
+            running_3[:] = 0.0
+            for i in range(u):
+                for d_24 in range(d):
+                    sum_embedding_3_sensitivity_own[j, i, d_24] = running_3[d_24]
+                    running_3[d_24] += sum_embedding_3_sensitivity_own_term[i, d_24]
+            running_3[:] = 0.0
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_3_sensitivity_own[j, i, d_24] += running_3[d_24]
+                    running_3[d_24] += sum_embedding_3_sensitivity_own_term[i, d_24]
         _multiply(sum_embedding_3_sensitivity_2_own_term[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_3_sensitivity_2_own[start:stop], np.bool_(False))
     sum_b = _completed(sum_b, sum_b_lost)
     sum_w = _completed(sum_w, sum_w_lost)
@@ -1169,24 +1220,66 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     ratio_value_12 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_29_unit, over_factor_29)
                     term_15 = e_4 - sum_e_2 * ratio_value_12
                     sum_norm_c_sensitivity_3_own_term[i, d_24] = factor_51 * term_15
+            running_4[:] = 0.0
             for i in range(u):
-                sum_embedding_4[j, i, :] = 0.0
-                sum_embedding_4_sensitivity_3_own[j, i, :] = 0.0
-                sum_c_unit_2_sensitivity_own[j, i, :] = 0.0
-                sum_norm_c_sensitivity_3_own[j, i, :] = 0.0
-                sum_embedding_4_sensitivity_own[j, i, :] = 0.0
-                for i_106 in range(u):
-                    for d_24 in range(d):
-                        if (i != i_106 and arglargest[j, i_106] >= 0):
-                            sum_embedding_4[j, i, d_24] += sum_embedding_4_term[i_106, d_24]
-                        if (i != i_106 and arglargest[j, i_106] >= 0 and j == arglargest[j, i_106]):
-                            sum_embedding_4_sensitivity_3_own[j, i, d_24] += sum_embedding_4_sensitivity_3_own_term[i_106, d_24]
-                        if (i != i_106 and arglargest[j, i_106] >= 0 and j == arglargest[j, i_106]):
-                            sum_c_unit_2_sensitivity_own[j, i, d_24] += sum_c_unit_2_sensitivity_own_term[i_106, d_24]
-                        if (i != i_106 and arglargest[j, i_106] >= 0 and j == arglargest[j, i_106]):
-                            sum_norm_c_sensitivity_3_own[j, i, d_24] += sum_norm_c_sensitivity_3_own_term[i_106, d_24]
-                        if (i != i_106 and arglargest[j, i_106] >= 0):
-                            sum_embedding_4_sensitivity_own[j, i, d_24] += sum_embedding_4_sensitivity_own_term[i_106, d_24]
+                for d_24 in range(d):
+                    sum_embedding_4[j, i, d_24] = running_4[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_4[d_24] += sum_embedding_4_term[i, d_24]
+            running_4[:] = 0.0
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_4[j, i, d_24] += running_4[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_4[d_24] += sum_embedding_4_term[i, d_24]
+            running_5[:] = 0.0
+            for i in range(u):
+                for d_24 in range(d):
+                    sum_embedding_4_sensitivity_3_own[j, i, d_24] = running_5[d_24]
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        running_5[d_24] += sum_embedding_4_sensitivity_3_own_term[i, d_24]
+            running_5[:] = 0.0
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_4_sensitivity_3_own[j, i, d_24] += running_5[d_24]
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        running_5[d_24] += sum_embedding_4_sensitivity_3_own_term[i, d_24]
+            running_6[:] = 0.0
+            for i in range(u):
+                for d_24 in range(d):
+                    sum_c_unit_2_sensitivity_own[j, i, d_24] = running_6[d_24]
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        running_6[d_24] += sum_c_unit_2_sensitivity_own_term[i, d_24]
+            running_6[:] = 0.0
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_c_unit_2_sensitivity_own[j, i, d_24] += running_6[d_24]
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        running_6[d_24] += sum_c_unit_2_sensitivity_own_term[i, d_24]
+            running_7[:] = 0.0
+            for i in range(u):
+                for d_24 in range(d):
+                    sum_norm_c_sensitivity_3_own[j, i, d_24] = running_7[d_24]
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        running_7[d_24] += sum_norm_c_sensitivity_3_own_term[i, d_24]
+            running_7[:] = 0.0
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_norm_c_sensitivity_3_own[j, i, d_24] += running_7[d_24]
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        running_7[d_24] += sum_norm_c_sensitivity_3_own_term[i, d_24]
+            running_8[:] = 0.0
+            for i in range(u):
+                for d_24 in range(d):
+                    sum_embedding_4_sensitivity_own[j, i, d_24] = running_8[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_8[d_24] += sum_embedding_4_sensitivity_own_term[i, d_24]
+            running_8[:] = 0.0
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_4_sensitivity_own[j, i, d_24] += running_8[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_8[d_24] += sum_embedding_4_sensitivity_own_term[i, d_24]
         _multiply(sum_embedding_4_sensitivity_2_own_left[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_4_sensitivity_2_own[start:stop], np.bool_(False))
     sum_w_2 = 0.0
     sum_w_2_lost = 0.0
@@ -1408,6 +1501,10 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     weighted = sample_weights.size > 0
     wide = _wide(embedding)
     block = max(1, min(max(1, 512 // max(1, u)), s))
+    running = np.empty((d,))
+    running_2 = np.empty((d,))
+    running_3 = np.empty((d,))
+    running_4 = np.empty((d,))
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
     scaled_embedding = np.empty((s, u,))
@@ -1467,6 +1564,30 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     for j in range(s):
         sum_embedding_2[j, :] = 0.0
         sum_embedding_2_tangent[j, :] = 0.0
+        running[:] = 0.0
+        for i in range(u):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] = running[f_1]
+                x_4 = np.float64(embedding[j, i, f_1])
+                running[f_1] += x_4
+        running[:] = 0.0
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] += running[f_1]
+                x_4 = np.float64(embedding[j, i, f_1])
+                running[f_1] += x_4
+        running_2[:] = 0.0
+        for i in range(u):
+            for f_1 in range(d):
+                sum_embedding_tangent[j, i, f_1] = running_2[f_1]
+                v_x_3 = np.float64(direction_embedding[j, i, f_1])
+                running_2[f_1] += v_x_3
+        running_2[:] = 0.0
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                sum_embedding_tangent[j, i, f_1] += running_2[f_1]
+                v_x_3 = np.float64(direction_embedding[j, i, f_1])
+                running_2[f_1] += v_x_3
         for i in range(u):
             sample_weight = ((sample_weights[j, i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
@@ -1516,16 +1637,6 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost = _plus(norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost, norm_embedding_tangent_now_part)
             norm_embedding_tangent_now = _completed(norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost)
             norm_embedding_tangent[j, i] = norm_embedding_tangent_now
-            sum_embedding[j, i, :] = 0.0
-            sum_embedding_tangent[j, i, :] = 0.0
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = np.float64(embedding[j, m_6, f_1])
-                    if m_6 != i:
-                        sum_embedding[j, i, f_1] += x_4
-                    v_x_3 = np.float64(direction_embedding[j, m_6, f_1])
-                    if m_6 != i:
-                        sum_embedding_tangent[j, i, f_1] += v_x_3
             peak_sum_embedding_now = 1.0 if wide is None else -np.inf
             ratio_value_2 = _ratio(1.0, factor)
             per_term_unit, per_term = _inverse(term)
@@ -1672,12 +1783,16 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sum_embedding_2_tangent_3 = sum_embedding_2_tangent[j, f_11]
             c_unit_2 = c_unit[j, f_11]
             c_unit_tangent[j, f_11] = factor_27 * (sum_embedding_2_tangent_3 - norm_c_tangent_now * c_unit_2)
+        running_3[:] = 0.0
         for i in range(u):
-            sum_embedding_3_tangent[j, i, :] = 0.0
-            for i_204 in range(u):
-                for d_24 in range(d):
-                    if i != i_204:
-                        sum_embedding_3_tangent[j, i, d_24] += sum_embedding_3_tangent_term[i_204, d_24]
+            for d_24 in range(d):
+                sum_embedding_3_tangent[j, i, d_24] = running_3[d_24]
+                running_3[d_24] += sum_embedding_3_tangent_term[i, d_24]
+        running_3[:] = 0.0
+        for i in range(u - 1, -1, -1):
+            for d_24 in range(d):
+                sum_embedding_3_tangent[j, i, d_24] += running_3[d_24]
+                running_3[d_24] += sum_embedding_3_tangent_term[i, d_24]
     sum_b_tangent = _completed(sum_b_tangent, sum_b_tangent_lost)
     sum_w_tangent = _completed(sum_w_tangent, sum_w_tangent_lost)
     decay_3 = (_raised_decay(np.inf, wide) * 5.421010862427522e-20)
@@ -1807,12 +1922,18 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost = _plus(sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost, sum_norm_embedding_tangent_now_part)
                 sum_norm_embedding_tangent_now = _completed(sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost)
                 sum_norm_embedding_tangent[j, i] = sum_norm_embedding_tangent_now
+            running_4[:] = 0.0
             for i in range(u):
-                sum_embedding_4_tangent[j, i, :] = 0.0
-                for i_205 in range(u):
-                    for d_24 in range(d):
-                        if (i != i_205 and arglargest[j, i_205] >= 0):
-                            sum_embedding_4_tangent[j, i, d_24] += sum_embedding_4_tangent_term[i_205, d_24]
+                for d_24 in range(d):
+                    sum_embedding_4_tangent[j, i, d_24] = running_4[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_4[d_24] += sum_embedding_4_tangent_term[i, d_24]
+            running_4[:] = 0.0
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_4_tangent[j, i, d_24] += running_4[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_4[d_24] += sum_embedding_4_tangent_term[i, d_24]
     sum_c_unit_2[:, :] = 0.0
     sum_w_2_tangent = 0.0
     sum_w_2_tangent_lost = 0.0

@@ -470,6 +470,8 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wide = _wide(logits)
+    running = np.empty((m,))
+    running_2 = np.empty((m,))
     seed = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -577,15 +579,27 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             hessian_logits_table_2[k] = factor_8
             hessian_logits_table_3[k] = factor_7
         sum_logsumexp_logits_3_centred[:] = 0.0
+        running[:] = 0.0
         for k_30 in range(c):
-            sum_logsumexp_logits_3_sensitivity[k_30, :] = 0.0
-            sum_logsumexp_logits_3_sensitivity_2_own[k_30, :] = 0.0
-            for a_32 in range(c):
-                for q_1 in range(m):
-                    if a_32 != k_30:
-                        sum_logsumexp_logits_3_sensitivity[k_30, q_1] += sum_logsumexp_logits_3_sensitivity_term[a_32, q_1]
-                    if a_32 != k_30:
-                        sum_logsumexp_logits_3_sensitivity_2_own[k_30, q_1] += exp_logits[a_32, q_1] * sum_logsumexp_logits_2_slope[a_32, q_1] / (1.0 + rest_logits[q_1])
+            for q_1 in range(m):
+                sum_logsumexp_logits_3_sensitivity[k_30, q_1] = running[q_1]
+                running[q_1] += sum_logsumexp_logits_3_sensitivity_term[k_30, q_1]
+        running[:] = 0.0
+        for k_30 in range(c - 1, -1, -1):
+            for q_1 in range(m):
+                sum_logsumexp_logits_3_sensitivity[k_30, q_1] += running[q_1]
+                running[q_1] += sum_logsumexp_logits_3_sensitivity_term[k_30, q_1]
+        running_2[:] = 0.0
+        for k_30 in range(c):
+            for q_1 in range(m):
+                sum_logsumexp_logits_3_sensitivity_2_own[k_30, q_1] = running_2[q_1]
+                running_2[q_1] += exp_logits[k_30, q_1] * sum_logsumexp_logits_2_slope[k_30, q_1] / (1.0 + rest_logits[q_1])
+        running_2[:] = 0.0
+        for k_30 in range(c - 1, -1, -1):
+            for q_1 in range(m):
+                sum_logsumexp_logits_3_sensitivity_2_own[k_30, q_1] += running_2[q_1]
+                running_2[q_1] += exp_logits[k_30, q_1] * sum_logsumexp_logits_2_slope[k_30, q_1] / (1.0 + rest_logits[q_1])
+        for k_30 in range(c):
             for q_1 in range(m):
                 sum_logsumexp_logits_3_centred[q_1] += exp_logits[k_30, q_1] * (sum_logsumexp_logits_3_weighed[k_30] - sum_logsumexp_logits_3_weighed[argmax_logits[q_1]]) / (1.0 + rest_logits[q_1])
         for m_5 in range(m):

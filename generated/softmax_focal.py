@@ -292,7 +292,7 @@ def _fetch(typing_context, array, row, place):
         kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
         entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
-        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 2, 1))])  # to read, not into the nearest, data
         return context.get_dummy_value()
 
     return types.none(array, row, place), build
@@ -692,8 +692,9 @@ def value(logits, label, gamma, alpha, sample_weights, value_out):
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_18 = strip + place
                 z_2 = np.float64(logits[i, k_18])
@@ -736,9 +737,9 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(gradient_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_18 = strip + place
                 z_2 = np.float64(logits[i, k_18])
@@ -794,10 +795,9 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(gradient_logits, i, strip + ahead)
-                _fetch(hessian_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_18 = strip + place
                 z_2 = np.float64(logits[i, k_18])
@@ -864,9 +864,9 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(product_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_18 = strip + place
                 z_2 = np.float64(logits[i, k_18])
@@ -940,8 +940,9 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_18 = strip + place
                 z_2 = np.float64(logits[i, k_18])
@@ -1004,9 +1005,9 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         rest_logits_lost = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(product_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_18 = strip + place
                 z_2 = np.float64(logits[i, k_18])

@@ -585,7 +585,7 @@ def _fetch(typing_context, array, row, place):
         kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
         entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
-        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 2, 1))])  # to read, not into the nearest, data
         return context.get_dummy_value()
 
     return types.none(array, row, place), build
@@ -2434,10 +2434,11 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
@@ -2493,13 +2494,11 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
-                _fetch(gradient_anchor, i, strip + ahead)
-                _fetch(gradient_negative, i, strip + ahead)
-                _fetch(gradient_positive, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
@@ -2590,16 +2589,11 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
-                _fetch(gradient_anchor, i, strip + ahead)
-                _fetch(gradient_negative, i, strip + ahead)
-                _fetch(gradient_positive, i, strip + ahead)
-                _fetch(hessian_anchor, i, strip + ahead)
-                _fetch(hessian_negative, i, strip + ahead)
-                _fetch(hessian_positive, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
@@ -2716,13 +2710,11 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
-                _fetch(product_anchor, i, strip + ahead)
-                _fetch(product_negative, i, strip + ahead)
-                _fetch(product_positive, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
@@ -2852,10 +2844,11 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
@@ -2994,10 +2987,11 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = np.float64(anchor[i, f_1])
@@ -3163,10 +3157,11 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
@@ -3234,13 +3229,11 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
-                _fetch(gradient_anchor, i, strip + ahead)
-                _fetch(gradient_negative, i, strip + ahead)
-                _fetch(gradient_positive, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
@@ -3356,16 +3349,11 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
-                _fetch(gradient_anchor, i, strip + ahead)
-                _fetch(gradient_negative, i, strip + ahead)
-                _fetch(gradient_positive, i, strip + ahead)
-                _fetch(hessian_anchor, i, strip + ahead)
-                _fetch(hessian_negative, i, strip + ahead)
-                _fetch(hessian_positive, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
@@ -3519,13 +3507,11 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
-                _fetch(product_anchor, i, strip + ahead)
-                _fetch(product_negative, i, strip + ahead)
-                _fetch(product_positive, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
@@ -3692,10 +3678,11 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])
@@ -3875,10 +3862,11 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = np.float64(positive[i, f_1])

@@ -89,6 +89,7 @@ class Derived:
     program: Program
     kernels: tuple[Kernel, ...]
     fast: tuple[Kernel, ...]
+    pairs: tuple[Kernel, ...]
     arrays: tuple[Program, Program]
     trace: tuple[Step, ...]
     digest: str
@@ -117,15 +118,18 @@ def derive(definition: Definition) -> Derived:
     kernels = lower(definition, stable, wide=True)
     trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
     plain = whole_quotients(definition, by_sides(centred(folded.program)))
-    # without matrices what both read decides, and elementwise losses alone read different things
-    fast = kernels if plain == stable and not _has_blocks(kernels) else lower(definition, plain)
+    normed = definition.separable and any(s.op == "norm" for s in plain.statements)
+    alike = plain == stable and not normed and not definition.elementwise and not _has_blocks(kernels)
+    fast = kernels if alike else lower(definition, plain, narrow=True)
+    pairs = lower(definition, plain) if normed else fast
     sloped = fold_outputs(definition, slope(lifted.program, targets)).program
     arrays = plain, whole_quotients(definition, centred(sloped))
     variants = tuple(map(derive, definition.variants))
     digest = digest_of(definition)
     return Derived(
-        definition, lifted.program, folded.program, kernels, fast, arrays, trace, digest, len(lifted.trace), variants
-    )
+        definition, lifted.program, folded.program, kernels, fast, pairs, arrays, trace, digest, len(lifted.trace),
+        variants,
+    )  # fmt: skip
 
 
 def _has_blocks(kernels: Iterable[Kernel]) -> bool:
@@ -218,9 +222,10 @@ def render(derived: Derived) -> dict[str, str]:
     arrays = tuple((d.definition, *d.arrays) for d in everything)
     formula = str(shown.definition.formula)
     libraries = render_arrays(definition, arrays, formula, derived.digest)
-    pairs = (
-        {} if definition.elementwise else {f"pairs/{name}.py": render_pairs(definition, fast, formula, derived.digest)}
-    )
+    pairs = {}
+    if not definition.elementwise:
+        paired = tuple((d.definition, d.pairs) for d in everything)
+        pairs[f"pairs/{name}.py"] = render_pairs(definition, paired, formula, derived.digest)
     return {
         f"{name}.py": render_module(definition, variants, formula, derived.digest),
         f"fast/{name}.py": render_module(definition, fast, formula, derived.digest, FLOAT32),

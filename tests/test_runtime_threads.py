@@ -16,7 +16,7 @@ import pytest
 
 import symloss
 from symloss.runtime import threads
-from symloss.runtime.threads import ordered_sum
+from symloss.runtime.threads import GRAIN, TASKS, ordered_sum, task_size
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TOY = symloss.load("toy_elementwise", package=FIXTURES)
@@ -51,6 +51,33 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
     for count in (2, 3, 8):
         threads.share_always(count)
         assert everything() == expected
+
+
+@pytest.mark.parametrize("rows, size", [
+    (0, 7), (1, 7), (7, 7), (8, 7), (TASKS * 7, 7), (TASKS * 7 + 1, 14), (2 * TASKS * 7, 14), (2 * TASKS * 7 + 1, 28),
+    (306 * 7, 56), (10**9, 7 << 22),
+])  # fmt: skip
+def test_tasks_of_long_arrays_are_larger(rows: int, size: int) -> None:
+    assert task_size(rows, 7) == size
+    assert -(-rows // size) <= TASKS
+
+
+def test_long_arrays_give_the_same_bits_on_every_way_and_any_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quick way, the other one, and rows: in a few large tasks, of which the last is smaller."""
+    n = 2 * TASKS * GRAIN // 16 + 777
+    for module in ("ways", "preparation"):
+        monkeypatch.setattr(f"symloss.runtime.{module}.task_size", lambda rows, grain: task_size(rows, grain // 16))
+    x, y = np.sin(np.arange(n)), (np.arange(n) % 3 == 0) * 1.0
+    z, label = x[: n // 10 * 10].reshape(-1, 10), np.arange(n // 10) % 10
+    found = set()
+    for count in (1, 3):
+        threads.share_always(count)
+        quick, slow = TOY.value_and_gradient(x, y), TOY.value_and_gradient(x, y, sample_weight=np.ones(n))
+        assert quick[0] == slow[0]
+        np.testing.assert_array_equal(quick[1], slow[1])
+        found.add((quick[0], quick[1].tobytes(), ROWS.value(z, label)))
+    assert len(found) == 1
+    assert quick[0] == pytest.approx((y * np.logaddexp(0, -x) + (1 - y) * np.logaddexp(0, x)).mean(), rel=1e-13)
 
 
 def test_chunks_agree_with_numpy() -> None:

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import sympy
 
 from symloss import catalogue, load, pipeline, verifying
 from symloss.language.definition import Definition
@@ -81,3 +83,15 @@ def test_its_kernels_and_derivatives_are_mutated(evidence: dict[str, Any]) -> No
     for row in levels.values():
         assert row["killed"] > 0.8 * row["run"] > 0
         assert row["survived"] + row["unreached"] <= 0.02 * row["run"]
+
+
+def test_decimals_are_the_fractions_they_say(tmp_path: Path) -> None:
+    """A float of SymPy's would be neither exact nor known to the oracle."""
+    definition, loss = _generated(tmp_path, "0.1 * r**2 + 2.5e-3 * exp(0.5 * r) + log(1 + 1.1754943508222875e-38)")
+    assert not definition.formula.atoms(sympy.Float)
+    assert {sympy.Rational(1, 10), sympy.Rational(1, 400), sympy.S.Half} <= definition.formula.atoms(sympy.Rational)
+    half, r = loss.parameters["share"], np.array([-3.0, 0.25, 2.0])
+    value = loss.value(np.zeros(3), r, reduction="none")
+    np.testing.assert_allclose(value, half * (0.1 * r**2 + 0.0025 * np.exp(r / 2)), rtol=1e-15)
+    narrow = load("my_loss", package=tmp_path / "out", accuracy="fast").value(np.float32(2), np.float32(0))
+    assert narrow == pytest.approx(half * (0.4 + 0.0025 * np.exp(-1)), rel=1e-6), "fractions beyond float32 as well"

@@ -298,17 +298,17 @@ def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out)
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
             y = f32(target[i])
-            t_0 = factor + term * (f32(1.0) - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
+            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+            factor_2 = pos_weight * t_1
+            factor_3 = term * (f32(1.0) - y)
             z = f32(logit[i])
             log1p_value = log1p_value_block[row]
-            softplus_plus = log1p_value + _positive_part(z)  # softplus(logit)
-            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
-            loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
-            factor_2 = loss * sample_weight
-            total_part = _add_in_lanes(total_part, factor_2)
+            t_0 = factor + factor_3  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
+            loss = (factor + factor_2 + factor_3) * log1p_value + abs(z) * _choose(z >= f32(0.0), t_0, factor_2)
+            factor_4 = loss * sample_weight
+            total_part = _add_in_lanes(total_part, factor_4)
             if value_out is not None:
-                value_out[i] = factor_2
+                value_out[i] = factor_4
         _lanes(16, 1)
         total += total_part
     return total
@@ -336,17 +336,14 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
             seed = sample_weight * loss_scale
-            y = f32(target[i])
-            t_0 = factor + term * (f32(1.0) - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
             z = f32(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_2 = _over(decay, f32(1.0) + decay, f32(1.0), inverse)
-            p = _choose(z >= f32(0.0), inverse, factor_2)  # sigmoid(logit)
+            y = f32(target[i])
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = _choose(z >= f32(0.0), factor_2, inverse)  # sigmoid(-logit)
-            gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
+            factor_2 = -pos_weight * t_1
+            t_0 = factor + term * (f32(1.0) - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
+            gradient_logit[i] = seed * (decay * _choose(z >= f32(0.0), factor_2, t_0) + _choose(z >= f32(0.0), t_0, factor_2)) / (f32(1.0) + decay)
         _interleave(2)
 
 
@@ -382,24 +379,21 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
             seed = sample_weight * loss_scale
             y = f32(target[i])
-            t_0 = factor + term * (f32(1.0) - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
+            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+            factor_2 = pos_weight * t_1
+            factor_3 = term * (f32(1.0) - y)
             z = f32(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value = log1p_value_block[row]
-            softplus_plus = log1p_value + _positive_part(z)  # softplus(logit)
-            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
-            loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
-            factor_2 = loss * sample_weight
-            total_part = _add_in_lanes(total_part, factor_2)
+            t_0 = factor + factor_3  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
+            loss = (factor + factor_2 + factor_3) * log1p_value + abs(z) * _choose(z >= f32(0.0), t_0, factor_2)
+            factor_4 = loss * sample_weight
+            total_part = _add_in_lanes(total_part, factor_4)
             if value_out is not None:
-                value_out[i] = factor_2
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_3 = _over(decay, f32(1.0) + decay, f32(1.0), inverse)
-            p = _choose(z >= f32(0.0), inverse, factor_3)  # sigmoid(logit)
-            sigmoid_minus = _choose(z >= f32(0.0), factor_3, inverse)  # sigmoid(-logit)
-            gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
+                value_out[i] = factor_4
+            factor_5 = -pos_weight * t_1
+            gradient_logit[i] = seed * (decay * _choose(z >= f32(0.0), factor_5, t_0) + _choose(z >= f32(0.0), t_0, factor_5)) / (f32(1.0) + decay)
         _lanes(16, 1)
         total += total_part
     return total
@@ -427,16 +421,11 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
             seed = sample_weight * loss_scale
-            y = f32(target[i])
-            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            z = f32(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_2 = _over(decay, f32(1.0) + decay, f32(1.0), inverse)
-            p = _choose(z >= f32(0.0), inverse, factor_2)  # sigmoid(logit)
-            sigmoid_minus = _choose(z >= f32(0.0), factor_2, inverse)  # sigmoid(-logit)
-            hessian_logit[i] = seed * (factor + pos_weight * t_1 + term * (f32(1.0) - y)) * p * sigmoid_minus
+            y = f32(target[i])
+            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+            hessian_logit[i] = seed * (factor + pos_weight * t_1 + term * (f32(1.0) - y)) * decay / (f32(1.0) + (f32(2.0) + decay) * decay)
         _interleave(2)
 
 
@@ -462,19 +451,16 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
             row = i - start
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
             seed = sample_weight * loss_scale
-            y = f32(target[i])
-            factor_2 = term * (f32(1.0) - y)
-            t_0 = factor + factor_2  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
             z = f32(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_3 = _over(decay, f32(1.0) + decay, f32(1.0), inverse)
-            p = _choose(z >= f32(0.0), inverse, factor_3)  # sigmoid(logit)
+            y = f32(target[i])
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = _choose(z >= f32(0.0), factor_3, inverse)  # sigmoid(-logit)
-            gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
-            hessian_logit[i] = seed * (factor + pos_weight * t_1 + factor_2) * p * sigmoid_minus
+            factor_2 = -pos_weight * t_1
+            factor_3 = term * (f32(1.0) - y)
+            t_0 = factor + factor_3  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
+            gradient_logit[i] = seed * (decay * _choose(z >= f32(0.0), factor_2, t_0) + _choose(z >= f32(0.0), t_0, factor_2)) / (f32(1.0) + decay)
+            hessian_logit[i] = seed * (factor + pos_weight * t_1 + factor_3) * decay / (f32(1.0) + (f32(2.0) + decay) * decay)
         _interleave(2)
 
 
@@ -501,16 +487,11 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
             seed = sample_weight * loss_scale
             v_z = f32(direction_logit[i])
-            y = f32(target[i])
-            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            z = f32(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_2 = _over(decay, f32(1.0) + decay, f32(1.0), inverse)
-            p = _choose(z >= f32(0.0), inverse, factor_2)  # sigmoid(logit)
-            sigmoid_minus = _choose(z >= f32(0.0), factor_2, inverse)  # sigmoid(-logit)
-            product_logit[i] = seed * v_z * (factor + pos_weight * t_1 + term * (f32(1.0) - y)) * p * sigmoid_minus
+            y = f32(target[i])
+            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+            product_logit[i] = seed * v_z * (factor + pos_weight * t_1 + term * (f32(1.0) - y)) * decay / (f32(1.0) + (f32(2.0) + decay) * decay)
         _interleave(2)
 
 
@@ -528,7 +509,7 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
     sum_label_smoothing_lost = 0.0
     sum_pos_weight = 0.0
     sum_pos_weight_lost = 0.0
-    factor_2 = f32(0.5) * label_smoothing
+    factor_3 = f32(0.5) * label_smoothing
     term = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
@@ -549,15 +530,15 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
             seed = sample_weight * loss_scale
             y = f32(target[i])
+            factor = pos_weight * (f32(0.5) - y)
             z = f32(logit[i])
             log1p_value = log1p_value_block[row]
-            softplus_plus = log1p_value + _positive_part(z)  # softplus(logit)
+            factor_2 = seed * ((-f32(0.5) + y + factor) * log1p_value + abs(z) * _choose(z >= f32(0.0), -f32(0.5) + y, factor))
+            sum_label_smoothing_part = _add_in_lanes(sum_label_smoothing_part, factor_2)
+            t_1 = factor_3 + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
-            factor = seed * ((-f32(0.5) + y) * softplus_plus + pos_weight * softplus_minus * (f32(0.5) - y))
-            sum_label_smoothing_part = _add_in_lanes(sum_label_smoothing_part, factor)
-            t_1 = factor_2 + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            factor_3 = seed * t_1 * softplus_minus
-            sum_pos_weight_part = _add_in_lanes(sum_pos_weight_part, factor_3)
+            factor_4 = seed * t_1 * softplus_minus
+            sum_pos_weight_part = _add_in_lanes(sum_pos_weight_part, factor_4)
         _lanes(16, 1)
         sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, sum_label_smoothing_part)
         sum_pos_weight, sum_pos_weight_lost = _plus(sum_pos_weight, sum_pos_weight_lost, sum_pos_weight_part)
@@ -584,7 +565,7 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     sum_pos_weight_tangent = 0.0
     sum_pos_weight_tangent_lost = 0.0
     factor_3 = f32(0.5) * label_smoothing
-    term_3 = f32(1.0) - label_smoothing
+    term_4 = f32(1.0) - label_smoothing
     for start in range(np.uint64(0), n, block):
         stop = start + block if start + block < n else n
         sum_label_smoothing_tangent_part = f32(0.0)
@@ -605,24 +586,24 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             sample_weight = (f32(1.0) if sample_weights is None else f32(sample_weights[i]))
             seed = sample_weight * loss_scale
             v_z = f32(direction_logit[i])
-            y = f32(target[i])
             z = f32(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor = _over(decay, f32(1.0) + decay, f32(1.0), inverse)
-            p = _choose(z >= f32(0.0), inverse, factor)  # sigmoid(logit)
-            sigmoid_minus = _choose(z >= f32(0.0), factor, inverse)  # sigmoid(-logit)
+            y = f32(target[i])
             term = f32(0.5) - y
-            term_2 = (-f32(0.5) + y) * p - pos_weight * sigmoid_minus * term
+            factor = -pos_weight * term
+            term_2 = -f32(0.5) + y
+            term_3 = decay * _choose(z >= f32(0.0), factor, term_2) + _choose(z >= f32(0.0), term_2, factor)
             log1p_value = log1p_value_block[row]
             softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
-            factor_2 = seed * (v_z * term_2 + f32(direction_parameters[0]) * softplus_minus * term)
+            inverse = (f32(1.0) / (f32(1.0) + decay))
+            factor_2 = seed * (_over(v_z * term_3, f32(1.0) + decay, f32(1.0), inverse) + f32(direction_parameters[0]) * softplus_minus * term)
             sum_label_smoothing_tangent_part = _add_in_lanes(sum_label_smoothing_tangent_part, factor_2)
-            t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
+            t_1 = factor_3 + y * term_4  # label_smoothing/2 + target*(1 - label_smoothing)
+            sigmoid_minus = _choose(z >= f32(0.0), _over(decay, f32(1.0) + decay, f32(1.0), inverse), inverse)  # sigmoid(-logit)
             factor_4 = seed * (f32(direction_parameters[1]) * softplus_minus * term - v_z * t_1 * sigmoid_minus)
             sum_pos_weight_tangent_part = _add_in_lanes(sum_pos_weight_tangent_part, factor_4)
-            product_logit[i] = seed * (f32(direction_parameters[1]) * term_2 + v_z * (factor_3 + pos_weight * t_1 + term_3 * (f32(1.0) - y)) * p * sigmoid_minus - f32(direction_parameters[0]) * t_1 * sigmoid_minus)
+            product_logit[i] = seed * (_over(f32(direction_parameters[1]) * term_3, f32(1.0) + decay, f32(1.0), inverse) + v_z * (factor_3 + pos_weight * t_1 + term_4 * (f32(1.0) - y)) * decay / (f32(1.0) + (f32(2.0) + decay) * decay) - f32(direction_parameters[0]) * t_1 * sigmoid_minus)
         _lanes(16, 1)
         sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, sum_label_smoothing_tangent_part)
         sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, sum_pos_weight_tangent_part)

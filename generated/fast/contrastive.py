@@ -17,6 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 f32 = np.float32
+f64 = np.float64
 SPEC = {'abi': 3,
  'name': 'contrastive',
  'title': 'Contrastive loss',
@@ -62,19 +63,6 @@ def _add_in_lanes(typing_context, a, b):
 
     def build(context, builder, signature, arguments):
         return builder.fadd(*arguments, flags=("reassoc",))
-
-    return a(a, b), build
-
-
-@intrinsic
-def _larger(typing_context, a, b):
-    """Return the larger of two numbers, NaN where either is."""
-
-    def build(context, builder, signature, arguments):
-        kind = arguments[0].type
-        signature = type(builder.function.function_type)(kind, [kind] * 2)
-        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
-        return builder.call(function, arguments, fastmath=("nsz",))  # which of two zeros, nothing depends on
 
     return a(a, b), build
 
@@ -178,42 +166,28 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
-        peak_second = f32(-np.inf)
+        squared_norm_second_sum = 0.0
         squares_second_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            squared_norm_second_part = 0.0
             squares_second_part = f32(0.0)
-            peak_second_part = -f32(np.inf)
             for place in range(length):
                 f_1 = strip + place
                 a = f32(first[i, f_1])
                 b = f32(second[i, f_1])
                 term = a - b
-                magnitude_value = abs(term)
-                peak_second_part = _larger(peak_second_part, magnitude_value)
+                wide_square_value = (f64(term) * f64(term))
+                squared_norm_second_part = _add_in_lanes(squared_norm_second_part, wide_square_value)
                 square = (term * term)
                 squares_second_part = _add_in_lanes(squares_second_part, square)
             _lanes(16, 1)
-            peak_second = _larger(peak_second, peak_second_part)
+            squared_norm_second_sum += squared_norm_second_part
             squares_second_sum += squares_second_part
+        squared_norm_second = squared_norm_second_sum
         squares_second = f32(squares_second_sum)
-        scaled_second_sum = 0.0
-        over_peak_second_unit, over_peak_second = _divisor(peak_second)
-        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_second_part = f32(0.0)
-            for place in range(length):
-                f_15 = strip + place
-                a_2 = f32(first[i, f_15])
-                b_2 = f32(second[i, f_15])
-                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
-                square_2 = (ratio_value * ratio_value)
-                scaled_second_part = _add_in_lanes(scaled_second_part, square_2)
-            _lanes(16, 1)
-            scaled_second_sum += scaled_second_part
-        scaled_second = f32(scaled_second_sum)
         Y = f32(dissimilar[i])
-        positive_part_value = _positive_part(margin - math.sqrt(scaled_second) * _positive_part(peak_second))
+        positive_part_value = _positive_part(margin - f32(math.sqrt(squared_norm_second)))
         loss = ((f32(0.5) * squares_second) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan)) + ((f32(0.5) * (positive_part_value * positive_part_value)) if Y != 0 else f32(0.0))
         factor = loss * sample_weight
         total += factor
@@ -235,59 +209,43 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_second = f32(-np.inf)
+        squared_norm_second_sum = 0.0
         squares_second_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
+            squared_norm_second_part = 0.0
             squares_second_part = f32(0.0)
-            peak_second_part = -f32(np.inf)
             for place in range(length):
                 f_1 = strip + place
                 a = f32(first[i, f_1])
                 b = f32(second[i, f_1])
                 term = a - b
-                magnitude_value = abs(term)
-                peak_second_part = _larger(peak_second_part, magnitude_value)
+                wide_square_value = (f64(term) * f64(term))
+                squared_norm_second_part = _add_in_lanes(squared_norm_second_part, wide_square_value)
                 square = (term * term)
                 squares_second_part = _add_in_lanes(squares_second_part, square)
             _lanes(16, 1)
-            peak_second = _larger(peak_second, peak_second_part)
+            squared_norm_second_sum += squared_norm_second_part
             squares_second_sum += squares_second_part
+        squared_norm_second = squared_norm_second_sum
         squares_second = f32(squares_second_sum)
-        scaled_second_sum = 0.0
-        over_peak_second_unit, over_peak_second = _divisor(peak_second)
-        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
-            length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_second_part = f32(0.0)
-            for place in range(length):
-                f_15 = strip + place
-                a_2 = f32(first[i, f_15])
-                b_2 = f32(second[i, f_15])
-                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
-                square_2 = (ratio_value * ratio_value)
-                scaled_second_part = _add_in_lanes(scaled_second_part, square_2)
-            _lanes(16, 1)
-            scaled_second_sum += scaled_second_part
-        scaled_second = f32(scaled_second_sum)
         Y = f32(dissimilar[i])
-        power = math.sqrt(scaled_second)
-        positive_part_value = _positive_part(peak_second)
-        positive_part_value_2 = _positive_part(margin - power * positive_part_value)
-        loss = ((f32(0.5) * squares_second) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan)) + ((f32(0.5) * (positive_part_value_2 * positive_part_value_2)) if Y != 0 else f32(0.0))
+        root_value = f32(math.sqrt(squared_norm_second))
+        positive_part_value = _positive_part(margin - root_value)
+        loss = ((f32(0.5) * squares_second) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan)) + ((f32(0.5) * (positive_part_value * positive_part_value)) if Y != 0 else f32(0.0))
         factor = loss * sample_weight
         total += factor
         if wanted:
             value_out[i] = factor
         case = ((f32(0.5)) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan))
-        case_2 = ((f32(0.0)) if Y == 0 else (-positive_part_value_2) if Y == Y else f32(np.nan))
-        factor_2 = power * positive_part_value
-        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+        case_2 = ((f32(0.0)) if Y == 0 else (-positive_part_value) if Y == Y else f32(np.nan))
+        over_root_value_unit, over_root_value = _divisor(root_value)
         for d_2 in range(d):
-            a_3 = f32(first[i, d_2])
-            b_3 = f32(second[i, d_2])
-            ratio_value_2 = _quotient(a_3 - b_3, over_factor_2_unit, over_factor_2)
-            gradient_first[i, d_2] = seed * (f32(2.0) * (a_3 - b_3) * case + case_2 * ratio_value_2)
-            gradient_second[i, d_2] = seed * (f32(2.0) * case * (b_3 - a_3) - case_2 * ratio_value_2)
+            a_2 = f32(first[i, d_2])
+            b_2 = f32(second[i, d_2])
+            ratio_value = _quotient(a_2 - b_2, over_root_value_unit, over_root_value)
+            gradient_first[i, d_2] = seed * (f32(2.0) * (a_2 - b_2) * case + case_2 * ratio_value)
+            gradient_second[i, d_2] = seed * (f32(2.0) * case * (b_2 - a_2) - case_2 * ratio_value)
     return total
 
 
@@ -302,52 +260,42 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_second = f32(-np.inf)
-        for f_1 in range(d):
-            a = f32(first[i, f_1])
-            b = f32(second[i, f_1])
-            magnitude_value = abs(a - b)
-            peak_second = _larger(peak_second, magnitude_value)
-        scaled_second_sum = 0.0
-        over_peak_second_unit, over_peak_second = _divisor(peak_second)
+        squared_norm_second_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_second_part = f32(0.0)
+            squared_norm_second_part = 0.0
             for place in range(length):
-                f_15 = strip + place
-                a_2 = f32(first[i, f_15])
-                b_2 = f32(second[i, f_15])
-                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
-                square = (ratio_value * ratio_value)
-                scaled_second_part = _add_in_lanes(scaled_second_part, square)
+                f_1 = strip + place
+                a = f32(first[i, f_1])
+                b = f32(second[i, f_1])
+                wide_square_value = (f64(a - b) * f64(a - b))
+                squared_norm_second_part = _add_in_lanes(squared_norm_second_part, wide_square_value)
             _lanes(16, 1)
-            scaled_second_sum += scaled_second_part
-        scaled_second = f32(scaled_second_sum)
+            squared_norm_second_sum += squared_norm_second_part
+        squared_norm_second = squared_norm_second_sum
         Y = f32(dissimilar[i])
         case = ((f32(0.5)) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan))
-        power = math.sqrt(scaled_second)
-        positive_part_value = _positive_part(peak_second)
-        term = margin - power * positive_part_value
+        root_value = f32(math.sqrt(squared_norm_second))
+        term = margin - root_value
         case_2 = ((f32(0.0)) if Y == 0 else (-_positive_part(term)) if Y == Y else f32(np.nan))
-        factor = power * positive_part_value
         step_value = _step(term)
         case_3 = ((f32(0.0)) if Y == 0 else ((step_value * step_value)) if Y == Y else f32(np.nan))
-        ratio_value_3 = _ratio(f32(1.0), factor)
-        term_2 = case_3 - case_2 * ratio_value_3
-        factor_2 = f32(2.0) * case
-        factor_3 = case_2 * ratio_value_3
-        term_3 = factor_2 + factor_3
-        term_4 = factor_3 - case_3
-        over_factor_unit, over_factor = _divisor(factor)
+        ratio_value_2 = _ratio(f32(1.0), root_value)
+        term_2 = case_3 - case_2 * ratio_value_2
+        factor = f32(2.0) * case
+        factor_2 = case_2 * ratio_value_2
+        term_3 = factor + factor_2
+        term_4 = factor_2 - case_3
+        over_root_value_unit, over_root_value = _divisor(root_value)
         for d_2 in range(d):
-            a_3 = f32(first[i, d_2])
-            b_3 = f32(second[i, d_2])
-            ratio_value_2 = _quotient(a_3 - b_3, over_factor_unit, over_factor)
-            gradient_first[i, d_2] = seed * (f32(2.0) * (a_3 - b_3) * case + case_2 * ratio_value_2)
-            gradient_second[i, d_2] = seed * (f32(2.0) * case * (b_3 - a_3) - case_2 * ratio_value_2)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            hessian_first[i, d_2] = seed * (term_3 + square_2 * term_2)
-            hessian_second[i, d_2] = seed * (term_3 - square_2 * term_4)
+            a_2 = f32(first[i, d_2])
+            b_2 = f32(second[i, d_2])
+            ratio_value = _quotient(a_2 - b_2, over_root_value_unit, over_root_value)
+            gradient_first[i, d_2] = seed * (f32(2.0) * (a_2 - b_2) * case + case_2 * ratio_value)
+            gradient_second[i, d_2] = seed * (f32(2.0) * case * (b_2 - a_2) - case_2 * ratio_value)
+            square = (ratio_value * ratio_value)
+            hessian_first[i, d_2] = seed * (term_3 + square * term_2)
+            hessian_second[i, d_2] = seed * (term_3 - square * term_4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -361,32 +309,22 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_second = f32(-np.inf)
-        for f_1 in range(d):
-            a = f32(first[i, f_1])
-            b = f32(second[i, f_1])
-            magnitude_value = abs(a - b)
-            peak_second = _larger(peak_second, magnitude_value)
-        scaled_second_sum = 0.0
-        over_peak_second_unit, over_peak_second = _divisor(peak_second)
+        squared_norm_second_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_second_part = f32(0.0)
+            squared_norm_second_part = 0.0
             for place in range(length):
-                f_15 = strip + place
-                a_2 = f32(first[i, f_15])
-                b_2 = f32(second[i, f_15])
-                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
-                square = (ratio_value * ratio_value)
-                scaled_second_part = _add_in_lanes(scaled_second_part, square)
+                f_1 = strip + place
+                a = f32(first[i, f_1])
+                b = f32(second[i, f_1])
+                wide_square_value = (f64(a - b) * f64(a - b))
+                squared_norm_second_part = _add_in_lanes(squared_norm_second_part, wide_square_value)
             _lanes(16, 1)
-            scaled_second_sum += scaled_second_part
-        scaled_second = f32(scaled_second_sum)
+            squared_norm_second_sum += squared_norm_second_part
+        squared_norm_second = squared_norm_second_sum
         norm_second_tangent_sum = 0.0
-        power = math.sqrt(scaled_second)
-        positive_part_value = _positive_part(peak_second)
-        factor = power * positive_part_value
-        over_factor_unit, over_factor = _divisor(factor)
+        root_value = f32(math.sqrt(squared_norm_second))
+        over_root_value_unit, over_root_value = _divisor(root_value)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             norm_second_tangent_part = f32(0.0)
@@ -394,34 +332,34 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
                 f_13 = strip + place
                 v_a = f32(direction_first[i, f_13])
                 v_b = f32(direction_second[i, f_13])
-                a_3 = f32(first[i, f_13])
-                b_3 = f32(second[i, f_13])
-                factor_2 = (v_a - v_b) * _quotient(a_3 - b_3, over_factor_unit, over_factor)
-                norm_second_tangent_part = _add_in_lanes(norm_second_tangent_part, factor_2)
+                a_2 = f32(first[i, f_13])
+                b_2 = f32(second[i, f_13])
+                factor = (v_a - v_b) * _quotient(a_2 - b_2, over_root_value_unit, over_root_value)
+                norm_second_tangent_part = _add_in_lanes(norm_second_tangent_part, factor)
             _lanes(16, 1)
             norm_second_tangent_sum += norm_second_tangent_part
         norm_second_tangent = f32(norm_second_tangent_sum)
         Y = f32(dissimilar[i])
         case = ((f32(0.5)) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan))
-        term = margin - power * positive_part_value
+        term = margin - root_value
         case_2 = ((f32(0.0)) if Y == 0 else (-_positive_part(term)) if Y == Y else f32(np.nan))
-        ratio_value_2 = _ratio(f32(1.0), factor)
-        factor_3 = -case_2 * ratio_value_2
-        term_2 = (-f32(2.0)) * case + factor_3
-        factor_4 = case_2 * ratio_value_2
-        term_3 = f32(2.0) * case + factor_4
+        ratio_value = _ratio(f32(1.0), root_value)
+        factor_2 = -case_2 * ratio_value
+        term_2 = (-f32(2.0)) * case + factor_2
+        factor_3 = case_2 * ratio_value
+        term_3 = f32(2.0) * case + factor_3
         step_value = _step(term)
         case_3 = ((f32(0.0)) if Y == 0 else ((step_value * step_value)) if Y == Y else f32(np.nan))
-        factor_5 = norm_second_tangent * (case_3 + factor_3)
-        factor_6 = norm_second_tangent * (factor_4 - case_3)
+        factor_4 = norm_second_tangent * (case_3 + factor_2)
+        factor_5 = norm_second_tangent * (factor_3 - case_3)
         for d_2 in range(d):
             v_b_2 = f32(direction_second[i, d_2])
             v_a_2 = f32(direction_first[i, d_2])
-            a_4 = f32(first[i, d_2])
-            b_4 = f32(second[i, d_2])
-            ratio_value_3 = _quotient(a_4 - b_4, over_factor_unit, over_factor)
-            product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_5 * ratio_value_3)
-            product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_6 * ratio_value_3)
+            a_3 = f32(first[i, d_2])
+            b_3 = f32(second[i, d_2])
+            ratio_value_2 = _quotient(a_3 - b_3, over_root_value_unit, over_root_value)
+            product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_4 * ratio_value_2)
+            product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_5 * ratio_value_2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -439,29 +377,21 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_second = f32(-np.inf)
-        for f_1 in range(d):
-            a = f32(first[i, f_1])
-            b = f32(second[i, f_1])
-            magnitude_value = abs(a - b)
-            peak_second = _larger(peak_second, magnitude_value)
-        scaled_second_sum = 0.0
-        over_peak_second_unit, over_peak_second = _divisor(peak_second)
+        squared_norm_second_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_second_part = f32(0.0)
+            squared_norm_second_part = 0.0
             for place in range(length):
-                f_15 = strip + place
-                a_2 = f32(first[i, f_15])
-                b_2 = f32(second[i, f_15])
-                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
-                square = (ratio_value * ratio_value)
-                scaled_second_part = _add_in_lanes(scaled_second_part, square)
+                f_1 = strip + place
+                a = f32(first[i, f_1])
+                b = f32(second[i, f_1])
+                wide_square_value = (f64(a - b) * f64(a - b))
+                squared_norm_second_part = _add_in_lanes(squared_norm_second_part, wide_square_value)
             _lanes(16, 1)
-            scaled_second_sum += scaled_second_part
-        scaled_second = f32(scaled_second_sum)
+            squared_norm_second_sum += squared_norm_second_part
+        squared_norm_second = squared_norm_second_sum
         Y = f32(dissimilar[i])
-        term = margin - math.sqrt(scaled_second) * _positive_part(peak_second)
+        term = margin - f32(math.sqrt(squared_norm_second))
         factor = seed * ((f32(0.0)) if Y == 0 else (_positive_part(term)) if Y == Y else f32(np.nan))
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
         step_value = _step(term)
@@ -486,32 +416,22 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_second = f32(-np.inf)
-        for f_1 in range(d):
-            a = f32(first[i, f_1])
-            b = f32(second[i, f_1])
-            magnitude_value = abs(a - b)
-            peak_second = _larger(peak_second, magnitude_value)
-        scaled_second_sum = 0.0
-        over_peak_second_unit, over_peak_second = _divisor(peak_second)
+        squared_norm_second_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_second_part = f32(0.0)
+            squared_norm_second_part = 0.0
             for place in range(length):
-                f_15 = strip + place
-                a_2 = f32(first[i, f_15])
-                b_2 = f32(second[i, f_15])
-                ratio_value = _quotient(a_2 - b_2, over_peak_second_unit, over_peak_second)
-                square = (ratio_value * ratio_value)
-                scaled_second_part = _add_in_lanes(scaled_second_part, square)
+                f_1 = strip + place
+                a = f32(first[i, f_1])
+                b = f32(second[i, f_1])
+                wide_square_value = (f64(a - b) * f64(a - b))
+                squared_norm_second_part = _add_in_lanes(squared_norm_second_part, wide_square_value)
             _lanes(16, 1)
-            scaled_second_sum += scaled_second_part
-        scaled_second = f32(scaled_second_sum)
+            squared_norm_second_sum += squared_norm_second_part
+        squared_norm_second = squared_norm_second_sum
         norm_second_tangent_sum = 0.0
-        power = math.sqrt(scaled_second)
-        positive_part_value = _positive_part(peak_second)
-        factor = power * positive_part_value
-        over_factor_unit, over_factor = _divisor(factor)
+        root_value = f32(math.sqrt(squared_norm_second))
+        over_root_value_unit, over_root_value = _divisor(root_value)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             norm_second_tangent_part = f32(0.0)
@@ -519,39 +439,39 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
                 f_13 = strip + place
                 v_a = f32(direction_first[i, f_13])
                 v_b = f32(direction_second[i, f_13])
-                a_3 = f32(first[i, f_13])
-                b_3 = f32(second[i, f_13])
-                factor_2 = (v_a - v_b) * _quotient(a_3 - b_3, over_factor_unit, over_factor)
-                norm_second_tangent_part = _add_in_lanes(norm_second_tangent_part, factor_2)
+                a_2 = f32(first[i, f_13])
+                b_2 = f32(second[i, f_13])
+                factor = (v_a - v_b) * _quotient(a_2 - b_2, over_root_value_unit, over_root_value)
+                norm_second_tangent_part = _add_in_lanes(norm_second_tangent_part, factor)
             _lanes(16, 1)
             norm_second_tangent_sum += norm_second_tangent_part
         norm_second_tangent = f32(norm_second_tangent_sum)
         Y = f32(dissimilar[i])
-        term = margin - power * positive_part_value
+        term = margin - root_value
         step_value = _step(term)
-        square_2 = (step_value * step_value)
-        case = ((f32(0.0)) if Y == 0 else (-square_2) if Y == Y else f32(np.nan))
-        case_2 = ((f32(0.0)) if Y == 0 else square_2 if Y == Y else f32(np.nan))
-        factor_3 = seed * (norm_second_tangent * case + f32(direction_parameters[0]) * case_2)
-        sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, factor_3)
+        square = (step_value * step_value)
+        case = ((f32(0.0)) if Y == 0 else (-square) if Y == Y else f32(np.nan))
+        case_2 = ((f32(0.0)) if Y == 0 else square if Y == Y else f32(np.nan))
+        factor_2 = seed * (norm_second_tangent * case + f32(direction_parameters[0]) * case_2)
+        sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, factor_2)
         case_3 = ((f32(0.5)) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan))
         case_4 = ((f32(0.0)) if Y == 0 else (-_positive_part(term)) if Y == Y else f32(np.nan))
-        ratio_value_2 = _ratio(f32(1.0), factor)
-        factor_4 = -case_4 * ratio_value_2
-        term_2 = (-f32(2.0)) * case_3 + factor_4
-        factor_5 = case_4 * ratio_value_2
-        term_3 = f32(2.0) * case_3 + factor_5
-        factor_6 = norm_second_tangent * (case_2 + factor_4)
-        factor_7 = f32(direction_parameters[0]) * case
-        factor_8 = norm_second_tangent * (factor_5 - case_2)
-        factor_9 = -f32(direction_parameters[0]) * case
+        ratio_value = _ratio(f32(1.0), root_value)
+        factor_3 = -case_4 * ratio_value
+        term_2 = (-f32(2.0)) * case_3 + factor_3
+        factor_4 = case_4 * ratio_value
+        term_3 = f32(2.0) * case_3 + factor_4
+        factor_5 = norm_second_tangent * (case_2 + factor_3)
+        factor_6 = f32(direction_parameters[0]) * case
+        factor_7 = norm_second_tangent * (factor_4 - case_2)
+        factor_8 = -f32(direction_parameters[0]) * case
         for d_2 in range(d):
             v_b_2 = f32(direction_second[i, d_2])
             v_a_2 = f32(direction_first[i, d_2])
-            a_4 = f32(first[i, d_2])
-            b_4 = f32(second[i, d_2])
-            ratio_value_3 = _quotient(a_4 - b_4, over_factor_unit, over_factor)
-            product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_6 * ratio_value_3 + factor_7 * ratio_value_3)
-            product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_8 * ratio_value_3 + factor_9 * ratio_value_3)
+            a_3 = f32(first[i, d_2])
+            b_3 = f32(second[i, d_2])
+            ratio_value_2 = _quotient(a_3 - b_3, over_root_value_unit, over_root_value)
+            product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_5 * ratio_value_2 + factor_6 * ratio_value_2)
+            product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_7 * ratio_value_2 + factor_8 * ratio_value_2)
     sum_margin_tangent = _completed(sum_margin_tangent, sum_margin_tangent_lost)
     parameter_product[0] += sum_margin_tangent

@@ -269,9 +269,10 @@ def value(embedding, w, b, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
+    running = np.empty((d,), f32)
     sample_weight = np.empty((s, u,), f32)
     e = np.empty((s, u, d,), embedding.dtype)
-    sum_embedding = np.empty((d,), f32)
+    sum_embedding = np.empty((u, d,), f32)
     sum_e = np.empty((s, u,), f32)
     sum_embedding_2 = np.empty((d,), f32)
     c = np.empty((d,), f32)
@@ -280,6 +281,18 @@ def value(embedding, w, b, sample_weights, value_out):
     term = -f32(1.0) + f32(u)
     for j in range(s):
         sum_embedding_2[:] = f32(0.0)
+        running[:] = f32(0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                sum_embedding[i, f_1] = running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
+        running[:] = f32(0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                sum_embedding[i, f_1] += running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
         for i in range(u):
             sample_weight_now = ((f32(sample_weights[j, i])) if weighted else f32(1.0))
             sample_weight[j, i] = sample_weight_now
@@ -308,16 +321,10 @@ def value(embedding, w, b, sample_weights, value_out):
             for f_4 in range(d):
                 x_3 = f32(embedding[j, i, f_4])
                 e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
-            sum_embedding[:] = f32(0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = f32(embedding[j, m_6, f_1])
-                    if m_6 != i:
-                        sum_embedding[f_1] += x_4
             peak_sum_embedding = f32(-np.inf)
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
-                magnitude_value_2 = abs(_quotient(sum_embedding[f_7], per_term_unit, per_term))
+                magnitude_value_2 = abs(_quotient(sum_embedding[i, f_7], per_term_unit, per_term))
                 peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2)
             scaled_sum_embedding_sum = 0.0
             over_peak_sum_embedding_unit, over_peak_sum_embedding = _divisor(peak_sum_embedding)
@@ -326,7 +333,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 scaled_sum_embedding_part = f32(0.0)
                 for place in range(length):
                     f_208 = strip + place
-                    ratio_value_2 = _quotient(_quotient(sum_embedding[f_208], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
+                    ratio_value_2 = _quotient(_quotient(sum_embedding[i, f_208], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     scaled_sum_embedding_part = _add_in_lanes(scaled_sum_embedding_part, square_2)
                 _lanes(16, 1)
@@ -340,7 +347,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 sum_e_now_part = f32(0.0)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = f32(e[j, i, f_1]) * _quotient(_quotient(sum_embedding[f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
+                    factor_3 = f32(e[j, i, f_1]) * _quotient(_quotient(sum_embedding[i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
                 _lanes(16, 1)
                 sum_e_now_sum += sum_e_now_part
@@ -416,6 +423,9 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
+    running = np.empty((d,), f32)
+    running_2 = np.empty((d,), f32)
+    running_3 = np.empty((d,), f32)
     sample_weight = np.empty((s, u,), f32)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
@@ -450,6 +460,18 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     factor_7 = w_2 / term
     for j in range(s):
         sum_embedding_2[j, :] = f32(0.0)
+        running[:] = f32(0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] = running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
+        running[:] = f32(0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] += running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
         for i in range(u):
             sample_weight_now = ((f32(sample_weights[j, i])) if weighted else f32(1.0))
             sample_weight[j, i] = sample_weight_now
@@ -482,12 +504,6 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             for f_4 in range(d):
                 x_3 = f32(embedding[j, i, f_4])
                 e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
-            sum_embedding[j, i, :] = f32(0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = f32(embedding[j, m_6, f_1])
-                    if m_6 != i:
-                        sum_embedding[j, i, f_1] += x_4
             peak_sum_embedding_now = f32(-np.inf)
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
@@ -563,12 +579,16 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         over_factor_9_unit, over_factor_9 = _divisor(factor_9)
         for f_11 in range(d):
             c_unit[j, f_11] = _quotient(c[f_11], over_factor_9_unit, over_factor_9)
+        running_2[:] = f32(0.0)
         for i in range(u):
-            sum_embedding_3[j, i, :] = f32(0.0)
-            for i_101 in range(u):
-                for d_24 in range(d):
-                    if i != i_101:
-                        sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_101, d_24]
+            for d_24 in range(d):
+                sum_embedding_3[j, i, d_24] = running_2[d_24]
+                running_2[d_24] += sum_embedding_3_term[i, d_24]
+        running_2[:] = f32(0.0)
+        for i in range(u - 1, -1, -1):
+            for d_24 in range(d):
+                sum_embedding_3[j, i, d_24] += running_2[d_24]
+                running_2[d_24] += sum_embedding_3_term[i, d_24]
     sum_b = _completed(sum_b, sum_b_lost)
     sum_w = _completed(sum_w, sum_w_lost)
     total = 0.0
@@ -637,12 +657,18 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 total += factor_18
                 if wanted:
                     value_out[j, i] = factor_18
+            running_3[:] = f32(0.0)
             for i in range(u):
-                sum_embedding_4[j, i, :] = f32(0.0)
-                for i_106 in range(u):
-                    for d_24 in range(d):
-                        if (i != i_106 and arglargest[j, i_106] >= 0):
-                            sum_embedding_4[j, i, d_24] += sum_embedding_4_term[i_106, d_24]
+                for d_24 in range(d):
+                    sum_embedding_4[j, i, d_24] = running_3[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_3[d_24] += sum_embedding_4_term[i, d_24]
+            running_3[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_4[j, i, d_24] += running_3[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_3[d_24] += sum_embedding_4_term[i, d_24]
     sum_w_2 = 0.0
     sum_w_2_lost = 0.0
     sum_b_2 = 0.0
@@ -734,6 +760,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
     block = max(1, min(512, s))
+    running = np.empty((d,), f32)
+    running_2 = np.empty((d,), f32)
+    running_3 = np.empty((d,), f32)
+    running_4 = np.empty((d,), f32)
+    running_5 = np.empty((d,), f32)
+    running_6 = np.empty((d,), f32)
+    running_7 = np.empty((d,), f32)
+    running_8 = np.empty((d,), f32)
     sum_embedding_3_sensitivity_2_own_right = np.empty((u, u,), embedding.dtype)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
@@ -816,6 +850,18 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for j in range(start, stop):
             row = j - start
             sum_embedding_2[j, :] = f32(0.0)
+            running[:] = f32(0.0)
+            for i in range(u):
+                for f_1 in range(d):
+                    sum_embedding[j, i, f_1] = running[f_1]
+                    x_4 = f32(embedding[j, i, f_1])
+                    running[f_1] += x_4
+            running[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for f_1 in range(d):
+                    sum_embedding[j, i, f_1] += running[f_1]
+                    x_4 = f32(embedding[j, i, f_1])
+                    running[f_1] += x_4
             for i in range(u):
                 sample_weight = ((f32(sample_weights[j, i])) if weighted else f32(1.0))
                 seed_now = sample_weight * loss_scale
@@ -847,12 +893,6 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 for f_4 in range(d):
                     x_3 = f32(embedding[j, i, f_4])
                     e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
-                sum_embedding[j, i, :] = f32(0.0)
-                for m_6 in range(u):
-                    for f_1 in range(d):
-                        x_4 = f32(embedding[j, m_6, f_1])
-                        if m_6 != i:
-                            sum_embedding[j, i, f_1] += x_4
                 peak_sum_embedding_now = f32(-np.inf)
                 per_term_unit, per_term = _inverse(term)
                 for f_7 in range(d):
@@ -963,15 +1003,26 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 c_unit[j, f_11] = c_unit_now
                 hessian_embedding_part_2[j, f_11] = factor_26 * c_unit_now
                 hessian_embedding_part_4[j, f_11] = factor_28 * c_unit_now
+            running_2[:] = f32(0.0)
             for i in range(u):
-                sum_embedding_3[j, i, :] = f32(0.0)
-                sum_embedding_3_sensitivity_own[j, i, :] = f32(0.0)
-                for i_101 in range(u):
-                    for d_24 in range(d):
-                        if i != i_101:
-                            sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_101, d_24]
-                        if i != i_101:
-                            sum_embedding_3_sensitivity_own[j, i, d_24] += sum_embedding_3_sensitivity_own_term[i_101, d_24]
+                for d_24 in range(d):
+                    sum_embedding_3[j, i, d_24] = running_2[d_24]
+                    running_2[d_24] += sum_embedding_3_term[i, d_24]
+            running_2[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_3[j, i, d_24] += running_2[d_24]
+                    running_2[d_24] += sum_embedding_3_term[i, d_24]
+            running_3[:] = f32(0.0)
+            for i in range(u):
+                for d_24 in range(d):
+                    sum_embedding_3_sensitivity_own[j, i, d_24] = running_3[d_24]
+                    running_3[d_24] += sum_embedding_3_sensitivity_own_term[i, d_24]
+            running_3[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_3_sensitivity_own[j, i, d_24] += running_3[d_24]
+                    running_3[d_24] += sum_embedding_3_sensitivity_own_term[i, d_24]
         _multiply(sum_embedding_3_sensitivity_2_own_term[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_3_sensitivity_2_own[start:stop], np.bool_(False))
     sum_b = _completed(sum_b, sum_b_lost)
     sum_w = _completed(sum_w, sum_w_lost)
@@ -1113,24 +1164,66 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     ratio_value_12 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_29_unit, over_factor_29)
                     term_15 = e_4 - sum_e_2 * ratio_value_12
                     sum_norm_c_sensitivity_3_own_term[i, d_24] = factor_51 * term_15
+            running_4[:] = f32(0.0)
             for i in range(u):
-                sum_embedding_4[j, i, :] = f32(0.0)
-                sum_embedding_4_sensitivity_3_own[j, i, :] = f32(0.0)
-                sum_c_unit_2_sensitivity_own[j, i, :] = f32(0.0)
-                sum_norm_c_sensitivity_3_own[j, i, :] = f32(0.0)
-                sum_embedding_4_sensitivity_own[j, i, :] = f32(0.0)
-                for i_106 in range(u):
-                    for d_24 in range(d):
-                        if (i != i_106 and arglargest[j, i_106] >= 0):
-                            sum_embedding_4[j, i, d_24] += sum_embedding_4_term[i_106, d_24]
-                        if (i != i_106 and arglargest[j, i_106] >= 0 and j == arglargest[j, i_106]):
-                            sum_embedding_4_sensitivity_3_own[j, i, d_24] += sum_embedding_4_sensitivity_3_own_term[i_106, d_24]
-                        if (i != i_106 and arglargest[j, i_106] >= 0 and j == arglargest[j, i_106]):
-                            sum_c_unit_2_sensitivity_own[j, i, d_24] += sum_c_unit_2_sensitivity_own_term[i_106, d_24]
-                        if (i != i_106 and arglargest[j, i_106] >= 0 and j == arglargest[j, i_106]):
-                            sum_norm_c_sensitivity_3_own[j, i, d_24] += sum_norm_c_sensitivity_3_own_term[i_106, d_24]
-                        if (i != i_106 and arglargest[j, i_106] >= 0):
-                            sum_embedding_4_sensitivity_own[j, i, d_24] += sum_embedding_4_sensitivity_own_term[i_106, d_24]
+                for d_24 in range(d):
+                    sum_embedding_4[j, i, d_24] = running_4[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_4[d_24] += sum_embedding_4_term[i, d_24]
+            running_4[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_4[j, i, d_24] += running_4[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_4[d_24] += sum_embedding_4_term[i, d_24]
+            running_5[:] = f32(0.0)
+            for i in range(u):
+                for d_24 in range(d):
+                    sum_embedding_4_sensitivity_3_own[j, i, d_24] = running_5[d_24]
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        running_5[d_24] += sum_embedding_4_sensitivity_3_own_term[i, d_24]
+            running_5[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_4_sensitivity_3_own[j, i, d_24] += running_5[d_24]
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        running_5[d_24] += sum_embedding_4_sensitivity_3_own_term[i, d_24]
+            running_6[:] = f32(0.0)
+            for i in range(u):
+                for d_24 in range(d):
+                    sum_c_unit_2_sensitivity_own[j, i, d_24] = running_6[d_24]
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        running_6[d_24] += sum_c_unit_2_sensitivity_own_term[i, d_24]
+            running_6[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_c_unit_2_sensitivity_own[j, i, d_24] += running_6[d_24]
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        running_6[d_24] += sum_c_unit_2_sensitivity_own_term[i, d_24]
+            running_7[:] = f32(0.0)
+            for i in range(u):
+                for d_24 in range(d):
+                    sum_norm_c_sensitivity_3_own[j, i, d_24] = running_7[d_24]
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        running_7[d_24] += sum_norm_c_sensitivity_3_own_term[i, d_24]
+            running_7[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_norm_c_sensitivity_3_own[j, i, d_24] += running_7[d_24]
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        running_7[d_24] += sum_norm_c_sensitivity_3_own_term[i, d_24]
+            running_8[:] = f32(0.0)
+            for i in range(u):
+                for d_24 in range(d):
+                    sum_embedding_4_sensitivity_own[j, i, d_24] = running_8[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_8[d_24] += sum_embedding_4_sensitivity_own_term[i, d_24]
+            running_8[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_4_sensitivity_own[j, i, d_24] += running_8[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_8[d_24] += sum_embedding_4_sensitivity_own_term[i, d_24]
         _multiply(sum_embedding_4_sensitivity_2_own_left[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_4_sensitivity_2_own[start:stop], np.bool_(False))
     sum_w_2 = 0.0
     sum_w_2_lost = 0.0
@@ -1351,6 +1444,10 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
     block = max(1, min(max(1, 512 // max(1, u)), s))
+    running = np.empty((d,), f32)
+    running_2 = np.empty((d,), f32)
+    running_3 = np.empty((d,), f32)
+    running_4 = np.empty((d,), f32)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
     scaled_embedding = np.empty((s, u,), f32)
@@ -1410,6 +1507,30 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     for j in range(s):
         sum_embedding_2[j, :] = f32(0.0)
         sum_embedding_2_tangent[j, :] = f32(0.0)
+        running[:] = f32(0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] = running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
+        running[:] = f32(0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] += running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
+        running_2[:] = f32(0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                sum_embedding_tangent[j, i, f_1] = running_2[f_1]
+                v_x_3 = f32(direction_embedding[j, i, f_1])
+                running_2[f_1] += v_x_3
+        running_2[:] = f32(0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                sum_embedding_tangent[j, i, f_1] += running_2[f_1]
+                v_x_3 = f32(direction_embedding[j, i, f_1])
+                running_2[f_1] += v_x_3
         for i in range(u):
             sample_weight = ((f32(sample_weights[j, i])) if weighted else f32(1.0))
             seed_now = sample_weight * loss_scale
@@ -1456,16 +1577,6 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 norm_embedding_tangent_now_sum += norm_embedding_tangent_now_part
             norm_embedding_tangent_now = f32(norm_embedding_tangent_now_sum)
             norm_embedding_tangent[j, i] = norm_embedding_tangent_now
-            sum_embedding[j, i, :] = f32(0.0)
-            sum_embedding_tangent[j, i, :] = f32(0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = f32(embedding[j, m_6, f_1])
-                    if m_6 != i:
-                        sum_embedding[j, i, f_1] += x_4
-                    v_x_3 = f32(direction_embedding[j, m_6, f_1])
-                    if m_6 != i:
-                        sum_embedding_tangent[j, i, f_1] += v_x_3
             peak_sum_embedding_now = f32(-np.inf)
             ratio_value_2 = _ratio(f32(1.0), factor)
             per_term_unit, per_term = _inverse(term)
@@ -1604,12 +1715,16 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sum_embedding_2_tangent_3 = sum_embedding_2_tangent[j, f_11]
             c_unit_2 = f32(c_unit[j, f_11])
             c_unit_tangent[j, f_11] = factor_27 * (sum_embedding_2_tangent_3 - norm_c_tangent_now * c_unit_2)
+        running_3[:] = f32(0.0)
         for i in range(u):
-            sum_embedding_3_tangent[j, i, :] = f32(0.0)
-            for i_204 in range(u):
-                for d_24 in range(d):
-                    if i != i_204:
-                        sum_embedding_3_tangent[j, i, d_24] += sum_embedding_3_tangent_term[i_204, d_24]
+            for d_24 in range(d):
+                sum_embedding_3_tangent[j, i, d_24] = running_3[d_24]
+                running_3[d_24] += sum_embedding_3_tangent_term[i, d_24]
+        running_3[:] = f32(0.0)
+        for i in range(u - 1, -1, -1):
+            for d_24 in range(d):
+                sum_embedding_3_tangent[j, i, d_24] += running_3[d_24]
+                running_3[d_24] += sum_embedding_3_tangent_term[i, d_24]
     sum_b_tangent = _completed(sum_b_tangent, sum_b_tangent_lost)
     sum_w_tangent = _completed(sum_w_tangent, sum_w_tangent_lost)
     decay_3 = (_raised_decay(f32(np.inf)) * f32(5.421010862427522e-20))
@@ -1737,12 +1852,18 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     sum_norm_embedding_tangent_now_sum += sum_norm_embedding_tangent_now_part
                 sum_norm_embedding_tangent_now = f32(sum_norm_embedding_tangent_now_sum)
                 sum_norm_embedding_tangent[j, i] = sum_norm_embedding_tangent_now
+            running_4[:] = f32(0.0)
             for i in range(u):
-                sum_embedding_4_tangent[j, i, :] = f32(0.0)
-                for i_205 in range(u):
-                    for d_24 in range(d):
-                        if (i != i_205 and arglargest[j, i_205] >= 0):
-                            sum_embedding_4_tangent[j, i, d_24] += sum_embedding_4_tangent_term[i_205, d_24]
+                for d_24 in range(d):
+                    sum_embedding_4_tangent[j, i, d_24] = running_4[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_4[d_24] += sum_embedding_4_tangent_term[i, d_24]
+            running_4[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_4_tangent[j, i, d_24] += running_4[d_24]
+                    if arglargest[j, i] >= 0:
+                        running_4[d_24] += sum_embedding_4_tangent_term[i, d_24]
     sum_c_unit_2[:, :] = f32(0.0)
     sum_w_2_tangent = 0.0
     sum_w_2_tangent_lost = 0.0

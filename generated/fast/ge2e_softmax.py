@@ -466,9 +466,10 @@ def value(embedding, w, b, sample_weights, value_out):
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s,), f32)
     strips = _strips(1, f32)
+    running = np.empty((d,), f32)
     sample_weight = np.empty((s, u,), f32)
     e = np.empty((s, u, d,), embedding.dtype)
-    sum_embedding = np.empty((d,), f32)
+    sum_embedding = np.empty((u, d,), f32)
     sum_e = np.empty((s, u,), f32)
     sum_embedding_2 = np.empty((d,), f32)
     c = np.empty((d,), f32)
@@ -477,6 +478,18 @@ def value(embedding, w, b, sample_weights, value_out):
     term = -f32(1.0) + f32(u)
     for j in range(s):
         sum_embedding_2[:] = f32(0.0)
+        running[:] = f32(0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                sum_embedding[i, f_1] = running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
+        running[:] = f32(0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                sum_embedding[i, f_1] += running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
         for i in range(u):
             sample_weight_now = ((f32(sample_weights[j, i])) if weighted else f32(1.0))
             sample_weight[j, i] = sample_weight_now
@@ -505,16 +518,10 @@ def value(embedding, w, b, sample_weights, value_out):
             for f_4 in range(d):
                 x_3 = f32(embedding[j, i, f_4])
                 e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
-            sum_embedding[:] = f32(0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = f32(embedding[j, m_6, f_1])
-                    if m_6 != i:
-                        sum_embedding[f_1] += x_4
             peak_sum_embedding = f32(-np.inf)
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
-                magnitude_value_2 = abs(_quotient(sum_embedding[f_7], per_term_unit, per_term))
+                magnitude_value_2 = abs(_quotient(sum_embedding[i, f_7], per_term_unit, per_term))
                 peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2)
             scaled_sum_embedding_sum = 0.0
             over_peak_sum_embedding_unit, over_peak_sum_embedding = _divisor(peak_sum_embedding)
@@ -523,7 +530,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 scaled_sum_embedding_part = f32(0.0)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_2 = _quotient(_quotient(sum_embedding[f_210], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
+                    ratio_value_2 = _quotient(_quotient(sum_embedding[i, f_210], per_term_unit, per_term), over_peak_sum_embedding_unit, over_peak_sum_embedding)
                     square_2 = (ratio_value_2 * ratio_value_2)
                     scaled_sum_embedding_part = _add_in_lanes(scaled_sum_embedding_part, square_2)
                 _lanes(16, 1)
@@ -537,7 +544,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 sum_e_now_part = f32(0.0)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = f32(e[j, i, f_1]) * _quotient(_quotient(sum_embedding[f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
+                    factor_3 = f32(e[j, i, f_1]) * _quotient(_quotient(sum_embedding[i, f_1], per_term_unit, per_term), over_factor_2_unit, over_factor_2)
                     sum_e_now_part = _add_in_lanes(sum_e_now_part, factor_3)
                 _lanes(16, 1)
                 sum_e_now_sum += sum_e_now_part
@@ -614,6 +621,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s,), f32)
     strips = _strips(1, f32)
+    running = np.empty((d,), f32)
+    running_2 = np.empty((d,), f32)
     sample_weight = np.empty((s, u,), f32)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
@@ -647,6 +656,18 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     term = -f32(1.0) + f32(u)
     for j in range(s):
         sum_embedding_2[:] = f32(0.0)
+        running[:] = f32(0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] = running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
+        running[:] = f32(0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] += running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
         for i in range(u):
             sample_weight_now = ((f32(sample_weights[j, i])) if weighted else f32(1.0))
             sample_weight[j, i] = sample_weight_now
@@ -679,12 +700,6 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             for f_4 in range(d):
                 x_3 = f32(embedding[j, i, f_4])
                 e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
-            sum_embedding[j, i, :] = f32(0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = f32(embedding[j, m_6, f_1])
-                    if m_6 != i:
-                        sum_embedding[j, i, f_1] += x_4
             peak_sum_embedding_now = f32(-np.inf)
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
@@ -800,12 +815,16 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     e_2 = f32(e[j, i, f_11])
                     sum_c_unit_2_right[row, i, f_11] = factor_7 * e_2
                     sum_embedding_3_term[i, f_11] = factor_10 * (-e_2 + sum_e_3 * _quotient(_quotient(sum_embedding[j, i, f_11], per_term_unit, per_term), over_factor_8_unit, over_factor_8))
+            running_2[:] = f32(0.0)
             for i in range(u):
-                sum_embedding_3[j, i, :] = f32(0.0)
-                for i_99 in range(u):
-                    for d_24 in range(d):
-                        if i != i_99:
-                            sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_99, d_24]
+                for d_24 in range(d):
+                    sum_embedding_3[j, i, d_24] = running_2[d_24]
+                    running_2[d_24] += sum_embedding_3_term[i, d_24]
+            running_2[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_3[j, i, d_24] += running_2[d_24]
+                    running_2[d_24] += sum_embedding_3_term[i, d_24]
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(True), sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False), sum_c_unit_2, np.bool_(True))
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False))
         for j in range(start, stop):
@@ -899,6 +918,9 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s,), f32)
     strips = _strips(2, f32)
+    running = np.empty((d,), f32)
+    running_2 = np.empty((d,), f32)
+    running_3 = np.empty((d,), f32)
     sum_embedding_3_sensitivity_3_own_right = np.empty((u, u,), embedding.dtype)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
@@ -958,6 +980,18 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     factor_5 = -w_2 / term
     for j in range(s):
         sum_embedding_2[:] = f32(0.0)
+        running[:] = f32(0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] = running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
+        running[:] = f32(0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] += running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
         for i in range(u):
             sample_weight = ((f32(sample_weights[j, i])) if weighted else f32(1.0))
             seed_now = sample_weight * loss_scale
@@ -989,12 +1023,6 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             for f_4 in range(d):
                 x_3 = f32(embedding[j, i, f_4])
                 e[j, i, f_4] = _quotient(x_3, over_factor_unit, over_factor)
-            sum_embedding[j, i, :] = f32(0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = f32(embedding[j, m_6, f_1])
-                    if m_6 != i:
-                        sum_embedding[j, i, f_1] += x_4
             peak_sum_embedding_now = f32(-np.inf)
             per_term_unit, per_term = _inverse(term)
             for f_7 in range(d):
@@ -1175,15 +1203,26 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         e_5 = f32(e[j, i, d_109])
                         if j != k_154:
                             sum_norm_embedding_sensitivity_2[j, i, d_109] += factor_27 * (-logsumexp_w_sensitivity[j, i, d_109] + factor_25 * (_quotient(_quotient(sum_embedding[j, i, d_109], per_term_unit, per_term), over_factor_8_unit, over_factor_8) - sum_e_3 * e_5))
+            running_2[:] = f32(0.0)
             for i in range(u):
-                sum_embedding_3[j, i, :] = f32(0.0)
-                sum_embedding_3_sensitivity_2_own[j, i, :] = f32(0.0)
-                for i_99 in range(u):
-                    for d_24 in range(d):
-                        if i != i_99:
-                            sum_embedding_3[j, i, d_24] += sum_embedding_3_term[i_99, d_24]
-                        if i != i_99:
-                            sum_embedding_3_sensitivity_2_own[j, i, d_24] += sum_embedding_3_sensitivity_2_own_term[i_99, d_24]
+                for d_24 in range(d):
+                    sum_embedding_3[j, i, d_24] = running_2[d_24]
+                    running_2[d_24] += sum_embedding_3_term[i, d_24]
+            running_2[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_3[j, i, d_24] += running_2[d_24]
+                    running_2[d_24] += sum_embedding_3_term[i, d_24]
+            running_3[:] = f32(0.0)
+            for i in range(u):
+                for d_24 in range(d):
+                    sum_embedding_3_sensitivity_2_own[j, i, d_24] = running_3[d_24]
+                    running_3[d_24] += sum_embedding_3_sensitivity_2_own_term[i, d_24]
+            running_3[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_3_sensitivity_2_own[j, i, d_24] += running_3[d_24]
+                    running_3[d_24] += sum_embedding_3_sensitivity_2_own_term[i, d_24]
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(True), sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False), sum_c_unit_2, np.bool_(True))
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False))
         for j in range(start, stop):
@@ -1376,6 +1415,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s,), f32)
     strips = _strips(2, f32)
+    running = np.empty((d,), f32)
+    running_2 = np.empty((d,), f32)
+    running_3 = np.empty((d,), f32)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
     scaled_embedding = np.empty((s, u,), f32)
@@ -1432,6 +1474,30 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     for j in range(s):
         sum_embedding_2[:] = f32(0.0)
         sum_embedding_2_tangent[:] = f32(0.0)
+        running[:] = f32(0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] = running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
+        running[:] = f32(0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                sum_embedding[j, i, f_1] += running[f_1]
+                x_4 = f32(embedding[j, i, f_1])
+                running[f_1] += x_4
+        running_2[:] = f32(0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                sum_embedding_tangent[j, i, f_1] = running_2[f_1]
+                v_x_3 = f32(direction_embedding[j, i, f_1])
+                running_2[f_1] += v_x_3
+        running_2[:] = f32(0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                sum_embedding_tangent[j, i, f_1] += running_2[f_1]
+                v_x_3 = f32(direction_embedding[j, i, f_1])
+                running_2[f_1] += v_x_3
         for i in range(u):
             sample_weight = ((f32(sample_weights[j, i])) if weighted else f32(1.0))
             seed_now = sample_weight * loss_scale
@@ -1478,16 +1544,6 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 norm_embedding_tangent_now_sum += norm_embedding_tangent_now_part
             norm_embedding_tangent_now = f32(norm_embedding_tangent_now_sum)
             norm_embedding_tangent[j, i] = norm_embedding_tangent_now
-            sum_embedding[j, i, :] = f32(0.0)
-            sum_embedding_tangent[j, i, :] = f32(0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = f32(embedding[j, m_6, f_1])
-                    if m_6 != i:
-                        sum_embedding[j, i, f_1] += x_4
-                    v_x_3 = f32(direction_embedding[j, m_6, f_1])
-                    if m_6 != i:
-                        sum_embedding_tangent[j, i, f_1] += v_x_3
             peak_sum_embedding_now = f32(-np.inf)
             ratio_value_2 = _ratio(f32(1.0), factor)
             per_term_unit, per_term = _inverse(term)
@@ -1735,12 +1791,16 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     ratio_value_9 = _quotient(_quotient(sum_embedding[j, i, d_24], per_term_unit, per_term), over_factor_20_unit, over_factor_20)
                     term_8 = -e_6 + sum_e_4 * ratio_value_9
                     sum_embedding_3_tangent_term[i, d_24] = seed_4 * (factor_22 * term_8 + factor_24 * ratio_value_9 + factor_26 * (e_6 + (-f32(2.0)) * sum_e_4 * ratio_value_9) + factor_27 * sum_embedding_tangent[j, i, d_24] + factor_29 * term_8 + factor_30 * f32(e_tangent[j, i, d_24]))
+            running_3[:] = f32(0.0)
             for i in range(u):
-                sum_embedding_3_tangent[j, i, :] = f32(0.0)
-                for i_207 in range(u):
-                    for d_24 in range(d):
-                        if i != i_207:
-                            sum_embedding_3_tangent[j, i, d_24] += sum_embedding_3_tangent_term[i_207, d_24]
+                for d_24 in range(d):
+                    sum_embedding_3_tangent[j, i, d_24] = running_3[d_24]
+                    running_3[d_24] += sum_embedding_3_tangent_term[i, d_24]
+            running_3[:] = f32(0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    sum_embedding_3_tangent[j, i, d_24] += running_3[d_24]
+                    running_3[d_24] += sum_embedding_3_tangent_term[i, d_24]
         _multiply(sum_e_2_tangent_part1_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_tangent_part1[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False))
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), np.bool_(False), c_unit_tangent, np.bool_(False), sum_e_2_tangent_part2_product[: stop - start].reshape(((stop - start) * u, d)), np.bool_(False))
         for j in range(start, stop):

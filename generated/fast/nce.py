@@ -157,7 +157,7 @@ def _fetch(typing_context, array, row, place):
         kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
         entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
-        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 2, 1))])  # to read, not into the nearest, data
         return context.get_dummy_value()
 
     return types.none(array, row, place), build
@@ -309,9 +309,10 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
         sum_noise_log_noise_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(k), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(k) else np.uint64(k) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(noise_log_noise, i + 1, strip + ahead)
-                _fetch(noise_score, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(noise_log_noise, i + 1, strip + ahead)
+                    _fetch(noise_score, i + 1, strip + ahead)
             for place in range(length):
                 q_1 = strip + place
                 v = f32(noise_score[i, q_1])
@@ -355,9 +356,10 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
         sum_noise_log_noise_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(k), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(k) else np.uint64(k) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(noise_log_noise, i + 1, strip + ahead)
-                _fetch(noise_score, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(noise_log_noise, i + 1, strip + ahead)
+                    _fetch(noise_score, i + 1, strip + ahead)
             for place in range(length):
                 q_1 = strip + place
                 v = f32(noise_score[i, q_1])

@@ -259,7 +259,7 @@ def _fetch(typing_context, array, row, place):
         kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
         entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
-        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 2, 1))])  # to read, not into the nearest, data
         return context.get_dummy_value()
 
     return types.none(array, row, place), build
@@ -494,8 +494,9 @@ def value(logits, label, epsilon, sample_weights, value_out):
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = f32(logits[i, k_12])
@@ -535,9 +536,9 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(gradient_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = f32(logits[i, k_12])
@@ -585,10 +586,9 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(gradient_logits, i, strip + ahead)
-                _fetch(hessian_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = f32(logits[i, k_12])
@@ -639,9 +639,9 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(product_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = f32(logits[i, k_12])
@@ -704,8 +704,9 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = f32(logits[i, k_12])
@@ -745,9 +746,9 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(product_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_12 = strip + place
                 z_2 = f32(logits[i, k_12])

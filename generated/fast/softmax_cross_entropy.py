@@ -341,7 +341,7 @@ def _fetch(typing_context, array, row, place):
         kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
         entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
-        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 2, 1))])  # to read, not into the nearest, data
         return context.get_dummy_value()
 
     return types.none(array, row, place), build
@@ -580,8 +580,9 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = f32(logits[i, k_5])
@@ -626,9 +627,9 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(gradient_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = f32(logits[i, k_5])
@@ -677,10 +678,9 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(gradient_logits, i, strip + ahead)
-                _fetch(hessian_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = f32(logits[i, k_5])
@@ -732,9 +732,9 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(product_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = f32(logits[i, k_5])
@@ -802,9 +802,9 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(product_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_5 = strip + place
                 z_2 = f32(logits[i, k_5])
@@ -1168,8 +1168,9 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
@@ -1245,8 +1246,9 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
@@ -1326,10 +1328,9 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(gradient_logits, i, strip + ahead)
-                _fetch(hessian_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
@@ -1398,9 +1399,9 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
-                _fetch(product_logits, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
@@ -1462,8 +1463,9 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
@@ -1535,8 +1537,9 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         rest_logits_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(c) else np.uint64(c) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(logits, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(logits, i + 1, strip + ahead)
             for place in range(length):
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])

@@ -17,6 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 f32 = np.float32
+f64 = np.float64
 SPEC = {'abi': 3,
  'name': 'triplet',
  'title': 'Triplet loss',
@@ -563,7 +564,7 @@ def _fetch(typing_context, array, row, place):
         kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, *[cgutils.int32_t] * 3])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
         entry = builder.gep(builder.bitcast(matrix.data, byte), [offset])
-        builder.call(function, [entry, *map(cgutils.int32_t, (0, 3, 1))])  # to read, to stay, data
+        builder.call(function, [entry, *map(cgutils.int32_t, (0, 2, 1))])  # to read, not into the nearest, data
         return context.get_dummy_value()
 
     return types.none(array, row, place), build
@@ -786,41 +787,27 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
-        peak_negative = f32(-np.inf)
-        peak_positive = f32(-np.inf)
-        for f_1 in range(d):
-            a = f32(anchor[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(a - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
-            p_2 = f32(positive[i, f_1])
-            magnitude_value_2 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
-        scaled_negative_sum = 0.0
-        scaled_positive_sum = 0.0
-        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
-        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        squared_norm_negative_sum = 0.0
+        squared_norm_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_negative_part = f32(0.0)
-            scaled_positive_part = f32(0.0)
+            squared_norm_negative_part = 0.0
+            squared_norm_positive_part = 0.0
             for place in range(length):
-                f_12 = strip + place
-                a_2 = f32(anchor[i, f_12])
-                n_3 = f32(negative[i, f_12])
-                ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
-                square = (ratio_value * ratio_value)
-                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
-                p_3 = f32(positive[i, f_12])
-                ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+                f_1 = strip + place
+                a = f32(anchor[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                wide_square_value = (f64(a - n_2) * f64(a - n_2))
+                squared_norm_negative_part = _add_in_lanes(squared_norm_negative_part, wide_square_value)
+                p_2 = f32(positive[i, f_1])
+                wide_square_value_2 = (f64(a - p_2) * f64(a - p_2))
+                squared_norm_positive_part = _add_in_lanes(squared_norm_positive_part, wide_square_value_2)
             _lanes(16, 1)
-            scaled_negative_sum += scaled_negative_part
-            scaled_positive_sum += scaled_positive_part
-        scaled_negative = f32(scaled_negative_sum)
-        scaled_positive = f32(scaled_positive_sum)
-        loss = _positive_part(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - math.sqrt(scaled_negative) * _positive_part(peak_negative))
+            squared_norm_negative_sum += squared_norm_negative_part
+            squared_norm_positive_sum += squared_norm_positive_part
+        squared_norm_negative = squared_norm_negative_sum
+        squared_norm_positive = squared_norm_positive_sum
+        loss = _positive_part(margin + f32(math.sqrt(squared_norm_positive)) - f32(math.sqrt(squared_norm_negative)))
         factor = loss * sample_weight
         total += factor
         if wanted:
@@ -841,64 +828,48 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_negative = f32(-np.inf)
-        peak_positive = f32(-np.inf)
-        for f_1 in range(d):
-            a = f32(anchor[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(a - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
-            p_2 = f32(positive[i, f_1])
-            magnitude_value_2 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
-        scaled_negative_sum = 0.0
-        scaled_positive_sum = 0.0
-        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
-        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        squared_norm_negative_sum = 0.0
+        squared_norm_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_negative_part = f32(0.0)
-            scaled_positive_part = f32(0.0)
+            squared_norm_negative_part = 0.0
+            squared_norm_positive_part = 0.0
             for place in range(length):
-                f_12 = strip + place
-                a_2 = f32(anchor[i, f_12])
-                n_3 = f32(negative[i, f_12])
-                ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
-                square = (ratio_value * ratio_value)
-                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
-                p_3 = f32(positive[i, f_12])
-                ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+                f_1 = strip + place
+                a = f32(anchor[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                wide_square_value = (f64(a - n_2) * f64(a - n_2))
+                squared_norm_negative_part = _add_in_lanes(squared_norm_negative_part, wide_square_value)
+                p_2 = f32(positive[i, f_1])
+                wide_square_value_2 = (f64(a - p_2) * f64(a - p_2))
+                squared_norm_positive_part = _add_in_lanes(squared_norm_positive_part, wide_square_value_2)
             _lanes(16, 1)
-            scaled_negative_sum += scaled_negative_part
-            scaled_positive_sum += scaled_positive_part
-        scaled_negative = f32(scaled_negative_sum)
-        scaled_positive = f32(scaled_positive_sum)
-        factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        power = math.sqrt(scaled_negative)
-        positive_part_value = _positive_part(peak_negative)
-        term = margin + factor - power * positive_part_value
+            squared_norm_negative_sum += squared_norm_negative_part
+            squared_norm_positive_sum += squared_norm_positive_part
+        squared_norm_negative = squared_norm_negative_sum
+        squared_norm_positive = squared_norm_positive_sum
+        root_value = f32(math.sqrt(squared_norm_positive))
+        root_value_2 = f32(math.sqrt(squared_norm_negative))
+        term = margin + root_value - root_value_2
         loss = _positive_part(term)
-        factor_2 = loss * sample_weight
-        total += factor_2
+        factor = loss * sample_weight
+        total += factor
         if wanted:
-            value_out[i] = factor_2
-        factor_3 = power * positive_part_value
+            value_out[i] = factor
         step_value = _step(term)
-        factor_4 = seed * step_value
-        factor_5 = -seed * step_value
-        over_factor_unit, over_factor = _divisor(factor)
-        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
+        factor_2 = seed * step_value
+        factor_3 = -seed * step_value
+        over_root_value_unit, over_root_value = _divisor(root_value)
+        over_root_value_2_unit, over_root_value_2 = _divisor(root_value_2)
         for d_3 in range(d):
-            a_3 = f32(anchor[i, d_3])
-            p_4 = f32(positive[i, d_3])
-            ratio_value_3 = _quotient(a_3 - p_4, over_factor_unit, over_factor)
-            n_4 = f32(negative[i, d_3])
-            ratio_value_4 = _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
-            gradient_anchor[i, d_3] = factor_4 * (ratio_value_3 - ratio_value_4)
-            gradient_positive[i, d_3] = factor_5 * ratio_value_3
-            gradient_negative[i, d_3] = factor_4 * ratio_value_4
+            a_2 = f32(anchor[i, d_3])
+            p_3 = f32(positive[i, d_3])
+            ratio_value = _quotient(a_2 - p_3, over_root_value_unit, over_root_value)
+            n_3 = f32(negative[i, d_3])
+            ratio_value_2 = _quotient(a_2 - n_3, over_root_value_2_unit, over_root_value_2)
+            gradient_anchor[i, d_3] = factor_2 * (ratio_value - ratio_value_2)
+            gradient_positive[i, d_3] = factor_3 * ratio_value
+            gradient_negative[i, d_3] = factor_2 * ratio_value_2
     return total
 
 
@@ -913,68 +884,52 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_negative = f32(-np.inf)
-        peak_positive = f32(-np.inf)
-        for f_1 in range(d):
-            a = f32(anchor[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(a - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
-            p_2 = f32(positive[i, f_1])
-            magnitude_value_2 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
-        scaled_negative_sum = 0.0
-        scaled_positive_sum = 0.0
-        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
-        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        squared_norm_negative_sum = 0.0
+        squared_norm_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_negative_part = f32(0.0)
-            scaled_positive_part = f32(0.0)
+            squared_norm_negative_part = 0.0
+            squared_norm_positive_part = 0.0
             for place in range(length):
-                f_12 = strip + place
-                a_2 = f32(anchor[i, f_12])
-                n_3 = f32(negative[i, f_12])
-                ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
-                square = (ratio_value * ratio_value)
-                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
-                p_3 = f32(positive[i, f_12])
-                ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+                f_1 = strip + place
+                a = f32(anchor[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                wide_square_value = (f64(a - n_2) * f64(a - n_2))
+                squared_norm_negative_part = _add_in_lanes(squared_norm_negative_part, wide_square_value)
+                p_2 = f32(positive[i, f_1])
+                wide_square_value_2 = (f64(a - p_2) * f64(a - p_2))
+                squared_norm_positive_part = _add_in_lanes(squared_norm_positive_part, wide_square_value_2)
             _lanes(16, 1)
-            scaled_negative_sum += scaled_negative_part
-            scaled_positive_sum += scaled_positive_part
-        scaled_negative = f32(scaled_negative_sum)
-        scaled_positive = f32(scaled_positive_sum)
-        factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        power = math.sqrt(scaled_negative)
-        positive_part_value = _positive_part(peak_negative)
-        factor_2 = power * positive_part_value
-        step_value = _step(margin + factor - power * positive_part_value)
-        factor_3 = seed * step_value
-        factor_4 = -seed * step_value
-        ratio_value_5 = _ratio(f32(1.0), factor_2)
-        ratio_value_6 = _ratio(f32(1.0), factor)
-        term = ratio_value_6 - ratio_value_5
-        factor_5 = seed * ratio_value_6 * step_value
-        factor_6 = seed * ratio_value_5 * step_value
-        over_factor_unit, over_factor = _divisor(factor)
-        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+            squared_norm_negative_sum += squared_norm_negative_part
+            squared_norm_positive_sum += squared_norm_positive_part
+        squared_norm_negative = squared_norm_negative_sum
+        squared_norm_positive = squared_norm_positive_sum
+        root_value = f32(math.sqrt(squared_norm_positive))
+        root_value_2 = f32(math.sqrt(squared_norm_negative))
+        step_value = _step(margin + root_value - root_value_2)
+        factor = seed * step_value
+        factor_2 = -seed * step_value
+        ratio_value_3 = _ratio(f32(1.0), root_value_2)
+        ratio_value_4 = _ratio(f32(1.0), root_value)
+        term = ratio_value_4 - ratio_value_3
+        factor_3 = seed * ratio_value_4 * step_value
+        factor_4 = seed * ratio_value_3 * step_value
+        over_root_value_unit, over_root_value = _divisor(root_value)
+        over_root_value_2_unit, over_root_value_2 = _divisor(root_value_2)
         for d_3 in range(d):
-            a_3 = f32(anchor[i, d_3])
-            p_4 = f32(positive[i, d_3])
-            ratio_value_3 = _quotient(a_3 - p_4, over_factor_unit, over_factor)
-            n_4 = f32(negative[i, d_3])
-            ratio_value_4 = _quotient(a_3 - n_4, over_factor_2_unit, over_factor_2)
-            gradient_anchor[i, d_3] = factor_3 * (ratio_value_3 - ratio_value_4)
-            gradient_positive[i, d_3] = factor_4 * ratio_value_3
-            gradient_negative[i, d_3] = factor_3 * ratio_value_4
-            square_3 = (ratio_value_4 * ratio_value_4)
-            square_4 = (ratio_value_3 * ratio_value_3)
-            hessian_anchor[i, d_3] = factor_3 * (term + square_3 * ratio_value_5 - square_4 * ratio_value_6)
-            hessian_positive[i, d_3] = factor_5 * (f32(1.0) - square_4)
-            hessian_negative[i, d_3] = factor_6 * (-f32(1.0) + square_3)
+            a_2 = f32(anchor[i, d_3])
+            p_3 = f32(positive[i, d_3])
+            ratio_value = _quotient(a_2 - p_3, over_root_value_unit, over_root_value)
+            n_3 = f32(negative[i, d_3])
+            ratio_value_2 = _quotient(a_2 - n_3, over_root_value_2_unit, over_root_value_2)
+            gradient_anchor[i, d_3] = factor * (ratio_value - ratio_value_2)
+            gradient_positive[i, d_3] = factor_2 * ratio_value
+            gradient_negative[i, d_3] = factor * ratio_value_2
+            square = (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value * ratio_value)
+            hessian_anchor[i, d_3] = factor * (term + square * ratio_value_3 - square_2 * ratio_value_4)
+            hessian_positive[i, d_3] = factor_3 * (f32(1.0) - square_2)
+            hessian_negative[i, d_3] = factor_4 * (-f32(1.0) + square)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -988,48 +943,32 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_negative = f32(-np.inf)
-        peak_positive = f32(-np.inf)
-        for f_1 in range(d):
-            a = f32(anchor[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(a - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
-            p_2 = f32(positive[i, f_1])
-            magnitude_value_2 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
-        scaled_negative_sum = 0.0
-        scaled_positive_sum = 0.0
-        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
-        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        squared_norm_negative_sum = 0.0
+        squared_norm_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_negative_part = f32(0.0)
-            scaled_positive_part = f32(0.0)
+            squared_norm_negative_part = 0.0
+            squared_norm_positive_part = 0.0
             for place in range(length):
-                f_12 = strip + place
-                a_2 = f32(anchor[i, f_12])
-                n_3 = f32(negative[i, f_12])
-                ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
-                square = (ratio_value * ratio_value)
-                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
-                p_3 = f32(positive[i, f_12])
-                ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+                f_1 = strip + place
+                a = f32(anchor[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                wide_square_value = (f64(a - n_2) * f64(a - n_2))
+                squared_norm_negative_part = _add_in_lanes(squared_norm_negative_part, wide_square_value)
+                p_2 = f32(positive[i, f_1])
+                wide_square_value_2 = (f64(a - p_2) * f64(a - p_2))
+                squared_norm_positive_part = _add_in_lanes(squared_norm_positive_part, wide_square_value_2)
             _lanes(16, 1)
-            scaled_negative_sum += scaled_negative_part
-            scaled_positive_sum += scaled_positive_part
-        scaled_negative = f32(scaled_negative_sum)
-        scaled_positive = f32(scaled_positive_sum)
+            squared_norm_negative_sum += squared_norm_negative_part
+            squared_norm_positive_sum += squared_norm_positive_part
+        squared_norm_negative = squared_norm_negative_sum
+        squared_norm_positive = squared_norm_positive_sum
         norm_negative_tangent_sum = 0.0
         norm_positive_tangent_sum = 0.0
-        power = math.sqrt(scaled_negative)
-        positive_part_value = _positive_part(peak_negative)
-        factor = power * positive_part_value
-        factor_3 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        over_factor_unit, over_factor = _divisor(factor)
-        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
+        root_value = f32(math.sqrt(squared_norm_negative))
+        root_value_2 = f32(math.sqrt(squared_norm_positive))
+        over_root_value_unit, over_root_value = _divisor(root_value)
+        over_root_value_2_unit, over_root_value_2 = _divisor(root_value_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             norm_negative_tangent_part = f32(0.0)
@@ -1038,40 +977,40 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
                 f_10 = strip + place
                 v_a = f32(direction_anchor[i, f_10])
                 v_n = f32(direction_negative[i, f_10])
-                a_3 = f32(anchor[i, f_10])
-                n_4 = f32(negative[i, f_10])
-                factor_2 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_unit, over_factor)
-                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor_2)
+                a_2 = f32(anchor[i, f_10])
+                n_3 = f32(negative[i, f_10])
+                factor = (v_a - v_n) * _quotient(a_2 - n_3, over_root_value_unit, over_root_value)
+                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor)
                 v_p = f32(direction_positive[i, f_10])
-                p_4 = f32(positive[i, f_10])
-                factor_4 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_3_unit, over_factor_3)
-                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_4)
+                p_3 = f32(positive[i, f_10])
+                factor_2 = (v_a - v_p) * _quotient(a_2 - p_3, over_root_value_2_unit, over_root_value_2)
+                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_2)
             _lanes(16, 1)
             norm_negative_tangent_sum += norm_negative_tangent_part
             norm_positive_tangent_sum += norm_positive_tangent_part
         norm_negative_tangent = f32(norm_negative_tangent_sum)
         norm_positive_tangent = f32(norm_positive_tangent_sum)
-        ratio_value_3 = _ratio(f32(1.0), factor_3)
-        ratio_value_4 = _ratio(f32(1.0), factor)
-        term = ratio_value_3 - ratio_value_4
-        factor_5 = norm_negative_tangent * ratio_value_4
-        factor_6 = -norm_positive_tangent * ratio_value_3
-        step_value = _step(margin + factor_3 - power * positive_part_value)
-        factor_7 = seed * step_value
-        factor_8 = seed * ratio_value_3 * step_value
-        factor_9 = seed * ratio_value_4 * step_value
+        ratio_value = _ratio(f32(1.0), root_value_2)
+        ratio_value_2 = _ratio(f32(1.0), root_value)
+        term = ratio_value - ratio_value_2
+        factor_3 = norm_negative_tangent * ratio_value_2
+        factor_4 = -norm_positive_tangent * ratio_value
+        step_value = _step(margin + root_value_2 - root_value)
+        factor_5 = seed * step_value
+        factor_6 = seed * ratio_value * step_value
+        factor_7 = seed * ratio_value_2 * step_value
         for d_3 in range(d):
             v_a_2 = f32(direction_anchor[i, d_3])
             v_n_2 = f32(direction_negative[i, d_3])
-            a_4 = f32(anchor[i, d_3])
-            n_5 = f32(negative[i, d_3])
-            ratio_value_5 = _quotient(a_4 - n_5, over_factor_unit, over_factor)
+            a_3 = f32(anchor[i, d_3])
+            n_4 = f32(negative[i, d_3])
+            ratio_value_3 = _quotient(a_3 - n_4, over_root_value_unit, over_root_value)
             v_p_2 = f32(direction_positive[i, d_3])
-            p_5 = f32(positive[i, d_3])
-            ratio_value_6 = _quotient(a_4 - p_5, over_factor_3_unit, over_factor_3)
-            product_anchor[i, d_3] = factor_7 * (v_a_2 * term + v_n_2 * ratio_value_4 + factor_5 * ratio_value_5 - v_p_2 * ratio_value_3 + factor_6 * ratio_value_6)
-            product_positive[i, d_3] = factor_8 * (v_p_2 - v_a_2 + norm_positive_tangent * ratio_value_6)
-            product_negative[i, d_3] = factor_9 * (v_a_2 - v_n_2 - norm_negative_tangent * ratio_value_5)
+            p_4 = f32(positive[i, d_3])
+            ratio_value_4 = _quotient(a_3 - p_4, over_root_value_2_unit, over_root_value_2)
+            product_anchor[i, d_3] = factor_5 * (v_a_2 * term + v_n_2 * ratio_value_2 + factor_3 * ratio_value_3 - v_p_2 * ratio_value + factor_4 * ratio_value_4)
+            product_positive[i, d_3] = factor_6 * (v_p_2 - v_a_2 + norm_positive_tangent * ratio_value_4)
+            product_negative[i, d_3] = factor_7 * (v_a_2 - v_n_2 - norm_negative_tangent * ratio_value_3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1087,41 +1026,27 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_negative = f32(-np.inf)
-        peak_positive = f32(-np.inf)
-        for f_1 in range(d):
-            a = f32(anchor[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(a - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
-            p_2 = f32(positive[i, f_1])
-            magnitude_value_2 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
-        scaled_negative_sum = 0.0
-        scaled_positive_sum = 0.0
-        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
-        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        squared_norm_negative_sum = 0.0
+        squared_norm_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_negative_part = f32(0.0)
-            scaled_positive_part = f32(0.0)
+            squared_norm_negative_part = 0.0
+            squared_norm_positive_part = 0.0
             for place in range(length):
-                f_12 = strip + place
-                a_2 = f32(anchor[i, f_12])
-                n_3 = f32(negative[i, f_12])
-                ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
-                square = (ratio_value * ratio_value)
-                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
-                p_3 = f32(positive[i, f_12])
-                ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+                f_1 = strip + place
+                a = f32(anchor[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                wide_square_value = (f64(a - n_2) * f64(a - n_2))
+                squared_norm_negative_part = _add_in_lanes(squared_norm_negative_part, wide_square_value)
+                p_2 = f32(positive[i, f_1])
+                wide_square_value_2 = (f64(a - p_2) * f64(a - p_2))
+                squared_norm_positive_part = _add_in_lanes(squared_norm_positive_part, wide_square_value_2)
             _lanes(16, 1)
-            scaled_negative_sum += scaled_negative_part
-            scaled_positive_sum += scaled_positive_part
-        scaled_negative = f32(scaled_negative_sum)
-        scaled_positive = f32(scaled_positive_sum)
-        factor = seed * _step(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - math.sqrt(scaled_negative) * _positive_part(peak_negative))
+            squared_norm_negative_sum += squared_norm_negative_part
+            squared_norm_positive_sum += squared_norm_positive_part
+        squared_norm_negative = squared_norm_negative_sum
+        squared_norm_positive = squared_norm_positive_sum
+        factor = seed * _step(margin + f32(math.sqrt(squared_norm_positive)) - f32(math.sqrt(squared_norm_negative)))
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
     sum_margin = _completed(sum_margin, sum_margin_lost)
     parameter_gradient[0] += sum_margin
@@ -1141,48 +1066,32 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_negative = f32(-np.inf)
-        peak_positive = f32(-np.inf)
-        for f_1 in range(d):
-            a = f32(anchor[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(a - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
-            p_2 = f32(positive[i, f_1])
-            magnitude_value_2 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_2)
-        scaled_negative_sum = 0.0
-        scaled_positive_sum = 0.0
-        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
-        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        squared_norm_negative_sum = 0.0
+        squared_norm_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_negative_part = f32(0.0)
-            scaled_positive_part = f32(0.0)
+            squared_norm_negative_part = 0.0
+            squared_norm_positive_part = 0.0
             for place in range(length):
-                f_12 = strip + place
-                a_2 = f32(anchor[i, f_12])
-                n_3 = f32(negative[i, f_12])
-                ratio_value = _quotient(a_2 - n_3, over_peak_negative_unit, over_peak_negative)
-                square = (ratio_value * ratio_value)
-                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
-                p_3 = f32(positive[i, f_12])
-                ratio_value_2 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_2)
+                f_1 = strip + place
+                a = f32(anchor[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                wide_square_value = (f64(a - n_2) * f64(a - n_2))
+                squared_norm_negative_part = _add_in_lanes(squared_norm_negative_part, wide_square_value)
+                p_2 = f32(positive[i, f_1])
+                wide_square_value_2 = (f64(a - p_2) * f64(a - p_2))
+                squared_norm_positive_part = _add_in_lanes(squared_norm_positive_part, wide_square_value_2)
             _lanes(16, 1)
-            scaled_negative_sum += scaled_negative_part
-            scaled_positive_sum += scaled_positive_part
-        scaled_negative = f32(scaled_negative_sum)
-        scaled_positive = f32(scaled_positive_sum)
+            squared_norm_negative_sum += squared_norm_negative_part
+            squared_norm_positive_sum += squared_norm_positive_part
+        squared_norm_negative = squared_norm_negative_sum
+        squared_norm_positive = squared_norm_positive_sum
         norm_negative_tangent_sum = 0.0
         norm_positive_tangent_sum = 0.0
-        power = math.sqrt(scaled_negative)
-        positive_part_value = _positive_part(peak_negative)
-        factor = power * positive_part_value
-        factor_3 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        over_factor_unit, over_factor = _divisor(factor)
-        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
+        root_value = f32(math.sqrt(squared_norm_negative))
+        root_value_2 = f32(math.sqrt(squared_norm_positive))
+        over_root_value_unit, over_root_value = _divisor(root_value)
+        over_root_value_2_unit, over_root_value_2 = _divisor(root_value_2)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             norm_negative_tangent_part = f32(0.0)
@@ -1191,40 +1100,40 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
                 f_10 = strip + place
                 v_a = f32(direction_anchor[i, f_10])
                 v_n = f32(direction_negative[i, f_10])
-                a_3 = f32(anchor[i, f_10])
-                n_4 = f32(negative[i, f_10])
-                factor_2 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_unit, over_factor)
-                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor_2)
+                a_2 = f32(anchor[i, f_10])
+                n_3 = f32(negative[i, f_10])
+                factor = (v_a - v_n) * _quotient(a_2 - n_3, over_root_value_unit, over_root_value)
+                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor)
                 v_p = f32(direction_positive[i, f_10])
-                p_4 = f32(positive[i, f_10])
-                factor_4 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_3_unit, over_factor_3)
-                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_4)
+                p_3 = f32(positive[i, f_10])
+                factor_2 = (v_a - v_p) * _quotient(a_2 - p_3, over_root_value_2_unit, over_root_value_2)
+                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_2)
             _lanes(16, 1)
             norm_negative_tangent_sum += norm_negative_tangent_part
             norm_positive_tangent_sum += norm_positive_tangent_part
         norm_negative_tangent = f32(norm_negative_tangent_sum)
         norm_positive_tangent = f32(norm_positive_tangent_sum)
-        ratio_value_3 = _ratio(f32(1.0), factor_3)
-        ratio_value_4 = _ratio(f32(1.0), factor)
-        term = ratio_value_3 - ratio_value_4
-        factor_5 = norm_negative_tangent * ratio_value_4
-        factor_6 = -norm_positive_tangent * ratio_value_3
-        step_value = _step(margin + factor_3 - power * positive_part_value)
-        factor_7 = seed * step_value
-        factor_8 = seed * ratio_value_3 * step_value
-        factor_9 = seed * ratio_value_4 * step_value
+        ratio_value = _ratio(f32(1.0), root_value_2)
+        ratio_value_2 = _ratio(f32(1.0), root_value)
+        term = ratio_value - ratio_value_2
+        factor_3 = norm_negative_tangent * ratio_value_2
+        factor_4 = -norm_positive_tangent * ratio_value
+        step_value = _step(margin + root_value_2 - root_value)
+        factor_5 = seed * step_value
+        factor_6 = seed * ratio_value * step_value
+        factor_7 = seed * ratio_value_2 * step_value
         for d_3 in range(d):
             v_a_2 = f32(direction_anchor[i, d_3])
             v_n_2 = f32(direction_negative[i, d_3])
-            a_4 = f32(anchor[i, d_3])
-            n_5 = f32(negative[i, d_3])
-            ratio_value_5 = _quotient(a_4 - n_5, over_factor_unit, over_factor)
+            a_3 = f32(anchor[i, d_3])
+            n_4 = f32(negative[i, d_3])
+            ratio_value_3 = _quotient(a_3 - n_4, over_root_value_unit, over_root_value)
             v_p_2 = f32(direction_positive[i, d_3])
-            p_5 = f32(positive[i, d_3])
-            ratio_value_6 = _quotient(a_4 - p_5, over_factor_3_unit, over_factor_3)
-            product_anchor[i, d_3] = factor_7 * (v_a_2 * term + v_n_2 * ratio_value_4 + factor_5 * ratio_value_5 - v_p_2 * ratio_value_3 + factor_6 * ratio_value_6)
-            product_positive[i, d_3] = factor_8 * (v_p_2 - v_a_2 + norm_positive_tangent * ratio_value_6)
-            product_negative[i, d_3] = factor_9 * (v_a_2 - v_n_2 - norm_negative_tangent * ratio_value_5)
+            p_4 = f32(positive[i, d_3])
+            ratio_value_4 = _quotient(a_3 - p_4, over_root_value_2_unit, over_root_value_2)
+            product_anchor[i, d_3] = factor_5 * (v_a_2 * term + v_n_2 * ratio_value_2 + factor_3 * ratio_value_3 - v_p_2 * ratio_value + factor_4 * ratio_value_4)
+            product_positive[i, d_3] = factor_6 * (v_p_2 - v_a_2 + norm_positive_tangent * ratio_value_4)
+            product_negative[i, d_3] = factor_7 * (v_a_2 - v_n_2 - norm_negative_tangent * ratio_value_3)
     parameter_product[0] += f32(0.0)
     parameter_product[1] += f32(0.0)
 
@@ -1240,58 +1149,39 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
-        peak_negative = f32(-np.inf)
-        peak_negative_2 = f32(-np.inf)
-        peak_positive = f32(-np.inf)
-        for f_1 in range(d):
-            p_2 = f32(positive[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(p_2 - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
-            a = f32(anchor[i, f_1])
-            magnitude_value_2 = abs(a - n_2)
-            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
-            magnitude_value_3 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_3)
-        scaled_negative_sum = 0.0
-        scaled_negative_2_sum = 0.0
-        scaled_positive_sum = 0.0
-        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
-        over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
-        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        squared_norm_negative_sum = 0.0
+        squared_norm_negative_2_sum = 0.0
+        squared_norm_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_negative_part = f32(0.0)
-            scaled_negative_2_part = f32(0.0)
-            scaled_positive_part = f32(0.0)
+            squared_norm_negative_part = 0.0
+            squared_norm_negative_2_part = 0.0
+            squared_norm_positive_part = 0.0
             for place in range(length):
-                f_17 = strip + place
-                p_3 = f32(positive[i, f_17])
-                n_3 = f32(negative[i, f_17])
-                ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
-                square = (ratio_value * ratio_value)
-                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
-                a_2 = f32(anchor[i, f_17])
-                ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
-                ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
-                square_3 = (ratio_value_3 * ratio_value_3)
-                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+                f_1 = strip + place
+                p_2 = f32(positive[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                wide_square_value = (f64(p_2 - n_2) * f64(p_2 - n_2))
+                squared_norm_negative_part = _add_in_lanes(squared_norm_negative_part, wide_square_value)
+                a = f32(anchor[i, f_1])
+                wide_square_value_2 = (f64(a - n_2) * f64(a - n_2))
+                squared_norm_negative_2_part = _add_in_lanes(squared_norm_negative_2_part, wide_square_value_2)
+                wide_square_value_3 = (f64(a - p_2) * f64(a - p_2))
+                squared_norm_positive_part = _add_in_lanes(squared_norm_positive_part, wide_square_value_3)
             _lanes(16, 1)
-            scaled_negative_sum += scaled_negative_part
-            scaled_negative_2_sum += scaled_negative_2_part
-            scaled_positive_sum += scaled_positive_part
-        scaled_negative = f32(scaled_negative_sum)
-        scaled_negative_2 = f32(scaled_negative_2_sum)
-        scaled_positive = f32(scaled_positive_sum)
-        factor = math.sqrt(scaled_negative) * _positive_part(peak_negative)
-        factor_2 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
-        loss = _positive_part(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else f32(np.nan)))
-        factor_3 = loss * sample_weight
-        total += factor_3
+            squared_norm_negative_sum += squared_norm_negative_part
+            squared_norm_negative_2_sum += squared_norm_negative_2_part
+            squared_norm_positive_sum += squared_norm_positive_part
+        squared_norm_negative = squared_norm_negative_sum
+        squared_norm_negative_2 = squared_norm_negative_2_sum
+        squared_norm_positive = squared_norm_positive_sum
+        root_value = f32(math.sqrt(squared_norm_negative))
+        root_value_2 = f32(math.sqrt(squared_norm_negative_2))
+        loss = _positive_part(margin + f32(math.sqrt(squared_norm_positive)) - ((root_value) if root_value < root_value_2 else root_value_2 if root_value >= root_value_2 else f32(np.nan)))
+        factor = loss * sample_weight
+        total += factor
         if wanted:
-            value_out[i] = factor_3
+            value_out[i] = factor
     return total
 
 
@@ -1308,77 +1198,58 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_negative = f32(-np.inf)
-        peak_negative_2 = f32(-np.inf)
-        peak_positive = f32(-np.inf)
-        for f_1 in range(d):
-            p_2 = f32(positive[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(p_2 - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
-            a = f32(anchor[i, f_1])
-            magnitude_value_2 = abs(a - n_2)
-            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
-            magnitude_value_3 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_3)
-        scaled_negative_sum = 0.0
-        scaled_negative_2_sum = 0.0
-        scaled_positive_sum = 0.0
-        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
-        over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
-        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        squared_norm_negative_sum = 0.0
+        squared_norm_negative_2_sum = 0.0
+        squared_norm_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_negative_part = f32(0.0)
-            scaled_negative_2_part = f32(0.0)
-            scaled_positive_part = f32(0.0)
+            squared_norm_negative_part = 0.0
+            squared_norm_negative_2_part = 0.0
+            squared_norm_positive_part = 0.0
             for place in range(length):
-                f_17 = strip + place
-                p_3 = f32(positive[i, f_17])
-                n_3 = f32(negative[i, f_17])
-                ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
-                square = (ratio_value * ratio_value)
-                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
-                a_2 = f32(anchor[i, f_17])
-                ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
-                ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
-                square_3 = (ratio_value_3 * ratio_value_3)
-                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+                f_1 = strip + place
+                p_2 = f32(positive[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                wide_square_value = (f64(p_2 - n_2) * f64(p_2 - n_2))
+                squared_norm_negative_part = _add_in_lanes(squared_norm_negative_part, wide_square_value)
+                a = f32(anchor[i, f_1])
+                wide_square_value_2 = (f64(a - n_2) * f64(a - n_2))
+                squared_norm_negative_2_part = _add_in_lanes(squared_norm_negative_2_part, wide_square_value_2)
+                wide_square_value_3 = (f64(a - p_2) * f64(a - p_2))
+                squared_norm_positive_part = _add_in_lanes(squared_norm_positive_part, wide_square_value_3)
             _lanes(16, 1)
-            scaled_negative_sum += scaled_negative_part
-            scaled_negative_2_sum += scaled_negative_2_part
-            scaled_positive_sum += scaled_positive_part
-        scaled_negative = f32(scaled_negative_sum)
-        scaled_negative_2 = f32(scaled_negative_2_sum)
-        scaled_positive = f32(scaled_positive_sum)
-        factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        factor_2 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
-        factor_3 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
-        term = margin + factor - ((factor_2) if factor_2 < factor_3 else factor_3 if factor_2 >= factor_3 else f32(np.nan))
+            squared_norm_negative_sum += squared_norm_negative_part
+            squared_norm_negative_2_sum += squared_norm_negative_2_part
+            squared_norm_positive_sum += squared_norm_positive_part
+        squared_norm_negative = squared_norm_negative_sum
+        squared_norm_negative_2 = squared_norm_negative_2_sum
+        squared_norm_positive = squared_norm_positive_sum
+        root_value = f32(math.sqrt(squared_norm_positive))
+        root_value_2 = f32(math.sqrt(squared_norm_negative))
+        root_value_3 = f32(math.sqrt(squared_norm_negative_2))
+        term = margin + root_value - ((root_value_2) if root_value_2 < root_value_3 else root_value_3 if root_value_2 >= root_value_3 else f32(np.nan))
         loss = _positive_part(term)
-        factor_4 = loss * sample_weight
-        total += factor_4
+        factor = loss * sample_weight
+        total += factor
         if wanted:
-            value_out[i] = factor_4
-        case = ((f32(0.0)) if factor_2 < factor_3 else f32(1.0) if factor_2 >= factor_3 else f32(np.nan))
+            value_out[i] = factor
+        case = ((f32(0.0)) if root_value_2 < root_value_3 else f32(1.0) if root_value_2 >= root_value_3 else f32(np.nan))
         step_value = _step(term)
-        factor_5 = seed * step_value
-        case_2 = ((f32(1.0)) if factor_2 < factor_3 else f32(0.0) if factor_2 >= factor_3 else f32(np.nan))
-        over_factor_unit, over_factor = _divisor(factor)
-        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
-        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+        factor_2 = seed * step_value
+        case_2 = ((f32(1.0)) if root_value_2 < root_value_3 else f32(0.0) if root_value_2 >= root_value_3 else f32(np.nan))
+        over_root_value_unit, over_root_value = _divisor(root_value)
+        over_root_value_3_unit, over_root_value_3 = _divisor(root_value_3)
+        over_root_value_2_unit, over_root_value_2 = _divisor(root_value_2)
         for d_6 in range(d):
-            a_3 = f32(anchor[i, d_6])
-            p_4 = f32(positive[i, d_6])
-            ratio_value_4 = _quotient(a_3 - p_4, over_factor_unit, over_factor)
-            n_4 = f32(negative[i, d_6])
-            ratio_value_5 = _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
-            gradient_anchor[i, d_6] = factor_5 * (ratio_value_4 - case * ratio_value_5)
-            ratio_value_6 = _quotient(p_4 - n_4, over_factor_2_unit, over_factor_2)
-            gradient_positive[i, d_6] = factor_5 * (-ratio_value_4 - case_2 * ratio_value_6)
-            gradient_negative[i, d_6] = factor_5 * (case * ratio_value_5 + case_2 * ratio_value_6)
+            a_2 = f32(anchor[i, d_6])
+            p_3 = f32(positive[i, d_6])
+            ratio_value = _quotient(a_2 - p_3, over_root_value_unit, over_root_value)
+            n_3 = f32(negative[i, d_6])
+            ratio_value_2 = _quotient(a_2 - n_3, over_root_value_3_unit, over_root_value_3)
+            gradient_anchor[i, d_6] = factor_2 * (ratio_value - case * ratio_value_2)
+            ratio_value_3 = _quotient(p_3 - n_3, over_root_value_2_unit, over_root_value_2)
+            gradient_positive[i, d_6] = factor_2 * (-ratio_value - case_2 * ratio_value_3)
+            gradient_negative[i, d_6] = factor_2 * (case * ratio_value_2 + case_2 * ratio_value_3)
     return total
 
 
@@ -1393,87 +1264,68 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_negative = f32(-np.inf)
-        peak_negative_2 = f32(-np.inf)
-        peak_positive = f32(-np.inf)
-        for f_1 in range(d):
-            p_2 = f32(positive[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(p_2 - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
-            a = f32(anchor[i, f_1])
-            magnitude_value_2 = abs(a - n_2)
-            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
-            magnitude_value_3 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_3)
-        scaled_negative_sum = 0.0
-        scaled_negative_2_sum = 0.0
-        scaled_positive_sum = 0.0
-        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
-        over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
-        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        squared_norm_negative_sum = 0.0
+        squared_norm_negative_2_sum = 0.0
+        squared_norm_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_negative_part = f32(0.0)
-            scaled_negative_2_part = f32(0.0)
-            scaled_positive_part = f32(0.0)
+            squared_norm_negative_part = 0.0
+            squared_norm_negative_2_part = 0.0
+            squared_norm_positive_part = 0.0
             for place in range(length):
-                f_17 = strip + place
-                p_3 = f32(positive[i, f_17])
-                n_3 = f32(negative[i, f_17])
-                ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
-                square = (ratio_value * ratio_value)
-                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
-                a_2 = f32(anchor[i, f_17])
-                ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
-                ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
-                square_3 = (ratio_value_3 * ratio_value_3)
-                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+                f_1 = strip + place
+                p_2 = f32(positive[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                wide_square_value = (f64(p_2 - n_2) * f64(p_2 - n_2))
+                squared_norm_negative_part = _add_in_lanes(squared_norm_negative_part, wide_square_value)
+                a = f32(anchor[i, f_1])
+                wide_square_value_2 = (f64(a - n_2) * f64(a - n_2))
+                squared_norm_negative_2_part = _add_in_lanes(squared_norm_negative_2_part, wide_square_value_2)
+                wide_square_value_3 = (f64(a - p_2) * f64(a - p_2))
+                squared_norm_positive_part = _add_in_lanes(squared_norm_positive_part, wide_square_value_3)
             _lanes(16, 1)
-            scaled_negative_sum += scaled_negative_part
-            scaled_negative_2_sum += scaled_negative_2_part
-            scaled_positive_sum += scaled_positive_part
-        scaled_negative = f32(scaled_negative_sum)
-        scaled_negative_2 = f32(scaled_negative_2_sum)
-        scaled_positive = f32(scaled_positive_sum)
-        factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        factor_2 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
-        factor_3 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
-        case = ((f32(0.0)) if factor_2 < factor_3 else f32(1.0) if factor_2 >= factor_3 else f32(np.nan))
-        step_value = _step(margin + factor - ((factor_2) if factor_2 < factor_3 else factor_3 if factor_2 >= factor_3 else f32(np.nan)))
-        factor_4 = seed * step_value
-        case_2 = ((f32(1.0)) if factor_2 < factor_3 else f32(0.0) if factor_2 >= factor_3 else f32(np.nan))
-        ratio_value_7 = _ratio(f32(1.0), factor_3)
-        factor_5 = case * ratio_value_7
-        ratio_value_8 = _ratio(f32(1.0), factor)
-        factor_8 = -case * ratio_value_7
-        term = ratio_value_8 + factor_8
-        ratio_value_9 = _ratio(f32(1.0), factor_2)
-        factor_9 = case_2 * ratio_value_9
-        factor_11 = -case_2 * ratio_value_9
-        term_2 = ratio_value_8 + factor_11
-        term_3 = factor_8 + factor_11
-        over_factor_unit, over_factor = _divisor(factor)
-        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
-        over_factor_2_unit, over_factor_2 = _divisor(factor_2)
+            squared_norm_negative_sum += squared_norm_negative_part
+            squared_norm_negative_2_sum += squared_norm_negative_2_part
+            squared_norm_positive_sum += squared_norm_positive_part
+        squared_norm_negative = squared_norm_negative_sum
+        squared_norm_negative_2 = squared_norm_negative_2_sum
+        squared_norm_positive = squared_norm_positive_sum
+        root_value = f32(math.sqrt(squared_norm_positive))
+        root_value_2 = f32(math.sqrt(squared_norm_negative))
+        root_value_3 = f32(math.sqrt(squared_norm_negative_2))
+        case = ((f32(0.0)) if root_value_2 < root_value_3 else f32(1.0) if root_value_2 >= root_value_3 else f32(np.nan))
+        step_value = _step(margin + root_value - ((root_value_2) if root_value_2 < root_value_3 else root_value_3 if root_value_2 >= root_value_3 else f32(np.nan)))
+        factor = seed * step_value
+        case_2 = ((f32(1.0)) if root_value_2 < root_value_3 else f32(0.0) if root_value_2 >= root_value_3 else f32(np.nan))
+        ratio_value_4 = _ratio(f32(1.0), root_value_3)
+        factor_2 = case * ratio_value_4
+        ratio_value_5 = _ratio(f32(1.0), root_value)
+        factor_5 = -case * ratio_value_4
+        term = ratio_value_5 + factor_5
+        ratio_value_6 = _ratio(f32(1.0), root_value_2)
+        factor_6 = case_2 * ratio_value_6
+        factor_8 = -case_2 * ratio_value_6
+        term_2 = ratio_value_5 + factor_8
+        term_3 = factor_5 + factor_8
+        over_root_value_unit, over_root_value = _divisor(root_value)
+        over_root_value_3_unit, over_root_value_3 = _divisor(root_value_3)
+        over_root_value_2_unit, over_root_value_2 = _divisor(root_value_2)
         for d_6 in range(d):
-            a_3 = f32(anchor[i, d_6])
-            p_4 = f32(positive[i, d_6])
-            ratio_value_4 = _quotient(a_3 - p_4, over_factor_unit, over_factor)
-            n_4 = f32(negative[i, d_6])
-            ratio_value_5 = _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
-            gradient_anchor[i, d_6] = factor_4 * (ratio_value_4 - case * ratio_value_5)
-            ratio_value_6 = _quotient(p_4 - n_4, over_factor_2_unit, over_factor_2)
-            gradient_positive[i, d_6] = factor_4 * (-ratio_value_4 - case_2 * ratio_value_6)
-            gradient_negative[i, d_6] = factor_4 * (case * ratio_value_5 + case_2 * ratio_value_6)
-            factor_6 = factor_5 * (ratio_value_5 * ratio_value_5)
-            factor_7 = -(ratio_value_4 * ratio_value_4) * ratio_value_8
-            hessian_anchor[i, d_6] = factor_4 * (term + factor_6 + factor_7)
-            factor_10 = factor_9 * (ratio_value_6 * ratio_value_6)
-            hessian_positive[i, d_6] = factor_4 * (term_2 + factor_10 + factor_7)
-            hessian_negative[i, d_6] = factor_4 * (term_3 + factor_6 + factor_10)
+            a_2 = f32(anchor[i, d_6])
+            p_3 = f32(positive[i, d_6])
+            ratio_value = _quotient(a_2 - p_3, over_root_value_unit, over_root_value)
+            n_3 = f32(negative[i, d_6])
+            ratio_value_2 = _quotient(a_2 - n_3, over_root_value_3_unit, over_root_value_3)
+            gradient_anchor[i, d_6] = factor * (ratio_value - case * ratio_value_2)
+            ratio_value_3 = _quotient(p_3 - n_3, over_root_value_2_unit, over_root_value_2)
+            gradient_positive[i, d_6] = factor * (-ratio_value - case_2 * ratio_value_3)
+            gradient_negative[i, d_6] = factor * (case * ratio_value_2 + case_2 * ratio_value_3)
+            factor_3 = factor_2 * (ratio_value_2 * ratio_value_2)
+            factor_4 = -(ratio_value * ratio_value) * ratio_value_5
+            hessian_anchor[i, d_6] = factor * (term + factor_3 + factor_4)
+            factor_7 = factor_6 * (ratio_value_3 * ratio_value_3)
+            hessian_positive[i, d_6] = factor * (term_2 + factor_7 + factor_4)
+            hessian_negative[i, d_6] = factor * (term_3 + factor_3 + factor_7)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1487,60 +1339,41 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_negative = f32(-np.inf)
-        peak_negative_2 = f32(-np.inf)
-        peak_positive = f32(-np.inf)
-        for f_1 in range(d):
-            p_2 = f32(positive[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(p_2 - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
-            a = f32(anchor[i, f_1])
-            magnitude_value_2 = abs(a - n_2)
-            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
-            magnitude_value_3 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_3)
-        scaled_negative_sum = 0.0
-        scaled_negative_2_sum = 0.0
-        scaled_positive_sum = 0.0
-        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
-        over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
-        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        squared_norm_negative_sum = 0.0
+        squared_norm_negative_2_sum = 0.0
+        squared_norm_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_negative_part = f32(0.0)
-            scaled_negative_2_part = f32(0.0)
-            scaled_positive_part = f32(0.0)
+            squared_norm_negative_part = 0.0
+            squared_norm_negative_2_part = 0.0
+            squared_norm_positive_part = 0.0
             for place in range(length):
-                f_17 = strip + place
-                p_3 = f32(positive[i, f_17])
-                n_3 = f32(negative[i, f_17])
-                ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
-                square = (ratio_value * ratio_value)
-                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
-                a_2 = f32(anchor[i, f_17])
-                ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
-                ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
-                square_3 = (ratio_value_3 * ratio_value_3)
-                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+                f_1 = strip + place
+                p_2 = f32(positive[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                wide_square_value = (f64(p_2 - n_2) * f64(p_2 - n_2))
+                squared_norm_negative_part = _add_in_lanes(squared_norm_negative_part, wide_square_value)
+                a = f32(anchor[i, f_1])
+                wide_square_value_2 = (f64(a - n_2) * f64(a - n_2))
+                squared_norm_negative_2_part = _add_in_lanes(squared_norm_negative_2_part, wide_square_value_2)
+                wide_square_value_3 = (f64(a - p_2) * f64(a - p_2))
+                squared_norm_positive_part = _add_in_lanes(squared_norm_positive_part, wide_square_value_3)
             _lanes(16, 1)
-            scaled_negative_sum += scaled_negative_part
-            scaled_negative_2_sum += scaled_negative_2_part
-            scaled_positive_sum += scaled_positive_part
-        scaled_negative = f32(scaled_negative_sum)
-        scaled_negative_2 = f32(scaled_negative_2_sum)
-        scaled_positive = f32(scaled_positive_sum)
+            squared_norm_negative_sum += squared_norm_negative_part
+            squared_norm_negative_2_sum += squared_norm_negative_2_part
+            squared_norm_positive_sum += squared_norm_positive_part
+        squared_norm_negative = squared_norm_negative_sum
+        squared_norm_negative_2 = squared_norm_negative_2_sum
+        squared_norm_positive = squared_norm_positive_sum
         norm_negative_tangent_sum = 0.0
         norm_negative_2_tangent_sum = 0.0
         norm_positive_tangent_sum = 0.0
-        factor = math.sqrt(scaled_negative) * _positive_part(peak_negative)
-        factor_3 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
-        factor_5 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        over_factor_unit, over_factor = _divisor(factor)
-        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
-        over_factor_5_unit, over_factor_5 = _divisor(factor_5)
+        root_value = f32(math.sqrt(squared_norm_negative))
+        root_value_2 = f32(math.sqrt(squared_norm_negative_2))
+        root_value_3 = f32(math.sqrt(squared_norm_positive))
+        over_root_value_unit, over_root_value = _divisor(root_value)
+        over_root_value_2_unit, over_root_value_2 = _divisor(root_value_2)
+        over_root_value_3_unit, over_root_value_3 = _divisor(root_value_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             norm_negative_tangent_part = f32(0.0)
@@ -1548,18 +1381,18 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
             norm_positive_tangent_part = f32(0.0)
             for place in range(length):
                 f_14 = strip + place
-                p_4 = f32(positive[i, f_14])
-                n_4 = f32(negative[i, f_14])
+                p_3 = f32(positive[i, f_14])
+                n_3 = f32(negative[i, f_14])
                 v_p = f32(direction_positive[i, f_14])
                 v_n = f32(direction_negative[i, f_14])
-                factor_2 = _quotient(p_4 - n_4, over_factor_unit, over_factor) * (v_p - v_n)
-                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor_2)
+                factor = _quotient(p_3 - n_3, over_root_value_unit, over_root_value) * (v_p - v_n)
+                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor)
                 v_a = f32(direction_anchor[i, f_14])
-                a_3 = f32(anchor[i, f_14])
-                factor_4 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
-                norm_negative_2_tangent_part = _add_in_lanes(norm_negative_2_tangent_part, factor_4)
-                factor_6 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_5_unit, over_factor_5)
-                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_6)
+                a_2 = f32(anchor[i, f_14])
+                factor_2 = (v_a - v_n) * _quotient(a_2 - n_3, over_root_value_2_unit, over_root_value_2)
+                norm_negative_2_tangent_part = _add_in_lanes(norm_negative_2_tangent_part, factor_2)
+                factor_3 = (v_a - v_p) * _quotient(a_2 - p_3, over_root_value_3_unit, over_root_value_3)
+                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_3)
             _lanes(16, 1)
             norm_negative_tangent_sum += norm_negative_tangent_part
             norm_negative_2_tangent_sum += norm_negative_2_tangent_part
@@ -1567,39 +1400,39 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
         norm_negative_tangent = f32(norm_negative_tangent_sum)
         norm_negative_2_tangent = f32(norm_negative_2_tangent_sum)
         norm_positive_tangent = f32(norm_positive_tangent_sum)
-        ratio_value_4 = _ratio(f32(1.0), factor_5)
-        case = ((f32(0.0)) if factor < factor_3 else f32(1.0) if factor >= factor_3 else f32(np.nan))
-        ratio_value_5 = _ratio(f32(1.0), factor_3)
-        factor_7 = -case * ratio_value_5
-        term = ratio_value_4 + factor_7
-        factor_8 = case * ratio_value_5
-        factor_9 = norm_negative_2_tangent * case * ratio_value_5
-        factor_10 = -norm_positive_tangent * ratio_value_4
-        step_value = _step(margin + factor_5 - ((factor) if factor < factor_3 else factor_3 if factor >= factor_3 else f32(np.nan)))
-        factor_11 = seed * step_value
-        case_2 = ((f32(1.0)) if factor < factor_3 else f32(0.0) if factor >= factor_3 else f32(np.nan))
-        ratio_value_8 = _ratio(f32(1.0), factor)
-        factor_12 = -case_2 * ratio_value_8
-        term_2 = ratio_value_4 + factor_12
-        factor_13 = norm_positive_tangent * ratio_value_4
-        factor_14 = case_2 * ratio_value_8
-        factor_15 = norm_negative_tangent * case_2 * ratio_value_8
-        term_3 = factor_7 + factor_12
-        factor_16 = -norm_negative_2_tangent * case * ratio_value_5
-        factor_17 = -norm_negative_tangent * case_2 * ratio_value_8
+        ratio_value = _ratio(f32(1.0), root_value_3)
+        case = ((f32(0.0)) if root_value < root_value_2 else f32(1.0) if root_value >= root_value_2 else f32(np.nan))
+        ratio_value_2 = _ratio(f32(1.0), root_value_2)
+        factor_4 = -case * ratio_value_2
+        term = ratio_value + factor_4
+        factor_5 = case * ratio_value_2
+        factor_6 = norm_negative_2_tangent * case * ratio_value_2
+        factor_7 = -norm_positive_tangent * ratio_value
+        step_value = _step(margin + root_value_3 - ((root_value) if root_value < root_value_2 else root_value_2 if root_value >= root_value_2 else f32(np.nan)))
+        factor_8 = seed * step_value
+        case_2 = ((f32(1.0)) if root_value < root_value_2 else f32(0.0) if root_value >= root_value_2 else f32(np.nan))
+        ratio_value_5 = _ratio(f32(1.0), root_value)
+        factor_9 = -case_2 * ratio_value_5
+        term_2 = ratio_value + factor_9
+        factor_10 = norm_positive_tangent * ratio_value
+        factor_11 = case_2 * ratio_value_5
+        factor_12 = norm_negative_tangent * case_2 * ratio_value_5
+        term_3 = factor_4 + factor_9
+        factor_13 = -norm_negative_2_tangent * case * ratio_value_2
+        factor_14 = -norm_negative_tangent * case_2 * ratio_value_5
         for d_6 in range(d):
             v_a_2 = f32(direction_anchor[i, d_6])
             v_n_2 = f32(direction_negative[i, d_6])
-            a_4 = f32(anchor[i, d_6])
-            n_5 = f32(negative[i, d_6])
-            ratio_value_6 = _quotient(a_4 - n_5, over_factor_3_unit, over_factor_3)
+            a_3 = f32(anchor[i, d_6])
+            n_4 = f32(negative[i, d_6])
+            ratio_value_3 = _quotient(a_3 - n_4, over_root_value_2_unit, over_root_value_2)
             v_p_2 = f32(direction_positive[i, d_6])
-            p_5 = f32(positive[i, d_6])
-            ratio_value_7 = _quotient(a_4 - p_5, over_factor_5_unit, over_factor_5)
-            product_anchor[i, d_6] = factor_11 * (v_a_2 * term + factor_8 * v_n_2 + factor_9 * ratio_value_6 - v_p_2 * ratio_value_4 + factor_10 * ratio_value_7)
-            ratio_value_9 = _quotient(p_5 - n_5, over_factor_unit, over_factor)
-            product_positive[i, d_6] = factor_11 * (v_p_2 * term_2 + factor_13 * ratio_value_7 + factor_14 * v_n_2 + factor_15 * ratio_value_9 - v_a_2 * ratio_value_4)
-            product_negative[i, d_6] = factor_11 * (v_n_2 * term_3 + factor_8 * v_a_2 + factor_14 * v_p_2 + factor_16 * ratio_value_6 + factor_17 * ratio_value_9)
+            p_4 = f32(positive[i, d_6])
+            ratio_value_4 = _quotient(a_3 - p_4, over_root_value_3_unit, over_root_value_3)
+            product_anchor[i, d_6] = factor_8 * (v_a_2 * term + factor_5 * v_n_2 + factor_6 * ratio_value_3 - v_p_2 * ratio_value + factor_7 * ratio_value_4)
+            ratio_value_6 = _quotient(p_4 - n_4, over_root_value_unit, over_root_value)
+            product_positive[i, d_6] = factor_8 * (v_p_2 * term_2 + factor_10 * ratio_value_4 + factor_11 * v_n_2 + factor_12 * ratio_value_6 - v_a_2 * ratio_value)
+            product_negative[i, d_6] = factor_8 * (v_n_2 * term_3 + factor_5 * v_a_2 + factor_11 * v_p_2 + factor_13 * ratio_value_3 + factor_14 * ratio_value_6)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1615,55 +1448,36 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_negative = f32(-np.inf)
-        peak_negative_2 = f32(-np.inf)
-        peak_positive = f32(-np.inf)
-        for f_1 in range(d):
-            p_2 = f32(positive[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(p_2 - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
-            a = f32(anchor[i, f_1])
-            magnitude_value_2 = abs(a - n_2)
-            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
-            magnitude_value_3 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_3)
-        scaled_negative_sum = 0.0
-        scaled_negative_2_sum = 0.0
-        scaled_positive_sum = 0.0
-        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
-        over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
-        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        squared_norm_negative_sum = 0.0
+        squared_norm_negative_2_sum = 0.0
+        squared_norm_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_negative_part = f32(0.0)
-            scaled_negative_2_part = f32(0.0)
-            scaled_positive_part = f32(0.0)
+            squared_norm_negative_part = 0.0
+            squared_norm_negative_2_part = 0.0
+            squared_norm_positive_part = 0.0
             for place in range(length):
-                f_17 = strip + place
-                p_3 = f32(positive[i, f_17])
-                n_3 = f32(negative[i, f_17])
-                ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
-                square = (ratio_value * ratio_value)
-                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
-                a_2 = f32(anchor[i, f_17])
-                ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
-                ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
-                square_3 = (ratio_value_3 * ratio_value_3)
-                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+                f_1 = strip + place
+                p_2 = f32(positive[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                wide_square_value = (f64(p_2 - n_2) * f64(p_2 - n_2))
+                squared_norm_negative_part = _add_in_lanes(squared_norm_negative_part, wide_square_value)
+                a = f32(anchor[i, f_1])
+                wide_square_value_2 = (f64(a - n_2) * f64(a - n_2))
+                squared_norm_negative_2_part = _add_in_lanes(squared_norm_negative_2_part, wide_square_value_2)
+                wide_square_value_3 = (f64(a - p_2) * f64(a - p_2))
+                squared_norm_positive_part = _add_in_lanes(squared_norm_positive_part, wide_square_value_3)
             _lanes(16, 1)
-            scaled_negative_sum += scaled_negative_part
-            scaled_negative_2_sum += scaled_negative_2_part
-            scaled_positive_sum += scaled_positive_part
-        scaled_negative = f32(scaled_negative_sum)
-        scaled_negative_2 = f32(scaled_negative_2_sum)
-        scaled_positive = f32(scaled_positive_sum)
-        factor = math.sqrt(scaled_negative) * _positive_part(peak_negative)
-        factor_2 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
-        factor_3 = seed * _step(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else f32(np.nan)))
-        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor_3)
+            squared_norm_negative_sum += squared_norm_negative_part
+            squared_norm_negative_2_sum += squared_norm_negative_2_part
+            squared_norm_positive_sum += squared_norm_positive_part
+        squared_norm_negative = squared_norm_negative_sum
+        squared_norm_negative_2 = squared_norm_negative_2_sum
+        squared_norm_positive = squared_norm_positive_sum
+        root_value = f32(math.sqrt(squared_norm_negative))
+        root_value_2 = f32(math.sqrt(squared_norm_negative_2))
+        factor = seed * _step(margin + f32(math.sqrt(squared_norm_positive)) - ((root_value) if root_value < root_value_2 else root_value_2 if root_value >= root_value_2 else f32(np.nan)))
+        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
     sum_margin = _completed(sum_margin, sum_margin_lost)
     parameter_gradient[0] += sum_margin
     parameter_gradient[1] += f32(0.0)
@@ -1682,60 +1496,41 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        peak_negative = f32(-np.inf)
-        peak_negative_2 = f32(-np.inf)
-        peak_positive = f32(-np.inf)
-        for f_1 in range(d):
-            p_2 = f32(positive[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(p_2 - n_2)
-            peak_negative = _larger(peak_negative, magnitude_value)
-            a = f32(anchor[i, f_1])
-            magnitude_value_2 = abs(a - n_2)
-            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
-            magnitude_value_3 = abs(a - p_2)
-            peak_positive = _larger(peak_positive, magnitude_value_3)
-        scaled_negative_sum = 0.0
-        scaled_negative_2_sum = 0.0
-        scaled_positive_sum = 0.0
-        over_peak_negative_unit, over_peak_negative = _divisor(peak_negative)
-        over_peak_negative_2_unit, over_peak_negative_2 = _divisor(peak_negative_2)
-        over_peak_positive_unit, over_peak_positive = _divisor(peak_positive)
+        squared_norm_negative_sum = 0.0
+        squared_norm_negative_2_sum = 0.0
+        squared_norm_positive_sum = 0.0
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            scaled_negative_part = f32(0.0)
-            scaled_negative_2_part = f32(0.0)
-            scaled_positive_part = f32(0.0)
+            squared_norm_negative_part = 0.0
+            squared_norm_negative_2_part = 0.0
+            squared_norm_positive_part = 0.0
             for place in range(length):
-                f_17 = strip + place
-                p_3 = f32(positive[i, f_17])
-                n_3 = f32(negative[i, f_17])
-                ratio_value = _quotient(p_3 - n_3, over_peak_negative_unit, over_peak_negative)
-                square = (ratio_value * ratio_value)
-                scaled_negative_part = _add_in_lanes(scaled_negative_part, square)
-                a_2 = f32(anchor[i, f_17])
-                ratio_value_2 = _quotient(a_2 - n_3, over_peak_negative_2_unit, over_peak_negative_2)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_negative_2_part = _add_in_lanes(scaled_negative_2_part, square_2)
-                ratio_value_3 = _quotient(a_2 - p_3, over_peak_positive_unit, over_peak_positive)
-                square_3 = (ratio_value_3 * ratio_value_3)
-                scaled_positive_part = _add_in_lanes(scaled_positive_part, square_3)
+                f_1 = strip + place
+                p_2 = f32(positive[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                wide_square_value = (f64(p_2 - n_2) * f64(p_2 - n_2))
+                squared_norm_negative_part = _add_in_lanes(squared_norm_negative_part, wide_square_value)
+                a = f32(anchor[i, f_1])
+                wide_square_value_2 = (f64(a - n_2) * f64(a - n_2))
+                squared_norm_negative_2_part = _add_in_lanes(squared_norm_negative_2_part, wide_square_value_2)
+                wide_square_value_3 = (f64(a - p_2) * f64(a - p_2))
+                squared_norm_positive_part = _add_in_lanes(squared_norm_positive_part, wide_square_value_3)
             _lanes(16, 1)
-            scaled_negative_sum += scaled_negative_part
-            scaled_negative_2_sum += scaled_negative_2_part
-            scaled_positive_sum += scaled_positive_part
-        scaled_negative = f32(scaled_negative_sum)
-        scaled_negative_2 = f32(scaled_negative_2_sum)
-        scaled_positive = f32(scaled_positive_sum)
+            squared_norm_negative_sum += squared_norm_negative_part
+            squared_norm_negative_2_sum += squared_norm_negative_2_part
+            squared_norm_positive_sum += squared_norm_positive_part
+        squared_norm_negative = squared_norm_negative_sum
+        squared_norm_negative_2 = squared_norm_negative_2_sum
+        squared_norm_positive = squared_norm_positive_sum
         norm_negative_tangent_sum = 0.0
         norm_negative_2_tangent_sum = 0.0
         norm_positive_tangent_sum = 0.0
-        factor = math.sqrt(scaled_negative) * _positive_part(peak_negative)
-        factor_3 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
-        factor_5 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        over_factor_unit, over_factor = _divisor(factor)
-        over_factor_3_unit, over_factor_3 = _divisor(factor_3)
-        over_factor_5_unit, over_factor_5 = _divisor(factor_5)
+        root_value = f32(math.sqrt(squared_norm_negative))
+        root_value_2 = f32(math.sqrt(squared_norm_negative_2))
+        root_value_3 = f32(math.sqrt(squared_norm_positive))
+        over_root_value_unit, over_root_value = _divisor(root_value)
+        over_root_value_2_unit, over_root_value_2 = _divisor(root_value_2)
+        over_root_value_3_unit, over_root_value_3 = _divisor(root_value_3)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
             norm_negative_tangent_part = f32(0.0)
@@ -1743,18 +1538,18 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
             norm_positive_tangent_part = f32(0.0)
             for place in range(length):
                 f_14 = strip + place
-                p_4 = f32(positive[i, f_14])
-                n_4 = f32(negative[i, f_14])
+                p_3 = f32(positive[i, f_14])
+                n_3 = f32(negative[i, f_14])
                 v_p = f32(direction_positive[i, f_14])
                 v_n = f32(direction_negative[i, f_14])
-                factor_2 = _quotient(p_4 - n_4, over_factor_unit, over_factor) * (v_p - v_n)
-                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor_2)
+                factor = _quotient(p_3 - n_3, over_root_value_unit, over_root_value) * (v_p - v_n)
+                norm_negative_tangent_part = _add_in_lanes(norm_negative_tangent_part, factor)
                 v_a = f32(direction_anchor[i, f_14])
-                a_3 = f32(anchor[i, f_14])
-                factor_4 = (v_a - v_n) * _quotient(a_3 - n_4, over_factor_3_unit, over_factor_3)
-                norm_negative_2_tangent_part = _add_in_lanes(norm_negative_2_tangent_part, factor_4)
-                factor_6 = (v_a - v_p) * _quotient(a_3 - p_4, over_factor_5_unit, over_factor_5)
-                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_6)
+                a_2 = f32(anchor[i, f_14])
+                factor_2 = (v_a - v_n) * _quotient(a_2 - n_3, over_root_value_2_unit, over_root_value_2)
+                norm_negative_2_tangent_part = _add_in_lanes(norm_negative_2_tangent_part, factor_2)
+                factor_3 = (v_a - v_p) * _quotient(a_2 - p_3, over_root_value_3_unit, over_root_value_3)
+                norm_positive_tangent_part = _add_in_lanes(norm_positive_tangent_part, factor_3)
             _lanes(16, 1)
             norm_negative_tangent_sum += norm_negative_tangent_part
             norm_negative_2_tangent_sum += norm_negative_2_tangent_part
@@ -1762,39 +1557,39 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
         norm_negative_tangent = f32(norm_negative_tangent_sum)
         norm_negative_2_tangent = f32(norm_negative_2_tangent_sum)
         norm_positive_tangent = f32(norm_positive_tangent_sum)
-        ratio_value_4 = _ratio(f32(1.0), factor_5)
-        case = ((f32(0.0)) if factor < factor_3 else f32(1.0) if factor >= factor_3 else f32(np.nan))
-        ratio_value_5 = _ratio(f32(1.0), factor_3)
-        factor_7 = -case * ratio_value_5
-        term = ratio_value_4 + factor_7
-        factor_8 = case * ratio_value_5
-        factor_9 = norm_negative_2_tangent * case * ratio_value_5
-        factor_10 = -norm_positive_tangent * ratio_value_4
-        step_value = _step(margin + factor_5 - ((factor) if factor < factor_3 else factor_3 if factor >= factor_3 else f32(np.nan)))
-        factor_11 = seed * step_value
-        case_2 = ((f32(1.0)) if factor < factor_3 else f32(0.0) if factor >= factor_3 else f32(np.nan))
-        ratio_value_8 = _ratio(f32(1.0), factor)
-        factor_12 = -case_2 * ratio_value_8
-        term_2 = ratio_value_4 + factor_12
-        factor_13 = norm_positive_tangent * ratio_value_4
-        factor_14 = case_2 * ratio_value_8
-        factor_15 = norm_negative_tangent * case_2 * ratio_value_8
-        term_3 = factor_7 + factor_12
-        factor_16 = -norm_negative_2_tangent * case * ratio_value_5
-        factor_17 = -norm_negative_tangent * case_2 * ratio_value_8
+        ratio_value = _ratio(f32(1.0), root_value_3)
+        case = ((f32(0.0)) if root_value < root_value_2 else f32(1.0) if root_value >= root_value_2 else f32(np.nan))
+        ratio_value_2 = _ratio(f32(1.0), root_value_2)
+        factor_4 = -case * ratio_value_2
+        term = ratio_value + factor_4
+        factor_5 = case * ratio_value_2
+        factor_6 = norm_negative_2_tangent * case * ratio_value_2
+        factor_7 = -norm_positive_tangent * ratio_value
+        step_value = _step(margin + root_value_3 - ((root_value) if root_value < root_value_2 else root_value_2 if root_value >= root_value_2 else f32(np.nan)))
+        factor_8 = seed * step_value
+        case_2 = ((f32(1.0)) if root_value < root_value_2 else f32(0.0) if root_value >= root_value_2 else f32(np.nan))
+        ratio_value_5 = _ratio(f32(1.0), root_value)
+        factor_9 = -case_2 * ratio_value_5
+        term_2 = ratio_value + factor_9
+        factor_10 = norm_positive_tangent * ratio_value
+        factor_11 = case_2 * ratio_value_5
+        factor_12 = norm_negative_tangent * case_2 * ratio_value_5
+        term_3 = factor_4 + factor_9
+        factor_13 = -norm_negative_2_tangent * case * ratio_value_2
+        factor_14 = -norm_negative_tangent * case_2 * ratio_value_5
         for d_6 in range(d):
             v_a_2 = f32(direction_anchor[i, d_6])
             v_n_2 = f32(direction_negative[i, d_6])
-            a_4 = f32(anchor[i, d_6])
-            n_5 = f32(negative[i, d_6])
-            ratio_value_6 = _quotient(a_4 - n_5, over_factor_3_unit, over_factor_3)
+            a_3 = f32(anchor[i, d_6])
+            n_4 = f32(negative[i, d_6])
+            ratio_value_3 = _quotient(a_3 - n_4, over_root_value_2_unit, over_root_value_2)
             v_p_2 = f32(direction_positive[i, d_6])
-            p_5 = f32(positive[i, d_6])
-            ratio_value_7 = _quotient(a_4 - p_5, over_factor_5_unit, over_factor_5)
-            product_anchor[i, d_6] = factor_11 * (v_a_2 * term + factor_8 * v_n_2 + factor_9 * ratio_value_6 - v_p_2 * ratio_value_4 + factor_10 * ratio_value_7)
-            ratio_value_9 = _quotient(p_5 - n_5, over_factor_unit, over_factor)
-            product_positive[i, d_6] = factor_11 * (v_p_2 * term_2 + factor_13 * ratio_value_7 + factor_14 * v_n_2 + factor_15 * ratio_value_9 - v_a_2 * ratio_value_4)
-            product_negative[i, d_6] = factor_11 * (v_n_2 * term_3 + factor_8 * v_a_2 + factor_14 * v_p_2 + factor_16 * ratio_value_6 + factor_17 * ratio_value_9)
+            p_4 = f32(positive[i, d_6])
+            ratio_value_4 = _quotient(a_3 - p_4, over_root_value_3_unit, over_root_value_3)
+            product_anchor[i, d_6] = factor_8 * (v_a_2 * term + factor_5 * v_n_2 + factor_6 * ratio_value_3 - v_p_2 * ratio_value + factor_7 * ratio_value_4)
+            ratio_value_6 = _quotient(p_4 - n_4, over_root_value_unit, over_root_value)
+            product_positive[i, d_6] = factor_8 * (v_p_2 * term_2 + factor_10 * ratio_value_4 + factor_11 * v_n_2 + factor_12 * ratio_value_6 - v_a_2 * ratio_value)
+            product_negative[i, d_6] = factor_8 * (v_n_2 * term_3 + factor_5 * v_a_2 + factor_11 * v_p_2 + factor_13 * ratio_value_3 + factor_14 * ratio_value_6)
     parameter_product[0] += f32(0.0)
     parameter_product[1] += f32(0.0)
 
@@ -2274,10 +2069,11 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2333,13 +2129,11 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
-                _fetch(gradient_anchor, i, strip + ahead)
-                _fetch(gradient_negative, i, strip + ahead)
-                _fetch(gradient_positive, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2429,16 +2223,11 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
-                _fetch(gradient_anchor, i, strip + ahead)
-                _fetch(gradient_negative, i, strip + ahead)
-                _fetch(gradient_positive, i, strip + ahead)
-                _fetch(hessian_anchor, i, strip + ahead)
-                _fetch(hessian_negative, i, strip + ahead)
-                _fetch(hessian_positive, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2553,13 +2342,11 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
-                _fetch(product_anchor, i, strip + ahead)
-                _fetch(product_negative, i, strip + ahead)
-                _fetch(product_positive, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2687,10 +2474,11 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2827,10 +2615,11 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 a_2 = f32(anchor[i, f_1])
@@ -2994,10 +2783,11 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -3064,13 +2854,11 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
-                _fetch(gradient_anchor, i, strip + ahead)
-                _fetch(gradient_negative, i, strip + ahead)
-                _fetch(gradient_positive, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -3184,16 +2972,11 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
-                _fetch(gradient_anchor, i, strip + ahead)
-                _fetch(gradient_negative, i, strip + ahead)
-                _fetch(gradient_positive, i, strip + ahead)
-                _fetch(hessian_anchor, i, strip + ahead)
-                _fetch(hessian_negative, i, strip + ahead)
-                _fetch(hessian_positive, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -3343,13 +3126,11 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
-                _fetch(product_anchor, i, strip + ahead)
-                _fetch(product_negative, i, strip + ahead)
-                _fetch(product_positive, i, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -3512,10 +3293,11 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])
@@ -3691,10 +3473,11 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         over_max_positive_unit, over_max_positive = _divisor(max_positive)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = np.uint64(512) if strip + np.uint64(512) < np.uint64(d) else np.uint64(d) - strip
-            for ahead in range(np.uint64(0), length, np.uint64(16)):
-                _fetch(anchor, i + 1, strip + ahead)
-                _fetch(negative, i + 1, strip + ahead)
-                _fetch(positive, i + 1, strip + ahead)
+            if strip < np.uint64(2048):  # further along, a processor does so by itself
+                for ahead in range(np.uint64(0), length, np.uint64(16)):
+                    _fetch(anchor, i + 1, strip + ahead)
+                    _fetch(negative, i + 1, strip + ahead)
+                    _fetch(positive, i + 1, strip + ahead)
             for place in range(length):
                 f_1 = strip + place
                 p_3 = f32(positive[i, f_1])

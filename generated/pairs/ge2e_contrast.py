@@ -619,9 +619,10 @@ def value(embedding, w, b, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
     strips = np.empty((1, 2, 512))
+    running = np.empty((d, 2))
     sample_weight = np.empty((s, u, 2))
     e = np.empty((s, u, d, 2))
-    sum_embedding = np.empty((d, 2))
+    sum_embedding = np.empty((u, d, 2))
     sum_e = np.empty((s, u, 2))
     sum_embedding_2 = np.empty((d, 2))
     c = np.empty((d, 2))
@@ -630,6 +631,20 @@ def value(embedding, w, b, sample_weights, value_out):
     term = _pair_of_sum(-1.0, np.float64(u))
     for j in range(s):
         sum_embedding_2[:, 0], sum_embedding_2[:, 1] = (0.0, 0.0)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (i, f_1,), _pair_at(running, (f_1,)))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (i, f_1,), _pair_add(_pair_at(sum_embedding, (i, f_1,)), _pair_at(running, (f_1,))))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
         for i in range(u):
             sample_weight_now = (sample_weights[j, i] if weighted else 1.0)
             _pair_put(sample_weight, (j, i,), (sample_weight_now, 0.0))
@@ -659,18 +674,11 @@ def value(embedding, w, b, sample_weights, value_out):
                 x_3 = embedding[j, i, f_4]
                 _pair_put(e, (j, i, f_4,), _pair_multiply_number(over_factor, (x_3 * over_factor_unit)))
             _interleave(2)
-            sum_embedding[:, 0], sum_embedding[:, 1] = (0.0, 0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = embedding[j, m_6, f_1]
-                    if m_6 != i:
-                        _pair_put(sum_embedding, (f_1,), _pair_add(_pair_at(sum_embedding, (f_1,)), (x_4, 0.0)))
-                _interleave(2)
             peak_sum_embedding = -np.inf
             per_term_unit = _inverse(term[0])[0]
             per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (f_7,)), per_term_unit), per_term))
+                magnitude_value_2 = _pair_magnitude(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (i, f_7,)), per_term_unit), per_term))
                 peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2[0])
             scaled_sum_embedding = (0.0, 0.0)
             over_peak_sum_embedding_unit = _inverse(peak_sum_embedding)[0]
@@ -679,7 +687,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_208 = strip + place
-                    ratio_value_2 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (f_208,)), per_term_unit), per_term), over_peak_sum_embedding_unit), over_peak_sum_embedding)
+                    ratio_value_2 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (i, f_208,)), per_term_unit), per_term), over_peak_sum_embedding_unit), over_peak_sum_embedding)
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
                     strips[0, 0, place], strips[0, 1, place] = square_2
                 _interleave(2)
@@ -692,7 +700,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (f_1,)), per_term_unit), per_term), over_factor_2_unit), over_factor_2))
+                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (i, f_1,)), per_term_unit), per_term), over_factor_2_unit), over_factor_2))
                     strips[0, 0, place], strips[0, 1, place] = factor_3
                 _interleave(2)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
@@ -767,6 +775,9 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     wanted = value_out.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
     strips = np.empty((1, 2, 512))
+    running = np.empty((d, 2))
+    running_2 = np.empty((d, 2))
+    running_3 = np.empty((d, 2))
     sample_weight = np.empty((s, u, 2))
     seed = np.empty((s, u, 2))
     peak_embedding = np.empty((s, u, 2))
@@ -799,6 +810,20 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     factor_7 = _pair_divide((w_2, 0.0), term)
     for j in range(s):
         sum_embedding_2[j, :, 0], sum_embedding_2[j, :, 1] = (0.0, 0.0)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (j, i, f_1,), _pair_at(running, (f_1,)))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), _pair_at(running, (f_1,))))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
         for i in range(u):
             sample_weight_now = (sample_weights[j, i] if weighted else 1.0)
             _pair_put(sample_weight, (j, i,), (sample_weight_now, 0.0))
@@ -832,13 +857,6 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 x_3 = embedding[j, i, f_4]
                 _pair_put(e, (j, i, f_4,), _pair_multiply_number(over_factor, (x_3 * over_factor_unit)))
             _interleave(2)
-            sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = embedding[j, m_6, f_1]
-                    if m_6 != i:
-                        _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
-                _interleave(2)
             peak_sum_embedding_now = -np.inf
             per_term_unit = _inverse(term[0])[0]
             per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
@@ -915,13 +933,18 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         over_factor_9 = _pair_ratio((1.0, 0.0), _pair_scaled(factor_9, over_factor_9_unit))
         for f_11 in range(d):
             _pair_put(c_unit, (j, f_11,), _pair_multiply(_pair_scaled(_pair_at(c, (f_11,)), over_factor_9_unit), over_factor_9))
+        running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
         for i in range(u):
-            sum_embedding_3[j, i, :, 0], sum_embedding_3[j, i, :, 1] = (0.0, 0.0)
-            for i_101 in range(u):
-                for d_24 in range(d):
-                    if i != i_101:
-                        _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(sum_embedding_3_term, (i_101, d_24,))))
-                _interleave(2)
+            for d_24 in range(d):
+                _pair_put(sum_embedding_3, (j, i, d_24,), _pair_at(running_2, (d_24,)))
+                _pair_put(running_2, (d_24,), _pair_add(_pair_at(running_2, (d_24,)), _pair_at(sum_embedding_3_term, (i, d_24,))))
+            _interleave(2)
+        running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
+        for i in range(u - 1, -1, -1):
+            for d_24 in range(d):
+                _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(running_2, (d_24,))))
+                _pair_put(running_2, (d_24,), _pair_add(_pair_at(running_2, (d_24,)), _pair_at(sum_embedding_3_term, (i, d_24,))))
+            _interleave(2)
     total = (0.0, 0.0)
     decay_3 = _pair_scaled(_pair_raised_decay((np.inf, 0.0)), 5.421010862427522e-20)
     factor_12 = _pair_divide(decay_3, _pair_add_number(decay_3, 1.0))
@@ -989,13 +1012,20 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 total = _pair_add(total, factor_18)
                 if wanted:
                     value_out[j, i] = _pair_rounded(factor_18)
+            running_3[:, 0], running_3[:, 1] = (0.0, 0.0)
             for i in range(u):
-                sum_embedding_4[j, i, :, 0], sum_embedding_4[j, i, :, 1] = (0.0, 0.0)
-                for i_106 in range(u):
-                    for d_24 in range(d):
-                        if (i != i_106 and arglargest[j, i_106] >= 0):
-                            _pair_put(sum_embedding_4, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4, (j, i, d_24,)), _pair_at(sum_embedding_4_term, (i_106, d_24,))))
-                    _interleave(2)
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_4, (j, i, d_24,), _pair_at(running_3, (d_24,)))
+                    if arglargest[j, i] >= 0:
+                        _pair_put(running_3, (d_24,), _pair_add(_pair_at(running_3, (d_24,)), _pair_at(sum_embedding_4_term, (i, d_24,))))
+                _interleave(2)
+            running_3[:, 0], running_3[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_4, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4, (j, i, d_24,)), _pair_at(running_3, (d_24,))))
+                    if arglargest[j, i] >= 0:
+                        _pair_put(running_3, (d_24,), _pair_add(_pair_at(running_3, (d_24,)), _pair_at(sum_embedding_4_term, (i, d_24,))))
+                _interleave(2)
     sum_w_2 = (0.0, 0.0)
     sum_b_2 = (0.0, 0.0)
     sum_c_unit_2[:, :, 0], sum_c_unit_2[:, :, 1] = (0.0, 0.0)
@@ -1088,6 +1118,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     weighted = sample_weights.size > 0
     block = max(1, min(512, s))
     strips = np.empty((5, 2, 512))
+    running = np.empty((d, 2))
+    running_2 = np.empty((d, 2))
+    running_3 = np.empty((d, 2))
+    running_4 = np.empty((d, 2))
+    running_5 = np.empty((d, 2))
+    running_6 = np.empty((d, 2))
+    running_7 = np.empty((d, 2))
+    running_8 = np.empty((d, 2))
     sum_embedding_3_sensitivity_2_own_right = np.empty((u, u, 2))
     seed = np.empty((s, u, 2))
     peak_embedding = np.empty((s, u, 2))
@@ -1166,6 +1204,20 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for j in range(start, stop):
             row = j - start
             sum_embedding_2[j, :, 0], sum_embedding_2[j, :, 1] = (0.0, 0.0)
+            running[:, 0], running[:, 1] = (0.0, 0.0)
+            for i in range(u):
+                for f_1 in range(d):
+                    _pair_put(sum_embedding, (j, i, f_1,), _pair_at(running, (f_1,)))
+                    x_4 = embedding[j, i, f_1]
+                    _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+                _interleave(2)
+            running[:, 0], running[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for f_1 in range(d):
+                    _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), _pair_at(running, (f_1,))))
+                    x_4 = embedding[j, i, f_1]
+                    _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+                _interleave(2)
             for i in range(u):
                 sample_weight = (sample_weights[j, i] if weighted else 1.0)
                 seed_now = _pair_of_product(sample_weight, loss_scale)
@@ -1198,13 +1250,6 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     x_3 = embedding[j, i, f_4]
                     _pair_put(e, (j, i, f_4,), _pair_multiply_number(over_factor, (x_3 * over_factor_unit)))
                 _interleave(2)
-                sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
-                for m_6 in range(u):
-                    for f_1 in range(d):
-                        x_4 = embedding[j, m_6, f_1]
-                        if m_6 != i:
-                            _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
-                    _interleave(2)
                 peak_sum_embedding_now = -np.inf
                 per_term_unit = _inverse(term[0])[0]
                 per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
@@ -1317,16 +1362,30 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 _pair_put(hessian_embedding_part_2, (j, f_11,), _pair_multiply(factor_26, c_unit_now))
                 _pair_put(hessian_embedding_part_4, (j, f_11,), _pair_multiply(factor_28, c_unit_now))
             _interleave(2)
+            running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
             for i in range(u):
-                sum_embedding_3[j, i, :, 0], sum_embedding_3[j, i, :, 1] = (0.0, 0.0)
-                sum_embedding_3_sensitivity_own[j, i, :, 0], sum_embedding_3_sensitivity_own[j, i, :, 1] = (0.0, 0.0)
-                for i_101 in range(u):
-                    for d_24 in range(d):
-                        if i != i_101:
-                            _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(sum_embedding_3_term, (i_101, d_24,))))
-                        if i != i_101:
-                            _pair_put(sum_embedding_3_sensitivity_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_sensitivity_own, (j, i, d_24,)), _pair_at(sum_embedding_3_sensitivity_own_term, (i_101, d_24,))))
-                    _interleave(2)
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_3, (j, i, d_24,), _pair_at(running_2, (d_24,)))
+                    _pair_put(running_2, (d_24,), _pair_add(_pair_at(running_2, (d_24,)), _pair_at(sum_embedding_3_term, (i, d_24,))))
+                _interleave(2)
+            running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(running_2, (d_24,))))
+                    _pair_put(running_2, (d_24,), _pair_add(_pair_at(running_2, (d_24,)), _pair_at(sum_embedding_3_term, (i, d_24,))))
+                _interleave(2)
+            running_3[:, 0], running_3[:, 1] = (0.0, 0.0)
+            for i in range(u):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_3_sensitivity_own, (j, i, d_24,), _pair_at(running_3, (d_24,)))
+                    _pair_put(running_3, (d_24,), _pair_add(_pair_at(running_3, (d_24,)), _pair_at(sum_embedding_3_sensitivity_own_term, (i, d_24,))))
+                _interleave(2)
+            running_3[:, 0], running_3[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_3_sensitivity_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_sensitivity_own, (j, i, d_24,)), _pair_at(running_3, (d_24,))))
+                    _pair_put(running_3, (d_24,), _pair_add(_pair_at(running_3, (d_24,)), _pair_at(sum_embedding_3_sensitivity_own_term, (i, d_24,))))
+                _interleave(2)
         _pair_matrices(sum_embedding_3_sensitivity_2_own_term[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_3_sensitivity_2_own[start:stop], np.bool_(False))
     decay_3 = _pair_scaled(_pair_raised_decay((np.inf, 0.0)), 5.421010862427522e-20)
     term_9 = _pair_add_number(decay_3, 1.0)
@@ -1458,25 +1517,76 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     term_15 = _pair_add(e_4, _pair_negative(_pair_multiply(sum_e_2, ratio_value_12)))
                     _pair_put(sum_norm_c_sensitivity_3_own_term, (i, d_24,), _pair_multiply(factor_51, term_15))
                 _interleave(2)
+            running_4[:, 0], running_4[:, 1] = (0.0, 0.0)
             for i in range(u):
-                sum_embedding_4[j, i, :, 0], sum_embedding_4[j, i, :, 1] = (0.0, 0.0)
-                sum_embedding_4_sensitivity_3_own[j, i, :, 0], sum_embedding_4_sensitivity_3_own[j, i, :, 1] = (0.0, 0.0)
-                sum_c_unit_2_sensitivity_own[j, i, :, 0], sum_c_unit_2_sensitivity_own[j, i, :, 1] = (0.0, 0.0)
-                sum_norm_c_sensitivity_3_own[j, i, :, 0], sum_norm_c_sensitivity_3_own[j, i, :, 1] = (0.0, 0.0)
-                sum_embedding_4_sensitivity_own[j, i, :, 0], sum_embedding_4_sensitivity_own[j, i, :, 1] = (0.0, 0.0)
-                for i_106 in range(u):
-                    for d_24 in range(d):
-                        if (i != i_106 and arglargest[j, i_106] >= 0):
-                            _pair_put(sum_embedding_4, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4, (j, i, d_24,)), _pair_at(sum_embedding_4_term, (i_106, d_24,))))
-                        if (i != i_106 and arglargest[j, i_106] >= 0 and j == arglargest[j, i_106]):
-                            _pair_put(sum_embedding_4_sensitivity_3_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4_sensitivity_3_own, (j, i, d_24,)), _pair_at(sum_embedding_4_sensitivity_3_own_term, (i_106, d_24,))))
-                        if (i != i_106 and arglargest[j, i_106] >= 0 and j == arglargest[j, i_106]):
-                            _pair_put(sum_c_unit_2_sensitivity_own, (j, i, d_24,), _pair_add(_pair_at(sum_c_unit_2_sensitivity_own, (j, i, d_24,)), _pair_at(sum_c_unit_2_sensitivity_own_term, (i_106, d_24,))))
-                        if (i != i_106 and arglargest[j, i_106] >= 0 and j == arglargest[j, i_106]):
-                            _pair_put(sum_norm_c_sensitivity_3_own, (j, i, d_24,), _pair_add(_pair_at(sum_norm_c_sensitivity_3_own, (j, i, d_24,)), _pair_at(sum_norm_c_sensitivity_3_own_term, (i_106, d_24,))))
-                        if (i != i_106 and arglargest[j, i_106] >= 0):
-                            _pair_put(sum_embedding_4_sensitivity_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4_sensitivity_own, (j, i, d_24,)), _pair_at(sum_embedding_4_sensitivity_own_term, (i_106, d_24,))))
-                    _interleave(2)
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_4, (j, i, d_24,), _pair_at(running_4, (d_24,)))
+                    if arglargest[j, i] >= 0:
+                        _pair_put(running_4, (d_24,), _pair_add(_pair_at(running_4, (d_24,)), _pair_at(sum_embedding_4_term, (i, d_24,))))
+                _interleave(2)
+            running_4[:, 0], running_4[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_4, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4, (j, i, d_24,)), _pair_at(running_4, (d_24,))))
+                    if arglargest[j, i] >= 0:
+                        _pair_put(running_4, (d_24,), _pair_add(_pair_at(running_4, (d_24,)), _pair_at(sum_embedding_4_term, (i, d_24,))))
+                _interleave(2)
+            running_5[:, 0], running_5[:, 1] = (0.0, 0.0)
+            for i in range(u):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_4_sensitivity_3_own, (j, i, d_24,), _pair_at(running_5, (d_24,)))
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        _pair_put(running_5, (d_24,), _pair_add(_pair_at(running_5, (d_24,)), _pair_at(sum_embedding_4_sensitivity_3_own_term, (i, d_24,))))
+                _interleave(2)
+            running_5[:, 0], running_5[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_4_sensitivity_3_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4_sensitivity_3_own, (j, i, d_24,)), _pair_at(running_5, (d_24,))))
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        _pair_put(running_5, (d_24,), _pair_add(_pair_at(running_5, (d_24,)), _pair_at(sum_embedding_4_sensitivity_3_own_term, (i, d_24,))))
+                _interleave(2)
+            running_6[:, 0], running_6[:, 1] = (0.0, 0.0)
+            for i in range(u):
+                for d_24 in range(d):
+                    _pair_put(sum_c_unit_2_sensitivity_own, (j, i, d_24,), _pair_at(running_6, (d_24,)))
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        _pair_put(running_6, (d_24,), _pair_add(_pair_at(running_6, (d_24,)), _pair_at(sum_c_unit_2_sensitivity_own_term, (i, d_24,))))
+                _interleave(2)
+            running_6[:, 0], running_6[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    _pair_put(sum_c_unit_2_sensitivity_own, (j, i, d_24,), _pair_add(_pair_at(sum_c_unit_2_sensitivity_own, (j, i, d_24,)), _pair_at(running_6, (d_24,))))
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        _pair_put(running_6, (d_24,), _pair_add(_pair_at(running_6, (d_24,)), _pair_at(sum_c_unit_2_sensitivity_own_term, (i, d_24,))))
+                _interleave(2)
+            running_7[:, 0], running_7[:, 1] = (0.0, 0.0)
+            for i in range(u):
+                for d_24 in range(d):
+                    _pair_put(sum_norm_c_sensitivity_3_own, (j, i, d_24,), _pair_at(running_7, (d_24,)))
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        _pair_put(running_7, (d_24,), _pair_add(_pair_at(running_7, (d_24,)), _pair_at(sum_norm_c_sensitivity_3_own_term, (i, d_24,))))
+                _interleave(2)
+            running_7[:, 0], running_7[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    _pair_put(sum_norm_c_sensitivity_3_own, (j, i, d_24,), _pair_add(_pair_at(sum_norm_c_sensitivity_3_own, (j, i, d_24,)), _pair_at(running_7, (d_24,))))
+                    if (arglargest[j, i] >= 0 and j == arglargest[j, i]):
+                        _pair_put(running_7, (d_24,), _pair_add(_pair_at(running_7, (d_24,)), _pair_at(sum_norm_c_sensitivity_3_own_term, (i, d_24,))))
+                _interleave(2)
+            running_8[:, 0], running_8[:, 1] = (0.0, 0.0)
+            for i in range(u):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_4_sensitivity_own, (j, i, d_24,), _pair_at(running_8, (d_24,)))
+                    if arglargest[j, i] >= 0:
+                        _pair_put(running_8, (d_24,), _pair_add(_pair_at(running_8, (d_24,)), _pair_at(sum_embedding_4_sensitivity_own_term, (i, d_24,))))
+                _interleave(2)
+            running_8[:, 0], running_8[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_4_sensitivity_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4_sensitivity_own, (j, i, d_24,)), _pair_at(running_8, (d_24,))))
+                    if arglargest[j, i] >= 0:
+                        _pair_put(running_8, (d_24,), _pair_add(_pair_at(running_8, (d_24,)), _pair_at(sum_embedding_4_sensitivity_own_term, (i, d_24,))))
+                _interleave(2)
         _pair_matrices(sum_embedding_4_sensitivity_2_own_left[: stop - start], np.bool_(False), sum_embedding_3_sensitivity_2_own_right, np.bool_(True), sum_embedding_4_sensitivity_2_own[start:stop], np.bool_(False))
     sum_w_2 = (0.0, 0.0)
     sum_b_2 = (0.0, 0.0)
@@ -1702,6 +1812,10 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     weighted = sample_weights.size > 0
     block = max(1, min(max(1, 512 // max(1, u)), s))
     strips = np.empty((2, 2, 512))
+    running = np.empty((d, 2))
+    running_2 = np.empty((d, 2))
+    running_3 = np.empty((d, 2))
+    running_4 = np.empty((d, 2))
     seed = np.empty((s, u, 2))
     peak_embedding = np.empty((s, u, 2))
     scaled_embedding = np.empty((s, u, 2))
@@ -1759,6 +1873,34 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     for j in range(s):
         sum_embedding_2[j, :, 0], sum_embedding_2[j, :, 1] = (0.0, 0.0)
         sum_embedding_2_tangent[j, :, 0], sum_embedding_2_tangent[j, :, 1] = (0.0, 0.0)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (j, i, f_1,), _pair_at(running, (f_1,)))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), _pair_at(running, (f_1,))))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
+        running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                _pair_put(sum_embedding_tangent, (j, i, f_1,), _pair_at(running_2, (f_1,)))
+                v_x_3 = direction_embedding[j, i, f_1]
+                _pair_put(running_2, (f_1,), _pair_add(_pair_at(running_2, (f_1,)), (v_x_3, 0.0)))
+            _interleave(2)
+        running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                _pair_put(sum_embedding_tangent, (j, i, f_1,), _pair_add(_pair_at(sum_embedding_tangent, (j, i, f_1,)), _pair_at(running_2, (f_1,))))
+                v_x_3 = direction_embedding[j, i, f_1]
+                _pair_put(running_2, (f_1,), _pair_add(_pair_at(running_2, (f_1,)), (v_x_3, 0.0)))
+            _interleave(2)
         for i in range(u):
             sample_weight = (sample_weights[j, i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
@@ -1803,17 +1945,6 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 _interleave(2)
                 norm_embedding_tangent_now = _pair_add(norm_embedding_tangent_now, _pair_block_sum(strips[0], length))
             _pair_put(norm_embedding_tangent, (j, i,), norm_embedding_tangent_now)
-            sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
-            sum_embedding_tangent[j, i, :, 0], sum_embedding_tangent[j, i, :, 1] = (0.0, 0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = embedding[j, m_6, f_1]
-                    if m_6 != i:
-                        _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
-                    v_x_3 = direction_embedding[j, m_6, f_1]
-                    if m_6 != i:
-                        _pair_put(sum_embedding_tangent, (j, i, f_1,), _pair_add(_pair_at(sum_embedding_tangent, (j, i, f_1,)), (v_x_3, 0.0)))
-                _interleave(2)
             peak_sum_embedding_now = -np.inf
             ratio_value_2 = _pair_ratio((1.0, 0.0), factor)
             per_term_unit = _inverse(term[0])[0]
@@ -1948,13 +2079,18 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             c_unit_2 = _pair_at(c_unit, (j, f_11,))
             _pair_put(c_unit_tangent, (j, f_11,), _pair_multiply(factor_27, _pair_add(sum_embedding_2_tangent_3, _pair_negative(_pair_multiply(norm_c_tangent_now, c_unit_2)))))
         _interleave(2)
+        running_3[:, 0], running_3[:, 1] = (0.0, 0.0)
         for i in range(u):
-            sum_embedding_3_tangent[j, i, :, 0], sum_embedding_3_tangent[j, i, :, 1] = (0.0, 0.0)
-            for i_204 in range(u):
-                for d_24 in range(d):
-                    if i != i_204:
-                        _pair_put(sum_embedding_3_tangent, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_tangent, (j, i, d_24,)), _pair_at(sum_embedding_3_tangent_term, (i_204, d_24,))))
-                _interleave(2)
+            for d_24 in range(d):
+                _pair_put(sum_embedding_3_tangent, (j, i, d_24,), _pair_at(running_3, (d_24,)))
+                _pair_put(running_3, (d_24,), _pair_add(_pair_at(running_3, (d_24,)), _pair_at(sum_embedding_3_tangent_term, (i, d_24,))))
+            _interleave(2)
+        running_3[:, 0], running_3[:, 1] = (0.0, 0.0)
+        for i in range(u - 1, -1, -1):
+            for d_24 in range(d):
+                _pair_put(sum_embedding_3_tangent, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_tangent, (j, i, d_24,)), _pair_at(running_3, (d_24,))))
+                _pair_put(running_3, (d_24,), _pair_add(_pair_at(running_3, (d_24,)), _pair_at(sum_embedding_3_tangent_term, (i, d_24,))))
+            _interleave(2)
     decay_3 = _pair_scaled(_pair_raised_decay((np.inf, 0.0)), 5.421010862427522e-20)
     term_10 = _pair_add_number(decay_3, 1.0)
     factor_31 = _pair_divide(decay_3, term_10)
@@ -2083,13 +2219,20 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     _interleave(2)
                     sum_norm_embedding_tangent_now = _pair_add(sum_norm_embedding_tangent_now, _pair_block_sum(strips[0], length))
                 _pair_put(sum_norm_embedding_tangent, (j, i,), sum_norm_embedding_tangent_now)
+            running_4[:, 0], running_4[:, 1] = (0.0, 0.0)
             for i in range(u):
-                sum_embedding_4_tangent[j, i, :, 0], sum_embedding_4_tangent[j, i, :, 1] = (0.0, 0.0)
-                for i_205 in range(u):
-                    for d_24 in range(d):
-                        if (i != i_205 and arglargest[j, i_205] >= 0):
-                            _pair_put(sum_embedding_4_tangent, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4_tangent, (j, i, d_24,)), _pair_at(sum_embedding_4_tangent_term, (i_205, d_24,))))
-                    _interleave(2)
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_4_tangent, (j, i, d_24,), _pair_at(running_4, (d_24,)))
+                    if arglargest[j, i] >= 0:
+                        _pair_put(running_4, (d_24,), _pair_add(_pair_at(running_4, (d_24,)), _pair_at(sum_embedding_4_tangent_term, (i, d_24,))))
+                _interleave(2)
+            running_4[:, 0], running_4[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_4_tangent, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4_tangent, (j, i, d_24,)), _pair_at(running_4, (d_24,))))
+                    if arglargest[j, i] >= 0:
+                        _pair_put(running_4, (d_24,), _pair_add(_pair_at(running_4, (d_24,)), _pair_at(sum_embedding_4_tangent_term, (i, d_24,))))
+                _interleave(2)
     sum_c_unit_2[:, :, 0], sum_c_unit_2[:, :, 1] = (0.0, 0.0)
     sum_w_2_tangent = (0.0, 0.0)
     sum_b_2_tangent = (0.0, 0.0)

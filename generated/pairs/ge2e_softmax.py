@@ -711,9 +711,10 @@ def value(embedding, w, b, sample_weights, value_out):
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s, 2))
     strips = np.empty((1, 2, 512))
+    running = np.empty((d, 2))
     sample_weight = np.empty((s, u, 2))
     e = np.empty((s, u, d, 2))
-    sum_embedding = np.empty((d, 2))
+    sum_embedding = np.empty((u, d, 2))
     sum_e = np.empty((s, u, 2))
     sum_embedding_2 = np.empty((d, 2))
     c = np.empty((d, 2))
@@ -722,6 +723,20 @@ def value(embedding, w, b, sample_weights, value_out):
     term = _pair_of_sum(-1.0, np.float64(u))
     for j in range(s):
         sum_embedding_2[:, 0], sum_embedding_2[:, 1] = (0.0, 0.0)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (i, f_1,), _pair_at(running, (f_1,)))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (i, f_1,), _pair_add(_pair_at(sum_embedding, (i, f_1,)), _pair_at(running, (f_1,))))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
         for i in range(u):
             sample_weight_now = (sample_weights[j, i] if weighted else 1.0)
             _pair_put(sample_weight, (j, i,), (sample_weight_now, 0.0))
@@ -751,18 +766,11 @@ def value(embedding, w, b, sample_weights, value_out):
                 x_3 = embedding[j, i, f_4]
                 _pair_put(e, (j, i, f_4,), _pair_multiply_number(over_factor, (x_3 * over_factor_unit)))
             _interleave(2)
-            sum_embedding[:, 0], sum_embedding[:, 1] = (0.0, 0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = embedding[j, m_6, f_1]
-                    if m_6 != i:
-                        _pair_put(sum_embedding, (f_1,), _pair_add(_pair_at(sum_embedding, (f_1,)), (x_4, 0.0)))
-                _interleave(2)
             peak_sum_embedding = -np.inf
             per_term_unit = _inverse(term[0])[0]
             per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (f_7,)), per_term_unit), per_term))
+                magnitude_value_2 = _pair_magnitude(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (i, f_7,)), per_term_unit), per_term))
                 peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2[0])
             scaled_sum_embedding = (0.0, 0.0)
             over_peak_sum_embedding_unit = _inverse(peak_sum_embedding)[0]
@@ -771,7 +779,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_2 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (f_210,)), per_term_unit), per_term), over_peak_sum_embedding_unit), over_peak_sum_embedding)
+                    ratio_value_2 = _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (i, f_210,)), per_term_unit), per_term), over_peak_sum_embedding_unit), over_peak_sum_embedding)
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
                     strips[0, 0, place], strips[0, 1, place] = square_2
                 _interleave(2)
@@ -784,7 +792,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (f_1,)), per_term_unit), per_term), over_factor_2_unit), over_factor_2))
+                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (i, f_1,)), per_term_unit), per_term), over_factor_2_unit), over_factor_2))
                     strips[0, 0, place], strips[0, 1, place] = factor_3
                 _interleave(2)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
@@ -862,6 +870,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s, 2))
     strips = np.empty((1, 2, 512))
+    running = np.empty((d, 2))
+    running_2 = np.empty((d, 2))
     sample_weight = np.empty((s, u, 2))
     seed = np.empty((s, u, 2))
     peak_embedding = np.empty((s, u, 2))
@@ -894,6 +904,20 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     term = _pair_of_sum(-1.0, np.float64(u))
     for j in range(s):
         sum_embedding_2[:, 0], sum_embedding_2[:, 1] = (0.0, 0.0)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (j, i, f_1,), _pair_at(running, (f_1,)))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), _pair_at(running, (f_1,))))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
         for i in range(u):
             sample_weight_now = (sample_weights[j, i] if weighted else 1.0)
             _pair_put(sample_weight, (j, i,), (sample_weight_now, 0.0))
@@ -927,13 +951,6 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 x_3 = embedding[j, i, f_4]
                 _pair_put(e, (j, i, f_4,), _pair_multiply_number(over_factor, (x_3 * over_factor_unit)))
             _interleave(2)
-            sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = embedding[j, m_6, f_1]
-                    if m_6 != i:
-                        _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
-                _interleave(2)
             peak_sum_embedding_now = -np.inf
             per_term_unit = _inverse(term[0])[0]
             per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
@@ -1053,13 +1070,18 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     _pair_put(sum_c_unit_2_right, (row, i, f_11,), _pair_multiply(factor_7, e_2))
                     _pair_put(sum_embedding_3_term, (i, f_11,), _pair_multiply(factor_10, _pair_add(_pair_negative(e_2), _pair_multiply(sum_e_3, _pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, f_11,)), per_term_unit), per_term), over_factor_8_unit), over_factor_8)))))
                 _interleave(2)
+            running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
             for i in range(u):
-                sum_embedding_3[j, i, :, 0], sum_embedding_3[j, i, :, 1] = (0.0, 0.0)
-                for i_99 in range(u):
-                    for d_24 in range(d):
-                        if i != i_99:
-                            _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(sum_embedding_3_term, (i_99, d_24,))))
-                    _interleave(2)
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_3, (j, i, d_24,), _pair_at(running_2, (d_24,)))
+                    _pair_put(running_2, (d_24,), _pair_add(_pair_at(running_2, (d_24,)), _pair_at(sum_embedding_3_term, (i, d_24,))))
+                _interleave(2)
+            running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(running_2, (d_24,))))
+                    _pair_put(running_2, (d_24,), _pair_add(_pair_at(running_2, (d_24,)), _pair_at(sum_embedding_3_term, (i, d_24,))))
+                _interleave(2)
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(True), sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False), sum_c_unit_2, np.bool_(True))
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         for j in range(start, stop):
@@ -1151,6 +1173,9 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s, 2))
     strips = np.empty((2, 2, 512))
+    running = np.empty((d, 2))
+    running_2 = np.empty((d, 2))
+    running_3 = np.empty((d, 2))
     sum_embedding_3_sensitivity_3_own_right = np.empty((u, u, 2))
     seed = np.empty((s, u, 2))
     peak_embedding = np.empty((s, u, 2))
@@ -1209,6 +1234,20 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     factor_5 = _pair_negative(_pair_divide((w_2, 0.0), term))
     for j in range(s):
         sum_embedding_2[:, 0], sum_embedding_2[:, 1] = (0.0, 0.0)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (j, i, f_1,), _pair_at(running, (f_1,)))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), _pair_at(running, (f_1,))))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
         for i in range(u):
             sample_weight = (sample_weights[j, i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
@@ -1241,13 +1280,6 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 x_3 = embedding[j, i, f_4]
                 _pair_put(e, (j, i, f_4,), _pair_multiply_number(over_factor, (x_3 * over_factor_unit)))
             _interleave(2)
-            sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = embedding[j, m_6, f_1]
-                    if m_6 != i:
-                        _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
-                _interleave(2)
             peak_sum_embedding_now = -np.inf
             per_term_unit = _inverse(term[0])[0]
             per_term = _pair_divide((1.0, 0.0), _pair_scaled(term, per_term_unit))
@@ -1435,16 +1467,30 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         if j != k_154:
                             _pair_put(sum_norm_embedding_sensitivity_2, (j, i, d_109,), _pair_add(_pair_at(sum_norm_embedding_sensitivity_2, (j, i, d_109,)), _pair_multiply(factor_27, _pair_add(_pair_negative(_pair_at(logsumexp_w_sensitivity, (j, i, d_109,))), _pair_multiply(factor_25, _pair_add(_pair_multiply(_pair_scaled(_pair_multiply(_pair_scaled(_pair_at(sum_embedding, (j, i, d_109,)), per_term_unit), per_term), over_factor_8_unit), over_factor_8), _pair_negative(_pair_multiply(sum_e_3, e_5))))))))
                     _interleave(2)
+            running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
             for i in range(u):
-                sum_embedding_3[j, i, :, 0], sum_embedding_3[j, i, :, 1] = (0.0, 0.0)
-                sum_embedding_3_sensitivity_2_own[j, i, :, 0], sum_embedding_3_sensitivity_2_own[j, i, :, 1] = (0.0, 0.0)
-                for i_99 in range(u):
-                    for d_24 in range(d):
-                        if i != i_99:
-                            _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(sum_embedding_3_term, (i_99, d_24,))))
-                        if i != i_99:
-                            _pair_put(sum_embedding_3_sensitivity_2_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_sensitivity_2_own, (j, i, d_24,)), _pair_at(sum_embedding_3_sensitivity_2_own_term, (i_99, d_24,))))
-                    _interleave(2)
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_3, (j, i, d_24,), _pair_at(running_2, (d_24,)))
+                    _pair_put(running_2, (d_24,), _pair_add(_pair_at(running_2, (d_24,)), _pair_at(sum_embedding_3_term, (i, d_24,))))
+                _interleave(2)
+            running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_at(running_2, (d_24,))))
+                    _pair_put(running_2, (d_24,), _pair_add(_pair_at(running_2, (d_24,)), _pair_at(sum_embedding_3_term, (i, d_24,))))
+                _interleave(2)
+            running_3[:, 0], running_3[:, 1] = (0.0, 0.0)
+            for i in range(u):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_3_sensitivity_2_own, (j, i, d_24,), _pair_at(running_3, (d_24,)))
+                    _pair_put(running_3, (d_24,), _pair_add(_pair_at(running_3, (d_24,)), _pair_at(sum_embedding_3_sensitivity_2_own_term, (i, d_24,))))
+                _interleave(2)
+            running_3[:, 0], running_3[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_3_sensitivity_2_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_sensitivity_2_own, (j, i, d_24,)), _pair_at(running_3, (d_24,))))
+                    _pair_put(running_3, (d_24,), _pair_add(_pair_at(running_3, (d_24,)), _pair_at(sum_embedding_3_sensitivity_2_own_term, (i, d_24,))))
+                _interleave(2)
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(True), sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False), sum_c_unit_2, np.bool_(True))
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         for j in range(start, stop):
@@ -1633,6 +1679,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     block = max(1, min(max(1, 512 // max(1, u)), s))
     max_w_row = np.empty((s, 2))
     strips = np.empty((2, 2, 512))
+    running = np.empty((d, 2))
+    running_2 = np.empty((d, 2))
+    running_3 = np.empty((d, 2))
     seed = np.empty((s, u, 2))
     peak_embedding = np.empty((s, u, 2))
     scaled_embedding = np.empty((s, u, 2))
@@ -1688,6 +1737,34 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     for j in range(s):
         sum_embedding_2[:, 0], sum_embedding_2[:, 1] = (0.0, 0.0)
         sum_embedding_2_tangent[:, 0], sum_embedding_2_tangent[:, 1] = (0.0, 0.0)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (j, i, f_1,), _pair_at(running, (f_1,)))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), _pair_at(running, (f_1,))))
+                x_4 = embedding[j, i, f_1]
+                _pair_put(running, (f_1,), _pair_add(_pair_at(running, (f_1,)), (x_4, 0.0)))
+            _interleave(2)
+        running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
+        for i in range(u):
+            for f_1 in range(d):
+                _pair_put(sum_embedding_tangent, (j, i, f_1,), _pair_at(running_2, (f_1,)))
+                v_x_3 = direction_embedding[j, i, f_1]
+                _pair_put(running_2, (f_1,), _pair_add(_pair_at(running_2, (f_1,)), (v_x_3, 0.0)))
+            _interleave(2)
+        running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
+        for i in range(u - 1, -1, -1):
+            for f_1 in range(d):
+                _pair_put(sum_embedding_tangent, (j, i, f_1,), _pair_add(_pair_at(sum_embedding_tangent, (j, i, f_1,)), _pair_at(running_2, (f_1,))))
+                v_x_3 = direction_embedding[j, i, f_1]
+                _pair_put(running_2, (f_1,), _pair_add(_pair_at(running_2, (f_1,)), (v_x_3, 0.0)))
+            _interleave(2)
         for i in range(u):
             sample_weight = (sample_weights[j, i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
@@ -1732,17 +1809,6 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 _interleave(2)
                 norm_embedding_tangent_now = _pair_add(norm_embedding_tangent_now, _pair_block_sum(strips[0], length))
             _pair_put(norm_embedding_tangent, (j, i,), norm_embedding_tangent_now)
-            sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
-            sum_embedding_tangent[j, i, :, 0], sum_embedding_tangent[j, i, :, 1] = (0.0, 0.0)
-            for m_6 in range(u):
-                for f_1 in range(d):
-                    x_4 = embedding[j, m_6, f_1]
-                    if m_6 != i:
-                        _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
-                    v_x_3 = direction_embedding[j, m_6, f_1]
-                    if m_6 != i:
-                        _pair_put(sum_embedding_tangent, (j, i, f_1,), _pair_add(_pair_at(sum_embedding_tangent, (j, i, f_1,)), (v_x_3, 0.0)))
-                _interleave(2)
             peak_sum_embedding_now = -np.inf
             ratio_value_2 = _pair_ratio((1.0, 0.0), factor)
             per_term_unit = _inverse(term[0])[0]
@@ -1991,13 +2057,18 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     term_8 = _pair_add(_pair_negative(e_6), _pair_multiply(sum_e_4, ratio_value_9))
                     _pair_put(sum_embedding_3_tangent_term, (i, d_24,), _pair_multiply(seed_4, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_22, term_8), _pair_multiply(factor_24, ratio_value_9)), _pair_multiply(factor_26, _pair_add(e_6, _pair_negative(_pair_scaled(_pair_multiply(sum_e_4, ratio_value_9), 2.0))))), _pair_multiply(factor_27, _pair_at(sum_embedding_tangent, (j, i, d_24,)))), _pair_multiply(factor_29, term_8)), _pair_multiply(factor_30, _pair_at(e_tangent, (j, i, d_24,))))))
                 _interleave(2)
+            running_3[:, 0], running_3[:, 1] = (0.0, 0.0)
             for i in range(u):
-                sum_embedding_3_tangent[j, i, :, 0], sum_embedding_3_tangent[j, i, :, 1] = (0.0, 0.0)
-                for i_207 in range(u):
-                    for d_24 in range(d):
-                        if i != i_207:
-                            _pair_put(sum_embedding_3_tangent, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_tangent, (j, i, d_24,)), _pair_at(sum_embedding_3_tangent_term, (i_207, d_24,))))
-                    _interleave(2)
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_3_tangent, (j, i, d_24,), _pair_at(running_3, (d_24,)))
+                    _pair_put(running_3, (d_24,), _pair_add(_pair_at(running_3, (d_24,)), _pair_at(sum_embedding_3_tangent_term, (i, d_24,))))
+                _interleave(2)
+            running_3[:, 0], running_3[:, 1] = (0.0, 0.0)
+            for i in range(u - 1, -1, -1):
+                for d_24 in range(d):
+                    _pair_put(sum_embedding_3_tangent, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_tangent, (j, i, d_24,)), _pair_at(running_3, (d_24,))))
+                    _pair_put(running_3, (d_24,), _pair_add(_pair_at(running_3, (d_24,)), _pair_at(sum_embedding_3_tangent_term, (i, d_24,))))
+                _interleave(2)
         _pair_matrices(sum_e_2_tangent_part1_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit, np.bool_(False), sum_e_2_tangent_part1[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), np.bool_(False), c_unit_tangent, np.bool_(False), sum_e_2_tangent_part2_product[: stop - start].reshape(((stop - start) * u, d, 2)), np.bool_(False))
         for j in range(start, stop):

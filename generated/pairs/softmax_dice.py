@@ -682,6 +682,8 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     strips = np.empty((1, 2, 512))
+    running = np.empty((m, 2))
+    running_2 = np.empty((m, 2))
     seed = np.empty((c, 2))
     max_logits = np.empty((m, 2))
     argmax_logits = np.empty((m,), np.int64)
@@ -792,16 +794,31 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             _pair_put(hessian_logits_table_2, (k,), factor_8)
             _pair_put(hessian_logits_table_3, (k,), factor_7)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
         for k_30 in range(c):
-            sum_logsumexp_logits_3_sensitivity[k_30, :, 0], sum_logsumexp_logits_3_sensitivity[k_30, :, 1] = (0.0, 0.0)
-            sum_logsumexp_logits_3_sensitivity_2_own[k_30, :, 0], sum_logsumexp_logits_3_sensitivity_2_own[k_30, :, 1] = (0.0, 0.0)
-            for a_32 in range(c):
-                for q_1 in range(m):
-                    if a_32 != k_30:
-                        _pair_put(sum_logsumexp_logits_3_sensitivity, (k_30, q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_sensitivity, (k_30, q_1,)), _pair_at(sum_logsumexp_logits_3_sensitivity_term, (a_32, q_1,))))
-                    if a_32 != k_30:
-                        _pair_put(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_32, q_1,)), _pair_at(sum_logsumexp_logits_2_slope, (a_32, q_1,))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
-                _interleave(2)
+            for q_1 in range(m):
+                _pair_put(sum_logsumexp_logits_3_sensitivity, (k_30, q_1,), _pair_at(running, (q_1,)))
+                _pair_put(running, (q_1,), _pair_add(_pair_at(running, (q_1,)), _pair_at(sum_logsumexp_logits_3_sensitivity_term, (k_30, q_1,))))
+            _interleave(2)
+        running[:, 0], running[:, 1] = (0.0, 0.0)
+        for k_30 in range(c - 1, -1, -1):
+            for q_1 in range(m):
+                _pair_put(sum_logsumexp_logits_3_sensitivity, (k_30, q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_sensitivity, (k_30, q_1,)), _pair_at(running, (q_1,))))
+                _pair_put(running, (q_1,), _pair_add(_pair_at(running, (q_1,)), _pair_at(sum_logsumexp_logits_3_sensitivity_term, (k_30, q_1,))))
+            _interleave(2)
+        running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
+        for k_30 in range(c):
+            for q_1 in range(m):
+                _pair_put(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,), _pair_at(running_2, (q_1,)))
+                _pair_put(running_2, (q_1,), _pair_add(_pair_at(running_2, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_30, q_1,)), _pair_at(sum_logsumexp_logits_2_slope, (k_30, q_1,))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+            _interleave(2)
+        running_2[:, 0], running_2[:, 1] = (0.0, 0.0)
+        for k_30 in range(c - 1, -1, -1):
+            for q_1 in range(m):
+                _pair_put(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,)), _pair_at(running_2, (q_1,))))
+                _pair_put(running_2, (q_1,), _pair_add(_pair_at(running_2, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_30, q_1,)), _pair_at(sum_logsumexp_logits_2_slope, (k_30, q_1,))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+            _interleave(2)
+        for k_30 in range(c):
             for q_1 in range(m):
                 _pair_put(sum_logsumexp_logits_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_30, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k_30,)), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
         for m_5 in range(m):

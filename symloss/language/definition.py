@@ -24,8 +24,8 @@ LOCALS = frozenset((
 ))  # fmt: skip
 """Names that kernels use for themselves, which nothing that a formula computes is given."""
 RESERVED = LOCALS | {
-    "f32", "types", "intrinsic", "cgutils", "total", "loss", "seed", "sample_weight", "sample_weights", "loss_scale",
-    "value_out", "direction_parameters",
+    "f32", "f64", "types", "intrinsic", "cgutils", "total", "loss", "seed", "sample_weight", "sample_weights",
+    "loss_scale", "value_out", "direction_parameters",
 }  # fmt: skip
 """Names that no argument and no axis can have: kernels would overwrite them."""
 
@@ -200,6 +200,7 @@ def loss(
             samples = result if isinstance(result, Samples) else Samples(sympy.sympify(result), sympy.true)
             if not isinstance(samples.formula, sympy.Expr):
                 raise DefinitionError(file, line, f"{name}: expected a formula to be returned, got {samples.formula}")
+            samples = Samples(_exact(samples.formula), _exact(samples.where))
             _check(name, samples, arguments, indices, file, line)
             inputs = tuple(a for a in arguments if a.role == "input" and choice.get(a.name, True))
             return Definition(
@@ -259,6 +260,11 @@ def _call(
             trace = trace.tb_next
         at = trace.tb_lineno if trace is not None else line
         raise DefinitionError(file, at, f"{function.__name__}: unknown symbol: {error}") from error
+
+
+def _exact(node: sympy.Basic) -> Any:
+    """Return an expression with decimals as the fractions that they say, to 17 digits: 0.1 in a formula is a tenth."""
+    return node.xreplace({x: sympy.Rational(repr(float(x))) for x in node.atoms(sympy.Float)})
 
 
 def _check(

@@ -112,7 +112,8 @@ class Reduction(_Real):
         incoming = set().union(*(new.free_symbols for new in inner.values())) if inner else set()
         fresh = {k: _primed(k, incoming | self.body.free_symbols) for k in self.bound if k in incoming}
         body, where = self.body.xreplace(fresh).xreplace(inner), self.where.xreplace(fresh).xreplace(inner)
-        result = Reduction(self.args[0], body, [fresh.get(k, k) for k in self.bound], where, self.empty)
+        empty = self.empty.xreplace(inner)
+        result = Reduction(self.args[0], body, [fresh.get(k, k) for k in self.bound], where, empty)
         return rule.get(self, result), self in rule or result != self
 
     @property

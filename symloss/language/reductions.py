@@ -85,6 +85,7 @@ def norm_over(over: Any, body: Any, where: Any = True, order: Any = 2) -> sympy.
     sizes = magnitude(sympy.sympify(body))
     if order == 1:
         return sum_over(over, sizes, where)
+    order = sympy.Rational(repr(order)) if isinstance(order, float) else order  # the fraction that a decimal says
     largest = held(_nested("max", over, sizes, where, 0))  # no power underflows or overflows
     return largest * sum_over(over, ratio(sizes, largest) ** order, where) ** (1 / order)
 

@@ -1,9 +1,10 @@
-"""Ahead: while one row is computed, the cache fetches the next.
+"""Ahead: while one row is computed, the cache fetches the beginning of the next.
 
 A row of a few thousand numbers is read in one go for its largest, and then worked on for a while from the nearest
 cache. A processor that fetches ahead by itself stops at the end of a page of memory, about where a row ends, so each
 row would begin with a wait. What is asked for changes no number. Loops that do little with each number keep memory busy
-anyway: they are printed without requests.
+anyway: they are printed without requests. Nothing is asked for that is written, and nothing into the nearest cache:
+its lines are all waited for where several are asked for at once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from symloss.program.statement import accesses
 
 
 def fetched_ahead(nodes: tuple[Node, ...], inputs: frozenset[str], per: Index) -> tuple[Node, ...]:
-    """Return a kernel's nodes; the first strips of a row ask for the rows that are read next and written soon.
+    """Return a kernel's nodes; the first strips of a row ask for the rows that are read next.
 
     Parameters
     ----------
@@ -40,8 +41,7 @@ def _asking(loop: Loop, inputs: frozenset[str]) -> tuple[Node, ...]:
         if isinstance(node, Strips):
             axis = node.index.axis.name
             read = sorted(set(_read(loop, axis)) & inputs)
-            written = sorted(set(_written(loop, axis)))
-            asked = (*((name, f"{loop.index.name} + 1") for name in read), *((n, loop.index.name) for n in written))
+            asked = tuple((name, f"{loop.index.name} + 1") for name in read)
             return (*loop.body[:place], replace(node, asked=asked), *loop.body[place + 1 :])
     return loop.body
 
@@ -55,11 +55,3 @@ def _read(loop: Loop, axis: str) -> Iterator[str]:
             for part in node.body:
                 if isinstance(part, Assign | Store | Update):
                     yield from (a.name for a in accesses(part.expression) if a.slots == (loop.index, node.index))
-
-
-def _written(loop: Loop, axis: str) -> Iterator[str]:
-    """Yield the arrays of which the row of a sample is written."""
-    for node in loop.body:
-        if isinstance(node, Loop) and node.index.axis.name == axis:
-            stores = (part for part in node.body if isinstance(part, Store))
-            yield from (part.array for part in stores if part.slots == (loop.index, node.index))

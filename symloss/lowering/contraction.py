@@ -62,7 +62,7 @@ def _with_diagonals(items: list[Item], big: frozenset[str]) -> list[Item]:
 def _split(item: Item) -> list[Item]:
     """Split a sum of several products into sums, if one of them is a contraction, and what adds them up."""
     terms = sympy.Add.make_args(item.body)
-    if len(terms) == 1 or not any(_sides(replace(item, body=t)) for t in terms):
+    if len(terms) == 1 or left_out(item) is not None or not any(_sides(replace(item, body=t)) for t in terms):
         return [item]
     parts = [replace(item, name=f"{item.name}_part{n}", body=t) for n, t in enumerate(terms, 1)]
     total = sympy.Add(*(Access(p.name, *p.free) for p in parts))
@@ -78,7 +78,7 @@ def _lowered(
     lead = next(
         (a.slots[0] for a in item.reads if a.name in big and a.slots and a.slots[0] in item.free + item.bound), None
     )
-    sides = _sides(item)
+    sides = None if lead is None and left_out(item) is not None else _sides(item)
     if sides is not None:
         return _product(item, *sides, lead or item.free[0], packed, stored)
     if lead is not None and lead in item.bound and item.free:
@@ -115,6 +115,21 @@ def _row_by_row(item: Item) -> bool:
     return any(a.slots[-1] == last for a in reads) and not any(
         a.slots[-1] in item.bound and last in a.slots for a in reads
     )
+
+
+def left_out(item: Item) -> Index | None:
+    """Return the index whose own entry a sum leaves out, where all entries of it add up the same vectors but for that.
+
+    Such sums are taken all together, each vector twice (`symloss.lowering.leave_one_out`): no matrix is worth it.
+    """
+    if item.op != "sum" or len(item.bound) != 1 or not _row_by_row(item):
+        return None
+    (own,), parts = item.bound, conjuncts(item.where)
+    for k in item.free[:-1]:
+        apart = k.axis == own.axis and (sympy.Ne(own, k) in parts or sympy.Ne(k, own) in parts)
+        if apart and sum(part.has(k) for part in (item.body, *parts)) == 1:
+            return k
+    return None
 
 
 def _sides(item: Item) -> tuple[tuple[Index, ...], tuple[Index, ...]] | None:

@@ -73,7 +73,8 @@ class Item:
     after : tuple of str
         What must be complete before it, though it does not read it.
     scales : bool
-        For a maximum: whether all it is for is that a norm is relative to it.
+        For a maximum: whether all it is for is that a norm is relative to it. For a sum: whether it is that of the
+        squares of float32 of a norm, which takes float64.
     """
 
     name: str

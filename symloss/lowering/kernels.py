@@ -23,7 +23,9 @@ from symloss.lowering.contraction import contract
 from symloss.lowering.items import Item
 from symloss.lowering.kinks import with_clipping, without_steps
 from symloss.lowering.lanes import by_lanes
+from symloss.lowering.leave_one_out import leave_one_out
 from symloss.lowering.logarithms import with_finite_logs
+from symloss.lowering.mirrors import are_mirrors, with_mirrors
 from symloss.lowering.nodes import Kernel
 from symloss.lowering.orientation import orient
 from symloss.lowering.phases import in_phases
@@ -108,7 +110,7 @@ def _spared(definition: Definition) -> frozenset[str]:
     return frozenset(merged)
 
 
-def lower(definition: Definition, program: Program, *, wide: bool = False) -> tuple[Kernel, ...]:
+def lower(definition: Definition, program: Program, *, wide: bool = False, narrow: bool = False) -> tuple[Kernel, ...]:
     """Return the kernels of a definition.
 
     Parameters
@@ -119,11 +121,20 @@ def lower(definition: Definition, program: Program, *, wide: bool = False) -> tu
         With the outputs value, gradient, hessian and product, stabilised.
     wide : bool
         Matrices are float64, whatever the inputs are: a product of rounded numbers is one of rounded numbers only.
+    narrow : bool
+        The arithmetic is float32: a function and its mirror image are put together where that takes fewer operations.
     """
-    stable = orient(lower_reductions(program), definition.per, definition.arguments)
-    kernels = [k for plan in plans(definition) if (k := _kernel(definition, stable, plan, wide=wide)) is not None]
+    usual = orient(lower_reductions(program), definition.per, definition.arguments)
+    stable = usual
+    if narrow and definition.separable:
+        stable = orient(lower_reductions(program, narrow=True), definition.per, definition.arguments)
+    every = {f"{kind}_{a.name}" for kind in ("gradient", "hessian") for a in definition.differentiable} | {"value"}
+    bodies = [o.expression for o in stable.outputs if o.name in every]
+    mirrored = narrow and definition.elementwise and are_mirrors(bodies)
+    found = [_kernel(definition, stable, plan, wide=wide, mirrored=mirrored) for plan in plans(definition)]
+    kernels = [k for k in found if k is not None]
     kernels += [part for k in kernels if k.name in FORMED for part in in_phases(k, definition)]
-    kernels += _few(definition, stable, wide=wide)
+    kernels += _few(definition, usual, wide=wide)
     if definition.where is not sympy.true:
         kernels.append(_count(definition))
     bounded = [a for a in definition.inputs if a.kind == "real" and is_bounded(a.domain)]
@@ -142,7 +153,7 @@ def _few(definition: Definition, program: Program, *, wide: bool) -> list[Kernel
 
 
 def _kernel(
-    definition: Definition, program: Program, plan: Plan, *, few: bool = False, wide: bool = False
+    definition: Definition, program: Program, plan: Plan, *, few: bool = False, wide: bool, mirrored: bool = False
 ) -> Kernel | None:
     """Return a kernel, or its form for short rows, where there is one."""
     part = program.keep(*plan.outputs)
@@ -158,7 +169,8 @@ def _kernel(
     positive = positive_parameters(definition) if definition.elementwise else frozenset()
 
     def written(body: sympy.Expr) -> sympy.Expr:
-        expanded = expand_atoms(body.xreplace(simplify).xreplace(vector))
+        body = body.xreplace(simplify).xreplace(vector)
+        expanded = expand_atoms(with_mirrors(body) if mirrored else body)
         return with_clipping(without_steps(with_finite_logs(expanded)), positive)
 
     for statement in part.statements:
@@ -194,7 +206,7 @@ def _kernel(
             squared = frozenset(a.name for a in definition.parameters if a.default == USUAL)
             named = without_nan_cases(by_chunks(named, naming[-1], squared))
         else:
-            named = by_rows(across(named, naming[-1]), naming[-1])
+            named = by_rows(across(leave_one_out(named, naming[-1]), naming[-1]), naming[-1])
             if per is not None:
                 named = fetched_ahead(named, frozenset(a.name for a in definition.inputs if a.kind == "real"), per)
         kernel = Kernel(plan.name, (), named, "", plan.summary)

@@ -35,7 +35,10 @@ class Assign:
 
 @dataclass(frozen=True)
 class Begin:
-    """An accumulator before its loop; for a maximum, its index too, and whether it only scales a norm."""
+    """An accumulator before its loop; for a maximum, its index too, and whether it only scales a norm.
+
+    Sums of squares that take float64 are marked as well, here and where they are added to.
+    """
 
     name: str
     op: str
@@ -55,8 +58,8 @@ class Update:
     """One step of a reduction: `sum`, `compensated`, `max`, `min`, `norm`, `argmax`, `argmin`.
 
     `lanes` is a sum in any order, `lanewise` one in an order that is the same in all kernels, `larger` is a maximum
-    without a branch, `bits` one of bits read as integers; one that `scales` a norm is taken where squares could leave
-    the format.
+    without a branch, `bits` one of bits read as integers; a maximum that `scales` a norm is taken where squares could
+    leave the format, a sum that does takes float64.
     """
 
     name: str
@@ -83,7 +86,10 @@ class Store:
 
 @dataclass(frozen=True)
 class Buffer:
-    """A scratch array of a dtype, or ``"like"`` the inputs; it holds one block of rows where `blocked`."""
+    """A scratch array of a dtype, or ``"like"`` the inputs; it holds one block of rows where `blocked`.
+
+    ``"float64"`` is the arithmetic of the kernel, ``"wide"`` is float64 whatever that is.
+    """
 
     name: str
     axes: tuple[str, ...]
@@ -93,20 +99,22 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop over an axis, or over the rows of the block at hand."""
+    """A loop over an axis, or over the rows of the block at hand; `down` from the last to the first."""
 
     index: Index
     body: tuple[Node, ...]
     block: bool = False
+    down: bool = False
 
 
 @dataclass(frozen=True)
 class Strips:
     """A loop over an axis by strips; `sums` are what is added up of each, and how that goes into the sum.
 
-    A ``"whole"`` sum is that of this loop alone, to others their op says how numbers are added. The last of each is
+    A ``"whole"`` sum is that of this loop alone, as is a ``"wide"`` one, which takes float64; to others their op says
+    how numbers are added. The last of each is
     the place of an entry that is left out, or None. `asked` are arrays, and the rows of them
-    that the cache is to fetch meanwhile.
+    of which the cache is to fetch the beginning meanwhile.
     """
 
     index: Index

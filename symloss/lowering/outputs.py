@@ -123,9 +123,7 @@ def parts_of(node: Any) -> Iterator[Any]:
 
 
 def mentions(node: Any, name: str) -> bool:
-    """Tell whether a node reads or writes an array; what the cache is asked for counts for nothing."""
-    if isinstance(node, Strips):
-        node = replace(node, asked=())
+    """Tell whether a node reads or writes an array."""
     return any(
         part == name or any(_accessed(part, name)) for part in parts_of(node) if isinstance(part, str | sympy.Basic)
     )

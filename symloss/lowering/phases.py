@@ -45,7 +45,10 @@ def in_phases(kernel: Kernel, definition: Definition) -> tuple[Kernel, ...]:
     if not strips:
         return ()
     end = strips[-1] + 1
-    found = [name for node in loop.body[:end] if isinstance(node, Strips) for name, *_ in node.sums]
+    added = [(name, op) for node in loop.body[:end] if isinstance(node, Strips) for name, op, _ in node.sums]
+    if any(op == "wide" for _, op in added):  # the array that hands them on is read as float32
+        return ()
+    found = [name for name, _ in added]
     done = tuple(n for n in loop.body[end:] if isinstance(n, Finish) and n.name in found)
     before, after = loop.body[:end] + done, tuple(n for n in loop.body[end:] if n not in done)
     looking = _looking(before, bounded, loop.index)
@@ -55,8 +58,7 @@ def in_phases(kernel: Kernel, definition: Definition) -> tuple[Kernel, ...]:
     names = [name for name in found if name in names_read([*assigned, *after])]
     known = [Assign(n, Access("sums", loop.index, sympy.Integer(k))) for k, n in enumerate(names)]
     kept = [Store("sums", (loop.index, sympy.Integer(k)), sympy.Symbol(n)) for k, n in enumerate(names)]
-    asked = frozenset(a.name for a in definition.inputs)
-    first = (*_with_looks(before, looking, asked), *kept)
+    first = (*_with_looks(before, looking), *kept)
     verdict = sympy.Piecewise((0, from_zero_to(sympy.Symbol(MOST), as_input(high))), (1, True))
     idle = {node.name for node in kernel.body if isinstance(node, Buffer)} - {STRIP} | {kernel.returns}
     outer = [n for n in kernel.body if n is not loop and getattr(n, "name", "") not in idle]
@@ -119,14 +121,11 @@ def _looking(nodes: Iterable[Node], bounded: list[Argument], row: Index) -> dict
     return found
 
 
-def _with_looks(
-    nodes: Iterable[Node], looking: dict[str, tuple[Strips, Update]], inputs: frozenset[str]
-) -> Iterator[Node]:
-    """Yield nodes that look at inputs on the way, and have the cache fetch nothing else."""
+def _with_looks(nodes: Iterable[Node], looking: dict[str, tuple[Strips, Update]]) -> Iterator[Node]:
+    """Yield nodes that look at inputs on the way."""
     for node in nodes:
         if isinstance(node, Strips):
             looks = [look for strips, look in looking.values() if strips is node]
-            asked = tuple(each for each in node.asked if each[0] in inputs)
-            yield replace(node, body=(*node.body, *looks), asked=asked)
+            yield replace(node, body=(*node.body, *looks))
         else:
             yield node

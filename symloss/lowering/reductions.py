@@ -16,13 +16,25 @@ from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement, accesses
 from symloss.program.terms import Term
 from symloss.program.winners import winner_of
-from symloss.stability.expansion import log1p
+from symloss.stability.expansion import SERIES, expand_atoms, log1p
 
 
 class exp_difference(sympy.Function):  # noqa: N801 - a function, written as in a formula
     """exp(a - b), with the rounding error of the difference carried along."""
 
     nargs = 2
+
+
+class wide_square(sympy.Function):  # noqa: N801
+    """The square of a number as a float64, which no square of a float32 leaves."""
+
+    nargs = 1
+
+
+class root(sympy.Function):  # noqa: N801
+    """The square root of a float64 in the arithmetic of the kernel."""
+
+    nargs = 1
 
 
 @dataclass(frozen=True)
@@ -43,11 +55,20 @@ class _Tables:
     groups: dict[str, _Group]
     weights: dict[str, str]
     masked: dict[str, tuple[Access, Access, sympy.Expr]]
-    norms: dict[str, tuple[Access, Access]]
+    norms: dict[str, tuple[Access, ...]]
 
 
-def lower_reductions(program: Program) -> Program:
-    """Replace logsumexp, softmax and complements by statements that neither overflow nor cancel."""
+def lower_reductions(program: Program, *, narrow: bool = False) -> Program:
+    """Replace logsumexp, softmax, norms and complements by statements that neither overflow nor cancel.
+
+    Parameters
+    ----------
+    program : Program
+        With these reductions.
+    narrow : bool
+        The arithmetic is float32, and rows are what takes time, not products of matrices: norms take no pass of
+        their own for the largest number.
+    """
     builder = Builder()
     source = Builder(program)
     weights = {s.name: s.source for s in program.statements if s.op == "softmax"}
@@ -64,7 +85,8 @@ def lower_reductions(program: Program) -> Program:
                 found = builder.add(current), builder.add(winner_of(current))
                 tables.masked[statement.name] = (*found, statement.empty)
             case "norm":
-                tables.norms[statement.name] = _norm(current, builder, source)
+                plain = narrow and _is_plain(current)
+                tables.norms[statement.name] = _squares(current, builder) if plain else _norm(current, builder, source)
             case _:
                 builder.add(current)
     outputs = tuple(
@@ -87,6 +109,18 @@ def _lower(statement: Statement, builder: Builder, source: Builder) -> _Group:
     body = Access(exponential.name, *statement.free, other)
     rest = builder.add(Statement(f"rest_{subject}", statement.free, "sum", (other,), body, where))
     return _Group(statement, peak, winner, exponential, rest)
+
+
+def _is_plain(statement: Statement) -> bool:
+    """Tell whether squares are added up in registers: along one index, all of them, of what takes no function."""
+    computed = expand_atoms(statement.body).has(*SERIES, exp_difference)
+    return len(statement.bound) == 1 and statement.where is sympy.true and not computed
+
+
+def _squares(statement: Statement, builder: Builder) -> tuple[Access]:
+    """Return the sum of squares of float32, in float64."""
+    name = statement.name.replace("norm", "squared_norm")
+    return (builder.add(replace(statement, name=name, op="sum", body=wide_square(statement.body), scales=True)),)
 
 
 def _norm(statement: Statement, builder: Builder, source: Builder) -> tuple[Access, Access]:
@@ -127,8 +161,8 @@ def _rewrite(node: sympy.Basic, tables: _Tables) -> sympy.Basic:
             )
             return sympy.Piecewise((extreme, sympy.Ge(winner, 0)), (empty, True))
         case Access() if node.name in tables.norms:
-            peak, squares = (_at(a, list(node.slots)) for a in tables.norms[node.name])
-            return positive_part(peak) * sympy.sqrt(squares)
+            *peaks, squares = (_at(a, list(node.slots)) for a in tables.norms[node.name])
+            return positive_part(peaks[0]) * sympy.sqrt(squares) if peaks else root(squares)
         case Access():
             return node
         case sympy.Add() if (pair := _from_logsumexp(node, groups)) is not None:

@@ -31,6 +31,9 @@ from symloss.lowering.nodes import (
     Strips,
     Update,
 )
+from symloss.lowering.reductions import exp_difference
+from symloss.lowering.rounds import side_by_side
+from symloss.stability.expansion import SERIES
 
 SUMS = ("sum", "compensated")
 STRIP = "strips"
@@ -59,7 +62,8 @@ class _Rows:
         for node in nodes:
             match node:
                 case Loop() if _is_innermost(node) and _can_reduce(node, begun):
-                    found += self._reduced(node, begun, swaps)
+                    for loop in _without_wide_sums(node):
+                        found += self._reduced(loop, begun, swaps)
                 case Loop() if _is_innermost(node):
                     loop, last = _one_apart(node)
                     found += [loop, *last]
@@ -100,10 +104,10 @@ class _Rows:
                     elif plain is None:
                         body.append(replace(node, op="larger"))
                 case op:
-                    kind = "whole" if node.name in begun else op
+                    kind = ("wide" if node.scales else "whole") if node.name in begun else op
                     own = _left_out(node, loop)
                     sums.append((node.name, kind, own))
-                    if kind == "whole":
+                    if node.name in begun:
                         swaps[node.name] = (Begin(node.name, kind),)
                         after.append(Finish(node.name, kind))
                     added = _where(node) if own is None else node.expression
@@ -215,6 +219,18 @@ def _is_there(place: sympy.Expr) -> sympy.Basic:
 def _placed(node: Node, place: str, row: Access) -> Node:
     """Return the search for the largest of a row with a name for its place; any other node as it is."""
     return replace(node, place=place) if isinstance(node, Extreme) and node.row == row else node
+
+
+def _without_wide_sums(loop: Loop) -> list[Loop]:
+    """Return a loop, in two where squares would be added up from strips of memory, which are float32."""
+    wide = [n for n in loop.body if isinstance(n, Update) and n.scales and n.op in SUMS]
+    computed = [n.expression for n in loop.body if isinstance(n, Assign | Store | Update)]
+    from_memory = any(e.has(*SERIES, exp_difference) for e in computed) or not side_by_side(loop.body, loop.index)
+    from_memory |= any(_left_out(n, loop) is not None for n in loop.body if isinstance(n, Update))
+    if not wide or not from_memory:
+        return [loop]
+    squares = used_nodes([n for n in loop.body if isinstance(n, Assign) or n in wide])
+    return [replace(loop, body=squares), replace(loop, body=used_nodes([n for n in loop.body if n not in wide]))]
 
 
 def _is_innermost(loop: Loop) -> bool:

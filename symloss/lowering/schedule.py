@@ -16,7 +16,7 @@ import sympy
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
 from symloss.lowering.columns import STEPS, completed_late
-from symloss.lowering.contraction import matrices
+from symloss.lowering.contraction import left_out, matrices
 from symloss.lowering.items import Item, Operand
 from symloss.lowering.nodes import (
     ROW,
@@ -94,7 +94,8 @@ def schedule(
         Buffer(
             item.name, tuple(k.axis.name for k in item.free[storage.kept[item.name] :]),
             item.name in storage.blocked,
-            "int64" if item.op.startswith("arg") else "like" if item.name in low else "float64",
+            "int64" if item.op.startswith("arg") else "like" if item.name in low
+            else "wide" if item.scales and item.op == "sum" else "float64",
         )
         for item in items
         if item.op != "store" and storage.kept[item.name] < len(item.free)
@@ -181,6 +182,8 @@ def _together(item: Item, other: Item) -> bool:
 def _storage(items: tuple[Item, ...]) -> _Storage:
     """Return in how many dimensions each value is stored, and which are stored by blocks."""
     kept = {item.name: 0 if item.product else item.prefix for item in items if item.op != "store"}
+    apart = {item.name: item.free.index(k) for item in items if (k := left_out(item)) is not None}
+    kept |= {name: min(kept[name], place) for name, place in apart.items()}  # all of them are made at once
     inside: set[str] = set()
     outside: set[str] = set()
 

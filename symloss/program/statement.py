@@ -44,7 +44,8 @@ class Statement:
     source : str
         For ``"softmax"``, ``"argmax"`` and ``"argmin"``: the reduction it belongs to.
     scales : bool
-        For a maximum: whether all it is for is that a norm is relative to it.
+        For a maximum: whether all it is for is that a norm is relative to it. For a sum: whether it is that of the
+        squares of float32 of a norm, which takes float64.
     """
 
     name: str

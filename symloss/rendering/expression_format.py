@@ -69,7 +69,9 @@ class NumbaPrinter(StrPrinter):
 
     def _print_Rational(self, node: sympy.Rational) -> str:
         value = float(node)
-        return repr(value) if sympy.Rational(value) == node else f"({int(node.p)}.0 / {int(node.q)}.0)"
+        whole = 2**24 if self.real is not FLOAT64 else 2**53  # up to which every integer is a number of the format
+        plain = sympy.Rational(value) == node or max(abs(node.p), node.q) > whole
+        return repr(value) if plain else f"({int(node.p)}.0 / {int(node.q)}.0)"
 
     def _print_Infinity(self, _node: sympy.Expr) -> str:
         return "np.inf"
@@ -142,6 +144,11 @@ class NumbaPrinter(StrPrinter):
             return f"_choose({self.condition(condition)}, {self._print(first)}, {self._print(last)})"
         if isinstance(node, as_input):
             return f"own({self._print(node.args[0])})" if self.real is FLOAT64 else self._print(node.args[0])
+        if type(node).__name__ == "wide_square":
+            square = f"f64({self._print(node.args[0])})"  # not what is made float32 below
+            return f"({square} * {square})"
+        if type(node).__name__ == "root":
+            return f"np.float64(math.sqrt({self._print(node.args[0])}))"
         if type(node).__name__ == "shrunk":
             return f"({self._print(node.args[0])} * 5.421010862427522e-20)"
         if type(node).__name__ == "decay_of_sum":

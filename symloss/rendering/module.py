@@ -83,7 +83,8 @@ def render_module(
         spec["grain"] = ROWS
     return ENVIRONMENT.get_template("module.py.jinja").render(
         **described(definition, formula, digest), spec=literal(spec),
-        narrow=real is not FLOAT64, nothing="None" if definition.elementwise else "an empty array",
+        narrow=real is not FLOAT64, widening=any("f64(" in line for kernel in rendered for line in kernel["lines"]),
+        nothing="None" if definition.elementwise else "an empty array",
         primitives=carried, recipes=[recipes[name] for name in sorted(recipes)],
         kernels=rendered, phases=any(sums.values()), products=GEMM if "_multiply" in used else "",
         vectors=any("cgutils." in text for text in carried),

@@ -150,6 +150,12 @@ def format_kernel(
     return head + lines + tail, printer.used, printer.recipes
 
 
+def extent_of(loop: Loop) -> str:
+    """Return what a loop runs through, as source."""
+    axis = loop.index.axis.name
+    return "start, stop" if loop.block else f"{axis} - 1, -1, -1" if loop.down else axis
+
+
 def block_size(kernel: Kernel) -> list[str]:
     """Return the line that sets how many rows a block has, where there are blocks."""
     blocks = [node for node in kernel.body if isinstance(node, Blocks)]
@@ -174,7 +180,7 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines.append(f"{pad}{node.name} = {printer.doprint(node.expression)}{comment}")
             case Begin():
                 operation, _, masked = node.op.partition("_")
-                if operation == "whole":
+                if operation in ("whole", "wide"):
                     lines += whole_start(node.name, printer, pad)
                     continue
                 searched = operation in ("argmax", "argmin")
@@ -192,8 +198,7 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Buffer():
                 lines.append(f"{pad}{node.name} = {_made(node, printer)}")
             case Loop():
-                extent = "start, stop" if node.block else node.index.axis.name
-                lines.append(f"{pad}for {node.index.name} in range({extent}):")
+                lines.append(f"{pad}for {node.index.name} in range({extent_of(node)}):")
                 inner = _lines(node.body, printer, depth + 1)
                 if node.block and mentions("\n".join(inner), ROW.name):
                     lines.append(f"{pad}    {ROW} = {node.index.name} - start")
@@ -251,6 +256,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 call = "_divisor" if node.zero else "_inverse"
                 lines.append(f"{pad}{', '.join(node.names)} = {call}({printer.doprint(node.divisor)})")
                 printer.used.add(call)
+            case Finish(op="wide"):
+                lines.append(f"{pad}{node.name} = {node.name}_sum")
             case Finish(op="whole") if printer.real is not FLOAT64:
                 lines.append(f"{pad}{node.name} = f32({node.name}_sum)")
             case Finish():
@@ -271,7 +278,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
 def _made(node: Buffer, printer: NumbaPrinter) -> str:
     """Return what makes an array of a kernel's own: of a size known when it is compiled, on the stack."""
     axes = ("block", *node.axes[1:]) if node.blocked else node.axes
-    kind = {"like": ", LIKE", "float64": _KINDS[printer.real]}.get(node.dtype, f", np.{node.dtype}")
+    known = {"like": ", LIKE", "float64": _KINDS[printer.real], "wide": ", np.float64"}
+    kind = known.get(node.dtype, f", np.{node.dtype}")
     of = kind.removeprefix(", ") or "np.float64"
     if printer.flat and axes == ("block",):
         printer.used.add("_scratch")

@@ -48,7 +48,7 @@ from symloss.lowering.nodes import (
 )
 from symloss.lowering.rows import STRIP
 from symloss.rendering.expression_format import NumbaPrinter
-from symloss.rendering.numba_format import block_size, mentions
+from symloss.rendering.numba_format import block_size, extent_of, mentions
 from symloss.rendering.pair_arithmetic import CALLED, TRACED
 from symloss.rendering.pair_rows import IN_TURN, Found, Kept, extreme_lines, is_kept, lanes, stored, strip_lines
 from symloss.rendering.primitives import interleaving
@@ -299,7 +299,6 @@ class _Pairs:
                     return [f"{node.name} = np.empty(({axes},), np.{node.dtype})"]
                 return [f"{node.name} = np.empty(({axes}, 2))"]
             case Loop():
-                extent = "start, stop" if node.block else node.index.axis.name
                 inner = self.lines(node.body, 1)
                 row = (
                     [f"    {ROW} = {node.index.name} - start"]
@@ -308,7 +307,7 @@ class _Pairs:
                 )
                 flat = all(isinstance(n, Assign | Store) for n in node.body)
                 after = interleaving(inner, "", self.plain.used, least=IN_TURN) if flat else []
-                return [f"for {node.index.name} in range({extent}):", *row, *inner, *after]
+                return [f"for {node.index.name} in range({extent_of(node)}):", *row, *inner, *after]
             case Turn():
                 self.plain.used.add("_turn")
                 return [turn_line(node)]

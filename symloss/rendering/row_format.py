@@ -32,6 +32,8 @@ from symloss.rendering.primitives import interleaving, lanes_after
 
 AHEAD = LINE // 4
 """Numbers that the cache fetches together, of float32; of float64 it fetches two such lines at once."""
+REACH = 2048
+"""Numbers of a row that the cache is asked for: what lies further along, a processor fetches by itself in time."""
 
 
 class Printer(Protocol):
@@ -64,11 +66,16 @@ def strip_lines(node: Strips, printer: Printer, pad: str, inside: Callable[[tupl
     inner = inside(body)
     in_turn = interleaving(inner, f"{pad}    ", printer.used)
     parts = [f"_block_sum({STRIP}[{number}], length)" for number in range(len(node.sums))]
+    in_lanes = not in_turn and all(out is None for *_, out in node.sums) and side_by_side(node.body, node.index, PLACE)
+    if not in_lanes and any(op == "wide" for _, op, _ in node.sums):
+        message = "squares in float64 cannot be added up from strips of float32"
+        raise NotImplementedError(message)
     if in_turn:  # memory has nothing else to do while exponentials are computed
         lines += _fetching(node, printer, f"{pad}    ")
-    elif all(out is None for *_, out in node.sums) and side_by_side(node.body, node.index, PLACE):
+    elif in_lanes:
         parts = [f"{name}_part" for name, *_ in node.sums]
-        lines += [f"{pad}    {part} = {printer.doprint(sympy.S.Zero)}" for part in parts]
+        starts = ("0.0" if op == "wide" else printer.doprint(sympy.S.Zero) for _, op, _ in node.sums)
+        lines += [f"{pad}    {part} = {start}" for part, start in zip(parts, starts, strict=True)]
         inner = inside(tuple(_in_lanes(n, parts) for n in body))
         in_turn = lanes_after(f"{pad}    ", printer.real, printer.used)
     lines += [f"{pad}    {name}_part = {printer.doprint(-sympy.oo)}" for name in largest]
@@ -81,7 +88,7 @@ def strip_lines(node: Strips, printer: Printer, pad: str, inside: Callable[[tupl
             lines.append(f"{pad}    apart = np.uint64({printer.doprint(left_out)}) - strip")
             lines += [f"{pad}    if apart < length:", f"{pad}        {STRIP}[{number}, apart] = 0.0"]
     for number, (name, op, _) in enumerate(node.sums):
-        own, lost = f"{name}_sum" if op == "whole" else name, f"{name}_lost"
+        own, lost = f"{name}_sum" if op in ("whole", "wide") else name, f"{name}_lost"
         added = parts[number]
         if op == "compensated" or (op == "whole" and printer.real is FLOAT64):
             printer.used.add("_plus")
@@ -106,12 +113,13 @@ def _in_lanes(node: Node, parts: Sequence[str]) -> Node:
 
 
 def _fetching(node: Strips, printer: Printer, pad: str) -> list[str]:
-    """Return the lines that have the cache fetch rows while a strip of another is worked on."""
+    """Return the lines that have the cache fetch the beginning of a row while one of another is worked on."""
     if not node.asked:
         return []
     printer.used.add("_fetch")
-    head = f"{pad}for ahead in range(np.uint64(0), length, np.uint64({AHEAD})):"
-    return [head, *(f"{pad}    _fetch({array}, {row}, strip + ahead)" for array, row in node.asked)]
+    near = f"{pad}if strip < np.uint64({REACH}):  # further along, a processor does so by itself"
+    head = f"{pad}    for ahead in range(np.uint64(0), length, np.uint64({AHEAD})):"
+    return [near, head, *(f"{pad}        _fetch({array}, {row}, strip + ahead)" for array, row in node.asked)]
 
 
 def extreme_lines(node: Extreme, printer: Printer, pad: str) -> list[str]:

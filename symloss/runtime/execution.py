@@ -1,6 +1,6 @@
 """Execution: a kernel runs over chunks of samples; totals of the chunks are added in order.
 
-The grain is fixed, so that results do not depend on how many threads run the chunks.
+Their size follows from the arrays alone, so that results do not depend on how many threads run them.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import numpy as np
 from symloss.runtime import arrays as layout
 from symloss.runtime.arrays import F32, F64, I64, Array
 from symloss.runtime.plan import SUMS, Plan, checked_scalars
+from symloss.runtime.threads import task_size
 from symloss.runtime.validation import check_domain, check_labels, check_weights, tensor_parameter
 
 Shape = tuple[int, ...]
@@ -140,7 +141,7 @@ def _alike(plan: Plan, values: tuple[Array, ...], parameters: Sequence[Any]) -> 
         shape,
         first.dtype,
         first.size,
-        plan.spec.grain,
+        task_size(first.size, plan.spec.grain),
         1,
     )
 
@@ -161,7 +162,8 @@ def _elementwise(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: 
     size = math.prod(shape)
     inputs = [_flat(a, shape, dtype) for a in arrays]
     flat_weight = plan.unweighted[dtype] if weight is None else _weights(plan, weight, shape, dtype)
-    return Prepared(inputs, parameters, flat_weight, shapes, [shape] * len(shapes), shape, dtype, size, spec.grain, 1)
+    return Prepared(inputs, parameters, flat_weight, shapes, [shape] * len(shapes), shape, dtype, size,
+                    task_size(size, spec.grain), 1)  # fmt: skip
 
 
 def _rows(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array | None,
@@ -187,7 +189,7 @@ def _rows(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array |
     sample_shape = tuple([sizes[axis] for axis in spec.sample_axes])
     rows = sample_shape[0] if sample_shape else 1
     largest = max([a.size for a in inputs])
-    step = max(1, spec.grain * rows // max(1, largest)) if spec.separable else max(1, rows)
+    step = task_size(rows, max(1, spec.grain * rows // max(1, largest))) if spec.separable else max(1, rows)
     if weight is not None and weight.shape != sample_shape and weight.ndim:
         expected = ", ".join(f"{axis}={sizes[axis]}" for axis in spec.sample_axes)
         message = f"{spec.name}: sample_weight must have shape ({expected}), got {weight.shape}"

@@ -83,7 +83,7 @@ class Spec:
     variants : tuple of Spec
         The same loss for every other combination of alternatives.
     grain : int
-        How many elements one task takes. Fixed, so that partial sums do not depend on the number of threads.
+        How many elements one task takes of arrays that are not long; of others see `symloss.runtime.threads.task_size`.
     sums : mapping of str to int
         For the kernels that are there in two phases too, how many sums of each row the first hands to the second.
     """

@@ -20,7 +20,9 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 GRAIN = 32768
-"""Elements that one task takes. Fixed, so that partial sums do not depend on the number of threads."""
+"""Elements that one task takes of arrays that are not long, so that partial sums do not depend on the threads."""
+TASKS = 64
+"""Tasks beyond which each takes twice as much, or four times: Python has a few microseconds to do for each."""
 WORTH = 3.0
 """Work is shared that takes one thread so many times as long as it takes until a helper has come."""
 USUAL_WAKE = 1e-4
@@ -191,6 +193,19 @@ def _learn(kind: Any, seconds: float, done: int) -> None:
     pace = seconds / done
     usual = _POOL.paces.get(kind, pace)
     _POOL.paces[kind] = min(pace, usual + (pace - usual) / 4)
+
+
+def task_size(rows: int, grain: int) -> int:
+    """Return how many rows each task takes: `grain`, and in long arrays more, whatever the number of threads.
+
+    Parameters
+    ----------
+    rows : int
+        How many there are.
+    grain : int
+        What a task takes where that makes at most `TASKS` of them.
+    """
+    return grain << (max(rows - 1, 0) // grain // TASKS).bit_length()
 
 
 def ordered_sum(parts: list[float]) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from symloss.runtime.arrays import Array
 from symloss.runtime.cache import healed
 from symloss.runtime.late import Late
-from symloss.runtime.threads import ordered_sum, run_all, threads
+from symloss.runtime.threads import ordered_sum, run_all, task_size, threads
 
 Kernel = Callable[..., Any]
 
@@ -94,8 +94,10 @@ class Way:
         if size <= grain or (outputs and not self.valued and threads() == 1):
             return code(*inputs + fixed + outputs) or 0.0
 
+        step = task_size(size, grain)
+
         def one(k: int) -> float:
-            own = slice(k * grain, (k + 1) * grain)
+            own = slice(k * step, (k + 1) * step)
             arguments: list[Any] = []
             for x in inputs:
                 arguments.append(x[own])
@@ -104,7 +106,7 @@ class Way:
                 arguments.append(x[own])
             return code(*arguments) or 0.0
 
-        return ordered_sum(run_all(one, -(-size // grain), code))
+        return ordered_sum(run_all(one, -(-size // step), code))
 
 
 def ways(kernels: Mapping[str, Kernel], dtype: np.dtype[Any], *, bounded: bool) -> dict[str, Way]:

@@ -80,14 +80,14 @@ def expand_atoms(expression: sympy.Expr) -> sympy.Expr:
         return expression
     if isinstance(expression, sympy.Pow) and isinstance(expression.base, sigmoid) and not expression.exp.is_Rational:
         x = expand_atoms(expression.base.args[0])
-        return sigmoid_power(x, log1p_unit(_decay(unsigned(x))), expand_atoms(expression.exp))
+        return sigmoid_power(x, log1p_unit(decay(unsigned(x))), expand_atoms(expression.exp))
     arguments = [expand_atoms(a) for a in expression.args]
     match expression:
         case sigmoid():
             return _sigmoid(arguments[0])
         case softplus():
             x = arguments[0]
-            return positive_part(x) + log1p_unit(_decay(unsigned(x)))
+            return positive_part(x) + log1p_unit(decay(unsigned(x)))
         case held():
             return arguments[0]
         case magnified():
@@ -108,7 +108,7 @@ def unsigned(x: sympy.Expr) -> sympy.Expr:
     return -x if x.could_extract_minus_sign() else x
 
 
-def _decay(x: sympy.Expr) -> sympy.Expr:
+def decay(x: sympy.Expr) -> sympy.Expr:
     """Return exp(-|x|), of a sum of inputs with what rounding takes from the sum: it is amplified by |x|."""
     terms = sympy.Add.make_args(x)
     plain = all(abs(c) == 1 and isinstance(t, Access | sympy.log) for c, t in (t.as_coeff_Mul() for t in terms))
@@ -120,6 +120,6 @@ def _sigmoid(x: sympy.Expr) -> sympy.Expr:
     if cases is not None:  # case by case: SymPy takes no condition with cases in it
         return Piecewise(*((_sigmoid(x.xreplace({cases: value})), where) for value, where in cases.args))
     base = unsigned(x)
-    e = _decay(base)
+    e = decay(base)
     near, far = 1 / (1 + e), e / (1 + e)
     return Piecewise((near, base >= 0), (far, True)) if base == x else Piecewise((far, base >= 0), (near, True))

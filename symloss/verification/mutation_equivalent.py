@@ -32,6 +32,7 @@ ANY = (
 FREE = (
     ("", ANY, "_fetch(", "what the cache is asked for changes no number"),
     ("", ANY, "for ahead in range(", "what the cache is asked for changes no number"),
+    ("", ANY, "if strip < np.uint64(", "what the cache is asked for changes no number"),
     ("", ("sign", "dropped term"), "wide = _wide(", "anything but None says that results are float64"),
     ("outside", ("dropped term",), "own(0.0)", "a zero of either width counts nothing"),
     (

@@ -12,7 +12,7 @@ ODD = ("_clipped", "_signum")
 """Functions that change the sign with their first argument."""
 EVEN = ("abs", "_raised_decay")
 """Functions of the size of their first argument."""
-KEEPING = ("float64", "f32", "own")
+KEEPING = ("float64", "f32", "f64", "own")
 """What turns a number into one of another format."""
 
 
