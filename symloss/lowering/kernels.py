@@ -123,6 +123,7 @@ def lower(definition: Definition, program: Program, *, wide: bool = False, narro
         Matrices are float64, whatever the inputs are: a product of rounded numbers is one of rounded numbers only.
     narrow : bool
         The arithmetic is float32: a function and its mirror image are put together where that takes fewer operations.
+        Norms of rows take squares in float64, but for short rows.
     """
     usual = orient(lower_reductions(program), definition.per, definition.arguments)
     stable = usual
