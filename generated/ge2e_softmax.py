@@ -682,8 +682,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     rest_w = np.empty((s, u,))
     sum_c_unit_2_left = np.empty((block, u, s,))
     sum_c_unit_2_right = np.empty((block, u, d,))
+    sum_e_2_product = sum_c_unit_2_right
     sum_c_unit_2 = np.empty((s, d,))
-    sum_e_2_product = np.empty((block, u, d,))
     sum_e_2 = np.empty((s, u, d,))
     sum_embedding_3_term = np.empty((u, d,))
     sum_embedding_3 = np.empty((s, u, d,))
@@ -990,8 +990,9 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     rest_w = np.empty((s, u,))
     sum_c_unit_2_left = np.empty((block, u, s,))
     sum_c_unit_2_right = np.empty((block, u, d,))
+    sum_e_2_product = sum_c_unit_2_right
+    sum_e_2_sensitivity_2_own_product = sum_c_unit_2_right
     sum_c_unit_2 = np.empty((s, d,))
-    sum_e_2_product = np.empty((block, u, d,))
     sum_e_2 = np.empty((s, u, d,))
     sum_embedding_3_term = np.empty((u, d,))
     sum_embedding_3 = np.empty((s, u, d,))
@@ -1005,7 +1006,6 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_embedding_3_sensitivity_3_own_term = np.empty((block, u,))
     sum_embedding_3_sensitivity_3_own = np.empty((s, u,))
     sum_e_2_sensitivity_own = np.empty((s, u, d,))
-    sum_e_2_sensitivity_2_own_product = np.empty((block, u, d,))
     sum_e_2_sensitivity_2_own = np.empty((s, u, d,))
     sum_norm_c_sensitivity_4_own = np.empty((s, d,))
     sum_embedding_3_sensitivity_2_own_term = np.empty((u, d,))
@@ -1497,8 +1497,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     rest_w = np.empty((s, u,))
     sum_c_unit_2_left = np.empty((block, u, s,))
     sum_c_unit_2_right = np.empty((block, u, d,))
+    sum_e_2_product = sum_c_unit_2_right
+    sum_e_2_tangent_part1 = sum_c_unit_2_right
     sum_c_unit_2 = np.empty((s, d,))
-    sum_e_2_product = np.empty((block, u, d,))
     sum_e_2 = np.empty((s, u, d,))
     sum_norm_embedding = np.empty((s, u,))
     norm_embedding_tangent = np.empty((s, u,))
@@ -1516,7 +1517,6 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     softmax_w_tangent_entry_2 = np.empty((s, u,))
     sum_c_unit_2_tangent = np.empty((s, d,))
     sum_e_2_tangent_part1_left = np.empty((block, u, s,))
-    sum_e_2_tangent_part1 = np.empty((block, u, d,))
     sum_e_2_tangent_part2_product = np.empty((block, u, d,))
     sum_e_2_tangent = np.empty((s, u, d,))
     sum_embedding_3_tangent_term = np.empty((u, d,))

@@ -683,14 +683,14 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     scaled_query = np.empty((n,))
     q_unit = np.empty((n, d,))
     sum_k_unit = np.empty((block, n,))
+    sum_k_unit_2_left = sum_k_unit
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((n,))
     exp_sum_k_unit_own = np.empty((n,))
     rest_sum_k_unit = np.empty((n,))
-    sum_k_unit_2_left = np.empty((block, n,))
     sum_k_unit_2_right = np.empty((block, d,))
+    sum_q_unit_product = sum_k_unit_2_right
     sum_k_unit_2 = np.empty((n, d,))
-    sum_q_unit_product = np.empty((block, d,))
     sum_q_unit = np.empty((d,))
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
@@ -762,6 +762,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
             rest_sum_k_unit_now_lost = 0.0
+            sum_k_unit_kept = sum_k_unit[row, i]
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
@@ -779,7 +780,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
-            loss = (max_sum_k_unit - sum_k_unit[row, i] / temperature) + _log1p(rest_sum_k_unit_now)
+            loss = (max_sum_k_unit - sum_k_unit_kept / temperature) + _log1p(rest_sum_k_unit_now)
             sample_weight_2 = sample_weight[i]
             factor_4 = loss * sample_weight_2
             total += factor_4
@@ -870,8 +871,8 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     rest_sum_k_unit = np.empty((n,))
     sum_k_unit_2_left = np.empty((block, n,))
     sum_k_unit_2_right = np.empty((block, d,))
+    sum_q_unit_product = sum_k_unit_2_right
     sum_k_unit_2 = np.empty((n, d,))
-    sum_q_unit_product = np.empty((block, d,))
     sum_q_unit = np.empty((n, d,))
     sum_norm_query = np.empty((n,))
     logsumexp_sum_k_unit_centred = np.empty((n, d,))
@@ -1342,15 +1343,16 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     scaled_query = np.empty((n,))
     q_unit = np.empty((n, d,))
     sum_k_unit = np.empty((block, n,))
+    sum_q_unit_tangent_part1_left = sum_k_unit
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((block, n,))
     exp_sum_k_unit_own = np.empty((n,))
     rest_sum_k_unit = np.empty((n,))
     sum_k_unit_2_left = np.empty((block, n,))
     sum_k_unit_2_right = np.empty((block, d,))
+    sum_q_unit_product = sum_k_unit_2_right
+    sum_q_unit = sum_k_unit_2_right
     sum_k_unit_2 = np.empty((n, d,))
-    sum_q_unit_product = np.empty((block, d,))
-    sum_q_unit = np.empty((block, d,))
     sum_norm_query = np.empty((block,))
     norm_key_tangent = np.empty((n,))
     k_unit_tangent = np.empty((n, d,))
@@ -1362,7 +1364,6 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     softmax_sum_k_unit_tangent = np.empty((n,))
     softmax_sum_k_unit_tangent_own = np.empty((n,))
     sum_k_unit_2_tangent = np.empty((n, d,))
-    sum_q_unit_tangent_part1_left = np.empty((block, n,))
     sum_q_unit_tangent_part1 = np.empty((block, d,))
     sum_q_unit_tangent_part2_product = np.empty((block, d,))
     sum_q_unit_tangent = np.empty((d,))
@@ -2785,6 +2786,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     max_sum_k_unit = np.empty((n,))
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((block, n,))
+    sum_k_unit_2_tangent_part2_left = exp_sum_k_unit
     exp_sum_k_unit_own = np.empty((n,))
     rest_sum_k_unit = np.empty((n,))
     exponent_max_sum_k_unit_2 = np.empty((block, n,))
@@ -2817,7 +2819,6 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     softmax_sum_k_unit_tangent_own = np.empty((n,))
     sum_k_unit_2_tangent_part1_product = np.empty((n, d,))
     sum_k_unit_2_tangent_part1 = np.empty((n, d,))
-    sum_k_unit_2_tangent_part2_left = np.empty((block, n,))
     sum_k_unit_2_tangent_part2_right = np.empty((n, d,))
     sum_k_unit_2_tangent_part2_product = np.empty((n, d,))
     sum_k_unit_2_tangent_part2 = np.empty((n, d,))

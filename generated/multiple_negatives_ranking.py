@@ -850,11 +850,11 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     scaled_positive = np.empty((n,))
     p_unit = np.empty((n, d,))
     sum_a_unit = np.empty((block, n,))
+    sum_a_unit_2_left = sum_a_unit
     argmax_sum_a_unit = np.empty((n,), np.int64)
     exp_sum_a_unit = np.empty((n,))
     exp_sum_a_unit_own = np.empty((n,))
     rest_sum_a_unit = np.empty((n,))
-    sum_a_unit_2_left = np.empty((block, n,))
     sum_a_unit_2_product = np.empty((block, d,))
     sum_a_unit_2 = np.empty((d,))
     sum_p_unit_right = np.empty((block, d,))
@@ -929,6 +929,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
             rest_sum_a_unit_now_lost = 0.0
+            sum_a_unit_kept = sum_a_unit[row, i]
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
@@ -946,7 +947,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
-            loss = (max_sum_a_unit - scale * sum_a_unit[row, i]) + _log1p(rest_sum_a_unit_now)
+            loss = (max_sum_a_unit - scale * sum_a_unit_kept) + _log1p(rest_sum_a_unit_now)
             sample_weight_2 = sample_weight[i]
             factor_4 = loss * sample_weight_2
             total += factor_4
@@ -1505,14 +1506,16 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     scaled_positive = np.empty((n,))
     p_unit = np.empty((n, d,))
     sum_a_unit = np.empty((block, n,))
+    sum_a_unit_2_tangent_part1_left = sum_a_unit
     argmax_sum_a_unit = np.empty((n,), np.int64)
     exp_sum_a_unit = np.empty((block, n,))
     exp_sum_a_unit_own = np.empty((n,))
     rest_sum_a_unit = np.empty((n,))
     sum_a_unit_2_left = np.empty((block, n,))
     sum_a_unit_2_product = np.empty((block, d,))
-    sum_a_unit_2 = np.empty((block, d,))
+    sum_a_unit_2 = sum_a_unit_2_product
     sum_p_unit_right = np.empty((block, d,))
+    sum_a_unit_2_tangent_part1 = sum_p_unit_right
     sum_p_unit = np.empty((n, d,))
     sum_norm_anchor = np.empty((block,))
     norm_anchor_tangent = np.empty((n,))
@@ -1524,8 +1527,6 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     sum_a_unit_tangent = np.empty((n,))
     softmax_sum_a_unit_tangent = np.empty((n,))
     softmax_sum_a_unit_tangent_own = np.empty((n,))
-    sum_a_unit_2_tangent_part1_left = np.empty((block, n,))
-    sum_a_unit_2_tangent_part1 = np.empty((block, d,))
     sum_a_unit_2_tangent_part2_product = np.empty((block, d,))
     sum_a_unit_2_tangent = np.empty((d,))
     sum_p_unit_tangent = np.empty((n, d,))
@@ -2590,6 +2591,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     scaled_positive = np.empty((n,))
     p_unit = np.empty((n, d,))
     sum_a_unit = np.empty((block, n,))
+    exp_sum_a_unit_2 = sum_a_unit
     max_sum_a_unit = np.empty((n,))
     exp_sum_a_unit = np.empty((n,))
     exp_sum_a_unit_own = np.empty((n,))
@@ -2599,14 +2601,13 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     h_unit = np.empty((n, d,))
     sum_a_unit_2 = np.empty((block, n,))
     max_sum_a_unit_2 = np.empty((n,))
-    exp_sum_a_unit_2 = np.empty((block, n,))
     rest_sum_a_unit_2 = np.empty((n,))
     sum_a_unit_3_product = np.empty((block, d,))
-    sum_a_unit_3 = np.empty((block, d,))
+    sum_a_unit_3 = sum_a_unit_3_product
     sum_h_unit_right = np.empty((block, d,))
+    sum_a_unit_4_product = sum_h_unit_right
     sum_h_unit = np.empty((n, d,))
     sum_a_unit_4_left = np.empty((block, n,))
-    sum_a_unit_4_product = np.empty((block, d,))
     sum_a_unit_4 = np.empty((d,))
     sum_p_unit_right = np.empty((block, d,))
     sum_p_unit = np.empty((n, d,))
@@ -2729,6 +2730,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             rest_sum_a_unit_2_now_sum = 0.0
             rest_sum_a_unit_2_now_lost = 0.0
+            sum_a_unit_kept = sum_a_unit[row, i]
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
@@ -2759,7 +2761,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 a_unit_2 = a_unit[i, f_30]
                 sum_h_unit_right[row, f_30] = factor_7 * a_unit_2
                 sum_p_unit_right[row, f_30] = factor_8 * a_unit_2
-            loss = (max_sum_a_unit_3 - scale * sum_a_unit[row, i]) + log1p_value + _log1p_unit(decay, wide) + _positive_part(max_sum_a_unit_2_now - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
+            loss = (max_sum_a_unit_3 - scale * sum_a_unit_kept) + log1p_value + _log1p_unit(decay, wide) + _positive_part(max_sum_a_unit_2_now - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
             sample_weight_2 = sample_weight[i]
             factor_9 = loss * sample_weight_2
             total += factor_9
@@ -2883,9 +2885,9 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     sum_a_unit_3_product = np.empty((block, d,))
     sum_a_unit_3 = np.empty((n, d,))
     sum_h_unit_right = np.empty((block, d,))
+    sum_a_unit_4_product = sum_h_unit_right
     sum_h_unit = np.empty((n, d,))
     sum_a_unit_4_left = np.empty((block, n,))
-    sum_a_unit_4_product = np.empty((block, d,))
     sum_a_unit_4 = np.empty((n, d,))
     sum_p_unit_right = np.empty((block, d,))
     sum_p_unit = np.empty((n, d,))
@@ -3740,13 +3742,14 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     exp_sum_a_unit_2 = np.empty((block, n,))
     rest_sum_a_unit_2 = np.empty((n,))
     sum_a_unit_3_product = np.empty((block, d,))
-    sum_a_unit_3 = np.empty((block, d,))
+    sum_a_unit_3 = sum_a_unit_3_product
     sum_h_unit_right = np.empty((block, d,))
+    sum_a_unit_4_product = sum_h_unit_right
+    sum_a_unit_4 = sum_h_unit_right
     sum_h_unit = np.empty((n, d,))
     sum_a_unit_4_left = np.empty((block, n,))
-    sum_a_unit_4_product = np.empty((block, d,))
-    sum_a_unit_4 = np.empty((block, d,))
     sum_p_unit_right = np.empty((block, d,))
+    sum_a_unit_3_tangent = sum_p_unit_right
     sum_p_unit = np.empty((n, d,))
     sum_norm_anchor = np.empty((block,))
     norm_anchor_tangent = np.empty((n,))
@@ -3754,22 +3757,21 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     norm_positive_tangent = np.empty((n,))
     p_unit_tangent = np.empty((n, d,))
     sum_a_unit_tangent_part1 = np.empty((block, n,))
+    sum_a_unit_tangent = sum_a_unit_tangent_part1
     sum_a_unit_tangent_part2 = np.empty((block, n,))
-    sum_a_unit_tangent = np.empty((block, n,))
+    softmax_sum_a_unit_tangent = sum_a_unit_tangent_part2
     sum_a_unit_tangent_entry_1 = np.empty((n,))
     logsumexp_sum_a_unit_tangent = np.empty((n,))
     norm_negative_tangent = np.empty((n,))
     h_unit_tangent = np.empty((n, d,))
     sum_a_unit_2_tangent_part1 = np.empty((block, n,))
+    sum_a_unit_2_tangent = sum_a_unit_2_tangent_part1
     sum_a_unit_2_tangent_part2 = np.empty((block, n,))
-    sum_a_unit_2_tangent = np.empty((block, n,))
     sum_a_unit_2_tangent_entry_3 = np.empty((n,))
     logsumexp_sum_a_unit_2_tangent = np.empty((n,))
-    sum_a_unit_3_tangent = np.empty((block, d,))
     sum_a_unit_3_tangent_2_product = np.empty((block, d,))
-    sum_a_unit_3_tangent_2 = np.empty((block, d,))
+    sum_a_unit_3_tangent_2 = sum_a_unit_3_tangent_2_product
     sum_h_unit_tangent = np.empty((n, d,))
-    softmax_sum_a_unit_tangent = np.empty((block, n,))
     softmax_sum_a_unit_tangent_own = np.empty((n,))
     sum_a_unit_4_tangent_part1_left = np.empty((block, n,))
     sum_a_unit_4_tangent_part1 = np.empty((block, d,))
@@ -4627,6 +4629,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     rest_sum_anchor = np.empty((n,))
     sum_anchor_2_right = np.empty((n, d,))
     sum_anchor_2 = np.empty((block, n,))
+    sum_positive_sensitivity_3_own_joint_left = sum_anchor_2
     max_sum_anchor_2 = np.empty((n,))
     exp_sum_anchor_2 = np.empty((n, n,))
     rest_sum_anchor_2 = np.empty((n,))
@@ -4647,7 +4650,6 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     logsumexp_sum_anchor_centred = np.empty((n, d,))
     sum_anchor_3_sensitivity_own = np.empty((n, d,))
     sum_anchor_4_sensitivity_own = np.empty((n, d,))
-    sum_positive_sensitivity_3_own_joint_left = np.empty((block, n,))
     sum_positive_sensitivity_3_own_joint_right = np.empty((block, d,))
     sum_positive_sensitivity_3_own_joint = np.empty((n, d,))
     sum_negative_sensitivity_3_own_joint_left = np.empty((block, n,))
@@ -5151,13 +5153,14 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     sum_positive = np.empty((n, d,))
     sum_anchor_tangent_part1_right = np.empty((n, d,))
     sum_anchor_tangent_part1 = np.empty((block, n,))
+    softmax_sum_anchor_tangent = sum_anchor_tangent_part1
     sum_anchor_tangent_part2_left = np.empty((n, d,))
     sum_anchor_tangent_part2 = np.empty((block, n,))
+    sum_anchor_2_tangent_part1 = sum_anchor_tangent_part2
     sum_anchor_tangent = np.empty((n, n,))
     sum_anchor_tangent_entry_1 = np.empty((n,))
     logsumexp_sum_anchor_tangent = np.empty((n,))
     sum_anchor_2_tangent_part1_right = np.empty((n, d,))
-    sum_anchor_2_tangent_part1 = np.empty((block, n,))
     sum_anchor_2_tangent_part2 = np.empty((block, n,))
     sum_anchor_2_tangent = np.empty((n, n,))
     sum_anchor_2_tangent_entry_3 = np.empty((n,))
@@ -5167,7 +5170,6 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     sum_anchor_3_tangent_2_product = np.empty((block, d,))
     sum_anchor_3_tangent_2 = np.empty((block, d,))
     sum_negative_tangent = np.empty((n, d,))
-    softmax_sum_anchor_tangent = np.empty((block, n,))
     softmax_sum_anchor_tangent_own = np.empty((n,))
     sum_anchor_4_tangent_part1_left = np.empty((n, n,))
     sum_anchor_4_tangent_part1 = np.empty((block, d,))

@@ -842,6 +842,12 @@ def _signum(x: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _unless_zero(x: float) -> float:
+    """Return x, and the smallest normal number of float32 where that is 0."""
+    return x if x != 0.0 else 1.1754943508222875e-38
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
@@ -2860,9 +2866,9 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
                 ratio_value_2 = _quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive)
                 power_value_2 = _power(ratio_value_2, p, wide)
                 strips[1, place] = power_value_2
-                factor = _log(((1.1754943508222875e-38) if ratio_value == 0 else ratio_value if ratio_value == ratio_value else np.nan)) * power_value
+                factor = _log(_unless_zero(ratio_value)) * power_value
                 strips[2, place] = factor
-                factor_2 = _log(((1.1754943508222875e-38) if ratio_value_2 == 0 else ratio_value_2 if ratio_value_2 == ratio_value_2 else np.nan)) * power_value_2
+                factor_2 = _log(_unless_zero(ratio_value_2)) * power_value_2
                 strips[3, place] = factor_2
             _interleave(4)
             sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
@@ -2878,8 +2884,8 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         step_value = _step(margin + max_positive * power_value_3 - max_negative * power_value_4)
         factor_3 = seed * step_value
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor_3)
-        log_value = _log(((1.1754943508222875e-38) if sum_negative == 0 else sum_negative if sum_negative == sum_negative else np.nan))
-        log_value_2 = _log(((1.1754943508222875e-38) if sum_positive == 0 else sum_positive if sum_positive == sum_positive else np.nan))
+        log_value = _log(_unless_zero(sum_negative))
+        log_value_2 = _log(_unless_zero(sum_positive))
         term = max_negative * log_value * power_value_4 - max_positive * log_value_2 * power_value_3
         factor_4 = seed * term * step_value / (p * p)
         sum_p, sum_p_lost = _plus(sum_p, sum_p_lost, factor_4)
@@ -2902,13 +2908,13 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
                 a_3 = np.float64(anchor[i, f_22])
                 p_4 = np.float64(positive[i, f_22])
                 ratio_value_3 = _quotient(abs(a_3 - p_4), over_max_positive_unit, over_max_positive)
-                log_value_3 = _log(((1.1754943508222875e-38) if ratio_value_3 == 0 else ratio_value_3 if ratio_value_3 == ratio_value_3 else np.nan))
+                log_value_3 = _log(_unless_zero(ratio_value_3))
                 power_value_7 = _power(ratio_value_3, p, wide)
                 factor_7 = factor_6 * log_value_3 * power_value_7
                 strips[0, place] = factor_7
                 n_4 = np.float64(negative[i, f_22])
                 ratio_value_4 = _quotient(abs(a_3 - n_4), over_max_negative_unit, over_max_negative)
-                log_value_4 = _log(((1.1754943508222875e-38) if ratio_value_4 == 0 else ratio_value_4 if ratio_value_4 == ratio_value_4 else np.nan))
+                log_value_4 = _log(_unless_zero(ratio_value_4))
                 power_value_8 = _power(ratio_value_4, p, wide)
                 factor_9 = factor_8 * log_value_4 * power_value_8
                 strips[1, place] = factor_9
@@ -3009,12 +3015,12 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 power_value_3 = _power(ratio_value, term_3, wide)
                 signum_value = _signum(term)
                 v_n = np.float64(direction_negative[i, f_1])
-                term_4 = direction_parameters[1] * _log(((1.1754943508222875e-38) if ratio_value == 0 else ratio_value if ratio_value == ratio_value else np.nan)) * power_value + factor * v_a * power_value_3 * signum_value + factor_2 * v_n * power_value_3 * signum_value
+                term_4 = direction_parameters[1] * _log(_unless_zero(ratio_value)) * power_value + factor * v_a * power_value_3 * signum_value + factor_2 * v_n * power_value_3 * signum_value
                 strips[2, place] = term_4
                 power_value_4 = _power(ratio_value_2, term_3, wide)
                 signum_value_2 = _signum(term_2)
                 v_p = np.float64(direction_positive[i, f_1])
-                term_5 = direction_parameters[1] * _log(((1.1754943508222875e-38) if ratio_value_2 == 0 else ratio_value_2 if ratio_value_2 == ratio_value_2 else np.nan)) * power_value_2 + factor_3 * v_a * power_value_4 * signum_value_2 + factor_4 * v_p * power_value_4 * signum_value_2
+                term_5 = direction_parameters[1] * _log(_unless_zero(ratio_value_2)) * power_value_2 + factor_3 * v_a * power_value_4 * signum_value_2 + factor_4 * v_p * power_value_4 * signum_value_2
                 strips[3, place] = term_5
             _interleave(4)
             sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
@@ -3032,14 +3038,14 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         factor_5 = max_positive * seed * power_value_6 * step_value
         power_value_10 = _power(sum_negative, term_7, wide)
         factor_7 = max_negative * seed * power_value_10 * step_value
-        log_value_3 = _log(((1.1754943508222875e-38) if sum_positive == 0 else sum_positive if sum_positive == sum_positive else np.nan))
+        log_value_3 = _log(_unless_zero(sum_positive))
         factor_9 = -log_value_3 / (p * p)
         factor_10 = direction_parameters[1] * power_value_6
         power_value_11 = _power(sum_positive, term_9, wide)
         factor_11 = sum_positive_tangent * power_value_11 * term_7
         factor_12 = power_value_6 * ratio_value_4
         factor_13 = max_positive * seed * step_value
-        log_value_4 = _log(((1.1754943508222875e-38) if sum_negative == 0 else sum_negative if sum_negative == sum_negative else np.nan))
+        log_value_4 = _log(_unless_zero(sum_negative))
         factor_15 = -log_value_4 / (p * p)
         factor_16 = direction_parameters[1] * power_value_10
         power_value_13 = _power(sum_negative, term_9, wide)
@@ -3076,14 +3082,14 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 p_4 = np.float64(positive[i, f_22])
                 term_6 = a_3 - p_4
                 ratio_value_5 = _quotient(abs(term_6), over_max_positive_unit, over_max_positive)
-                log_value = _log(((1.1754943508222875e-38) if ratio_value_5 == 0 else ratio_value_5 if ratio_value_5 == ratio_value_5 else np.nan))
+                log_value = _log(_unless_zero(ratio_value_5))
                 power_value_5 = _power(ratio_value_5, p, wide)
                 factor_6 = factor_5 * log_value * power_value_5
                 strips[0, place] = factor_6
                 n_4 = np.float64(negative[i, f_22])
                 term_8 = a_3 - n_4
                 ratio_value_6 = _quotient(abs(term_8), over_max_negative_unit, over_max_negative)
-                log_value_2 = _log(((1.1754943508222875e-38) if ratio_value_6 == 0 else ratio_value_6 if ratio_value_6 == ratio_value_6 else np.nan))
+                log_value_2 = _log(_unless_zero(ratio_value_6))
                 power_value_9 = _power(ratio_value_6, p, wide)
                 factor_8 = factor_7 * log_value_2 * power_value_9
                 strips[1, place] = factor_8
@@ -3697,11 +3703,11 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
                 ratio_value_3 = _quotient(abs(a_2 - p_3), over_max_positive_unit, over_max_positive)
                 power_value_3 = _power(ratio_value_3, p, wide)
                 strips[2, place] = power_value_3
-                factor = _log(((1.1754943508222875e-38) if ratio_value == 0 else ratio_value if ratio_value == ratio_value else np.nan)) * power_value
+                factor = _log(_unless_zero(ratio_value)) * power_value
                 strips[3, place] = factor
-                factor_2 = _log(((1.1754943508222875e-38) if ratio_value_2 == 0 else ratio_value_2 if ratio_value_2 == ratio_value_2 else np.nan)) * power_value_2
+                factor_2 = _log(_unless_zero(ratio_value_2)) * power_value_2
                 strips[4, place] = factor_2
-                factor_3 = _log(((1.1754943508222875e-38) if ratio_value_3 == 0 else ratio_value_3 if ratio_value_3 == ratio_value_3 else np.nan)) * power_value_3
+                factor_3 = _log(_unless_zero(ratio_value_3)) * power_value_3
                 strips[5, place] = factor_3
             _interleave(4)
             sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
@@ -3724,9 +3730,9 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         step_value = _step(margin + max_positive * power_value_4 - ((factor_4) if factor_4 < factor_5 else factor_5 if factor_4 >= factor_5 else np.nan))
         factor_6 = seed * step_value
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor_6)
-        log_value = _log(((1.1754943508222875e-38) if sum_negative == 0 else sum_negative if sum_negative == sum_negative else np.nan))
-        log_value_2 = _log(((1.1754943508222875e-38) if sum_negative_2 == 0 else sum_negative_2 if sum_negative_2 == sum_negative_2 else np.nan))
-        log_value_3 = _log(((1.1754943508222875e-38) if sum_positive == 0 else sum_positive if sum_positive == sum_positive else np.nan))
+        log_value = _log(_unless_zero(sum_negative))
+        log_value_2 = _log(_unless_zero(sum_negative_2))
+        log_value_3 = _log(_unless_zero(sum_positive))
         factor_7 = seed * step_value * (-((-max_negative * log_value * power_value_5 / (p * p)) if factor_4 < factor_5 else (-max_negative_2 * log_value_2 * power_value_6 / (p * p)) if factor_4 >= factor_5 else np.nan) - max_positive * log_value_3 * power_value_4 / (p * p))
         sum_p, sum_p_lost = _plus(sum_p, sum_p_lost, factor_7)
         power_value_7 = _power(sum_negative_2, term, wide)
@@ -3751,18 +3757,18 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
                 a_3 = np.float64(anchor[i, f_32])
                 p_4 = np.float64(positive[i, f_32])
                 ratio_value_4 = _quotient(abs(a_3 - p_4), over_max_positive_unit, over_max_positive)
-                log_value_4 = _log(((1.1754943508222875e-38) if ratio_value_4 == 0 else ratio_value_4 if ratio_value_4 == ratio_value_4 else np.nan))
+                log_value_4 = _log(_unless_zero(ratio_value_4))
                 power_value_10 = _power(ratio_value_4, p, wide)
                 factor_12 = factor_11 * log_value_4 * power_value_10
                 strips[0, place] = factor_12
                 n_4 = np.float64(negative[i, f_32])
                 ratio_value_5 = _quotient(abs(a_3 - n_4), over_max_negative_2_unit, over_max_negative_2)
-                log_value_5 = _log(((1.1754943508222875e-38) if ratio_value_5 == 0 else ratio_value_5 if ratio_value_5 == ratio_value_5 else np.nan))
+                log_value_5 = _log(_unless_zero(ratio_value_5))
                 power_value_11 = _power(ratio_value_5, p, wide)
                 factor_13 = adjoint_sum_negative_2 * log_value_5 * power_value_11
                 strips[1, place] = factor_13
                 ratio_value_6 = _quotient(abs(p_4 - n_4), over_max_negative_unit, over_max_negative)
-                log_value_6 = _log(((1.1754943508222875e-38) if ratio_value_6 == 0 else ratio_value_6 if ratio_value_6 == ratio_value_6 else np.nan))
+                log_value_6 = _log(_unless_zero(ratio_value_6))
                 power_value_12 = _power(ratio_value_6, p, wide)
                 factor_14 = adjoint_sum_negative * log_value_6 * power_value_12
                 strips[2, place] = factor_14
@@ -3888,16 +3894,16 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 power_value_4 = _power(ratio_value, term_4, wide)
                 signum_value = _signum(term)
                 v_n = np.float64(direction_negative[i, f_1])
-                term_5 = direction_parameters[1] * _log(((1.1754943508222875e-38) if ratio_value == 0 else ratio_value if ratio_value == ratio_value else np.nan)) * power_value + factor * v_p * power_value_4 * signum_value + factor_2 * v_n * power_value_4 * signum_value
+                term_5 = direction_parameters[1] * _log(_unless_zero(ratio_value)) * power_value + factor * v_p * power_value_4 * signum_value + factor_2 * v_n * power_value_4 * signum_value
                 strips[3, place] = term_5
                 v_a = np.float64(direction_anchor[i, f_1])
                 power_value_5 = _power(ratio_value_2, term_4, wide)
                 signum_value_2 = _signum(term_2)
-                term_6 = direction_parameters[1] * _log(((1.1754943508222875e-38) if ratio_value_2 == 0 else ratio_value_2 if ratio_value_2 == ratio_value_2 else np.nan)) * power_value_2 + factor_3 * v_a * power_value_5 * signum_value_2 + factor_4 * v_n * power_value_5 * signum_value_2
+                term_6 = direction_parameters[1] * _log(_unless_zero(ratio_value_2)) * power_value_2 + factor_3 * v_a * power_value_5 * signum_value_2 + factor_4 * v_n * power_value_5 * signum_value_2
                 strips[4, place] = term_6
                 power_value_6 = _power(ratio_value_3, term_4, wide)
                 signum_value_3 = _signum(term_3)
-                term_7 = direction_parameters[1] * _log(((1.1754943508222875e-38) if ratio_value_3 == 0 else ratio_value_3 if ratio_value_3 == ratio_value_3 else np.nan)) * power_value_3 + factor_5 * v_a * power_value_6 * signum_value_3 + factor_6 * v_p * power_value_6 * signum_value_3
+                term_7 = direction_parameters[1] * _log(_unless_zero(ratio_value_3)) * power_value_3 + factor_5 * v_a * power_value_6 * signum_value_3 + factor_6 * v_p * power_value_6 * signum_value_3
                 strips[5, place] = term_7
             _interleave(4)
             sum_negative_sum, sum_negative_lost = _plus(sum_negative_sum, sum_negative_lost, _block_sum(strips[0], length))
@@ -3920,7 +3926,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         factor_8 = max_negative_2 * power_value_11
         step_value = _step(margin + max_positive * power_value_9 - ((factor_7) if factor_7 < factor_8 else factor_8 if factor_7 >= factor_8 else np.nan))
         factor_9 = max_positive * seed * power_value_8 * step_value
-        log_value_2 = _log(((1.1754943508222875e-38) if sum_positive == 0 else sum_positive if sum_positive == sum_positive else np.nan))
+        log_value_2 = _log(_unless_zero(sum_positive))
         factor_11 = -log_value_2 / (p * p)
         factor_12 = direction_parameters[1] * power_value_8
         power_value_12 = _power(sum_positive, term_10, wide)
@@ -3935,7 +3941,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 p_4 = np.float64(positive[i, f_32])
                 term_8 = a_3 - p_4
                 ratio_value_7 = _quotient(abs(term_8), over_max_positive_unit, over_max_positive)
-                log_value = _log(((1.1754943508222875e-38) if ratio_value_7 == 0 else ratio_value_7 if ratio_value_7 == ratio_value_7 else np.nan))
+                log_value = _log(_unless_zero(ratio_value_7))
                 power_value_7 = _power(ratio_value_7, p, wide)
                 factor_10 = factor_9 * log_value * power_value_7
                 strips[0, place] = factor_10
@@ -3952,8 +3958,8 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         adjoint_sum_negative_2 = -seed * ((0.0) if factor_7 < factor_8 else (max_negative_2 * power_value_14 / p) if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
         power_value_15 = _power(sum_negative, term_9, wide)
         adjoint_sum_negative = -seed * ((max_negative * power_value_15 / p) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        log_value_3 = _log(((1.1754943508222875e-38) if sum_negative == 0 else sum_negative if sum_negative == sum_negative else np.nan))
-        log_value_4 = _log(((1.1754943508222875e-38) if sum_negative_2 == 0 else sum_negative_2 if sum_negative_2 == sum_negative_2 else np.nan))
+        log_value_3 = _log(_unless_zero(sum_negative))
+        log_value_4 = _log(_unless_zero(sum_negative_2))
         case = ((0.0) if factor_7 < factor_8 else (max_negative_2 * power_value_14 * (factor_17 - log_value_4 / (p * p * p))) if factor_7 >= factor_8 else np.nan)
         case_2 = ((max_negative * power_value_15 * (factor_17 - log_value_3 / (p * p * p))) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan)
         factor_18 = seed * (direction_parameters[1] * (max_positive * (log_value_2 * log_value_2) * power_value_9 / (p * p * p * p) + 2.0 * max_positive * log_value_2 * power_value_9 / (p * p * p) - ((max_negative * ((log_value_3 * log_value_3) / (p * p * p * p) + 2.0 * log_value_3 / (p * p * p)) * power_value_10) if factor_7 < factor_8 else (max_negative_2 * ((log_value_4 * log_value_4) / (p * p * p * p) + 2.0 * log_value_4 / (p * p * p)) * power_value_11) if factor_7 >= factor_8 else np.nan)) + max_positive * sum_positive_tangent * power_value_8 * (factor_17 - log_value_2 / (p * p * p)) - sum_negative_2_tangent * case - sum_negative_tangent * case_2) * step_value
@@ -3997,7 +4003,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 n_4 = np.float64(negative[i, f_72])
                 term_11 = a_4 - n_4
                 ratio_value_8 = _quotient(abs(term_11), over_max_negative_2_unit, over_max_negative_2)
-                log_value_5 = _log(((1.1754943508222875e-38) if ratio_value_8 == 0 else ratio_value_8 if ratio_value_8 == ratio_value_8 else np.nan))
+                log_value_5 = _log(_unless_zero(ratio_value_8))
                 power_value_16 = _power(ratio_value_8, p, wide)
                 v_a_3 = np.float64(direction_anchor[i, f_72])
                 power_value_17 = _power(ratio_value_8, term_4, wide)
@@ -4008,7 +4014,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 p_5 = np.float64(positive[i, f_72])
                 term_13 = p_5 - n_4
                 ratio_value_9 = _quotient(abs(term_13), over_max_negative_unit, over_max_negative)
-                log_value_6 = _log(((1.1754943508222875e-38) if ratio_value_9 == 0 else ratio_value_9 if ratio_value_9 == ratio_value_9 else np.nan))
+                log_value_6 = _log(_unless_zero(ratio_value_9))
                 power_value_18 = _power(ratio_value_9, p, wide)
                 v_p_3 = np.float64(direction_positive[i, f_72])
                 power_value_19 = _power(ratio_value_9, term_4, wide)
@@ -4017,7 +4023,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 strips[1, place] = term_14
                 term_15 = a_4 - p_5
                 ratio_value_10 = _quotient(abs(term_15), over_max_positive_unit, over_max_positive)
-                log_value_7 = _log(((1.1754943508222875e-38) if ratio_value_10 == 0 else ratio_value_10 if ratio_value_10 == ratio_value_10 else np.nan))
+                log_value_7 = _log(_unless_zero(ratio_value_10))
                 power_value_20 = _power(ratio_value_10, term_4, wide)
                 signum_value_7 = _signum(term_15)
                 square = (signum_value_5 * signum_value_5)

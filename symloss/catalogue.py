@@ -51,6 +51,13 @@ def find(folder: Path | None = None) -> dict[str, Definition]:
 
 
 def _load(path: Path) -> object:
+    """Import a file of definitions.
+
+    Raises
+    ------
+    DefinitionError
+        Where it raises anything at all.
+    """
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
     name = f"_symloss_definition_{digest}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -62,11 +69,19 @@ def _load(path: Path) -> object:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise DefinitionError(display_path(str(path)), error.lineno or 1, f"syntax error: {error.msg}") from error
-    except (ImportError, NameError, TypeError, AttributeError, ValueError) as error:
-        trace, line = error.__traceback__, 1
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == str(path):
-                line = trace.tb_lineno
-            trace = trace.tb_next
-        raise DefinitionError(display_path(str(path)), line, f"{type(error).__name__}: {error}") from error
+    except DefinitionError:
+        raise
+    except (Exception, SystemExit) as error:  # a file may do anything, and what goes wrong in it is of that file
+        cause = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+        raise DefinitionError(display_path(str(path)), _line_in(path, error), cause) from error
     return module
+
+
+def _line_in(path: Path, error: BaseException) -> int:
+    """Return the innermost line of a file that an error passed through; 1 where it did not get that far."""
+    trace, line = error.__traceback__, 1
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

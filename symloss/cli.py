@@ -24,6 +24,11 @@ from symloss.language.errors import DefinitionError
 
 ABLATED = 120
 """Points for each dtype where a rule is left out."""
+EXPECTED = (
+    click.ClickException, UnknownRule, pipeline.UnknownLoss, OSError,
+    DefinitionError, pipeline.StaleOutput, RuntimeError,
+)  # fmt: skip
+"""What is told in one line."""
 SIGNS = {"passed": "✓", "short": "~", "failed": "✗", "stale": "✗"}
 
 
@@ -67,7 +72,7 @@ def progress(settings: Settings, verb: str) -> Iterator[Callable[[str, int, int]
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options every command has."""
-    folder = click.Path(path_type=Path)
+    folder = click.Path(file_okay=False, path_type=Path)
     for option in (
         click.option("--definitions", type=folder, help="Folder of definitions; the project's own by default."),
         click.option("--output", type=folder, help="Folder of generated files; the project's own by default."),
@@ -127,15 +132,24 @@ def _verify(names: Sequence[str], settings: Settings, full: bool, peers: bool = 
         if peers:
             settings.say(_peers_table(verdicts))
         for verdict in bad:
-            wrong = [c for c in (*verdict.checks, *verdict.claims) if c["status"] in ("failed", "refuted")]
-            reasons = "; ".join(c.get("detail") or f"{c['claim']}: {c['evidence']}" for c in wrong) or "wrong numbers"
-            click.echo(f"{verdict.file}:1: {verdict.name}: {reasons}", err=True)
+            click.echo(f"{verdict.file}:1: {verdict.name}: {_reasons(verdict)}", err=True)
     short = [v.name for v in verdicts if bars and v.status == "short"]
     if short and not settings.check:
         click.echo(f"short of a bar: {', '.join(short)}", err=True)
     if rough := [v.name for v in verdicts if v.fast_status == "short"]:  # it has no bar: what it reaches is stated
         settings.say(f"fast is off by more than 4 (1 + kappa) units in {', '.join(rough)}: pages state by how much")
     return 1 if bad or (short and not settings.check) else 0
+
+
+def _reasons(verdict: verifying.Verdict) -> str:
+    """Return why a loss failed, in one line."""
+    numbers = dict.fromkeys(r["quantity"] for r in verdict.rows if r["wrong"] or r["nans"])
+    narrow = dict.fromkeys(r["quantity"] for r in verdict.fast if r["nans"])
+    found = [f"wrong numbers in {', '.join(numbers)}"] if numbers else []
+    found += [f"NaN in {', '.join(narrow)} where accuracy is 'fast'"] if narrow else []
+    wrong = [c for c in (*verdict.checks, *verdict.claims) if c["status"] in ("failed", "refuted")]
+    found += [c.get("detail") or f"{c['claim']}: {c['evidence']}" for c in wrong]
+    return "; ".join(found) or "there are no numbers to compare"
 
 
 def _without(rule: str, names: Sequence[str], settings: Settings) -> int:
@@ -307,20 +321,29 @@ def new(name: str, **options: Any) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exit codes are 0 for fine, 1 for a failed check, 2 for wrong usage."""
+    """Run the command.
+
+    Exit codes are 0 for fine, 1 for a failed check, 2 for wrong usage, which paths are that cannot be read or written.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.exit(cli.main(given, standalone_mode=False) or 0)
-    except click.ClickException as error:
-        click.echo(f"symloss: {error.format_message()}", err=True)
-        sys.exit(2)
     except click.exceptions.Abort:
         sys.exit(130)
-    except (UnknownRule, pipeline.UnknownLoss) as error:
-        click.echo(f"symloss: {error}", err=True)
-        sys.exit(2)
-    except (DefinitionError, pipeline.StaleOutput, RuntimeError) as error:
-        click.echo(str(error), err=True)
+    except EXPECTED as error:
+        click.echo(_line_of(error), err=True)
         if "--traceback" in given:
             traceback.print_exc()
-        sys.exit(1)
+        sys.exit(1 if isinstance(error, RuntimeError | DefinitionError | pipeline.StaleOutput) else 2)
+
+
+def _line_of(error: Exception) -> str:
+    """Return what is told of an error; definitions and generated files are named by their own."""
+    match error:
+        case click.ClickException():
+            return f"symloss: {error.format_message()}"
+        case OSError():
+            return f"symloss: {error.filename or 'a file'}: cannot be read or written: {error.strerror or error}"
+        case UnknownRule() | pipeline.UnknownLoss():
+            return f"symloss: {error}"
+    return str(error)

@@ -23,6 +23,7 @@ import difflib
 import hashlib
 import inspect
 import json
+import keyword
 import multiprocessing
 import os
 import time
@@ -313,12 +314,16 @@ def new(name: str, definitions: Path | None) -> Path:
     Raises
     ------
     DefinitionError
-        Where the name is no identifier or the file exists.
+        Where the name is no identifier, begins with an underscore or is a word of Python's, or the file exists.
     """
     folder = definitions or catalogue.OWN
     path = folder / f"{name}.py"
     if not name.isidentifier():
         raise DefinitionError(str(path), 1, f"{name!r} is not a name: use letters, digits and underscores")
+    if name.startswith("_"):  # neither the catalogue nor the loader takes such a file for a loss
+        raise DefinitionError(str(path), 1, f"{name!r} begins with an underscore; begin the name with a letter")
+    if keyword.iskeyword(name):
+        raise DefinitionError(str(path), 1, f"{name!r} is a word of Python's; choose another name")
     if path.exists():
         raise DefinitionError(str(path), 1, "the file exists; choose another name")
     folder.mkdir(parents=True, exist_ok=True)

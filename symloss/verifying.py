@@ -6,23 +6,25 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from symloss import catalogue, load
 from symloss.language.definition import Definition
 from symloss.peers import available
-from symloss.pipeline import OWN_OUTPUT, Progress, derivatives, digest_of, hashes_of, select
+from symloss.pipeline import OWN_OUTPUT, Progress, StaleOutput, derivatives, digest_of, hashes_of, select
 from symloss.runtime.late import serve_whole
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import make_plan
 from symloss.runtime.threads import share_always
 from symloss.verification.evidence import SEED, stale, verify_loss, write
 from symloss.verification.exhaustive import can_sweep, sweep
-from symloss.verification.mutation import SAMPLED, mutate_source
+from symloss.verification.mutation import SAMPLED, Outcome, Rejected, mutate_source
 from symloss.verification.mutation_symbolic import SAMPLED as SAMPLED_DERIVATIVES
 from symloss.verification.mutation_symbolic import mutate_derivatives
 from symloss.verification.peers import kept, measure
@@ -44,6 +46,14 @@ class Verdict:
     peers: tuple[dict[str, Any], ...] = ()
     fast: tuple[dict[str, Any], ...] = ()
     fast_status: str = "passed"
+
+
+@dataclass(frozen=True)
+class Mutated:
+    """What became of mistakes in one loss: a row for each level, and a failed check for what is itself wrong."""
+
+    rows: tuple[dict[str, Any], ...]
+    checks: tuple[dict[str, Any], ...] = ()
 
 
 def verify(
@@ -71,15 +81,32 @@ def verify(
     -------
     tuple of Verdict
         One for each loss.
+
+    Raises
+    ------
+    UnknownLoss
+        Where no definition has one of the names.
+    StaleOutput
+        Where the modules of a loss have not been generated.
     """
     chosen = select(names, definitions)
     if check:
         return tuple(_fresh(d, output or OWN_OUTPUT) for d in chosen)
+    _must_be_generated(chosen, output or OWN_OUTPUT)
     jobs = [(d.name, definitions, output, full, peers) for d in chosen]
     if full or len(jobs) < 4:  # sweeps show their own progress; processes take longer to start
         found = (_verify_one(*job, progress=progress) for job in jobs)
         return tuple(_reported(found, chosen, progress))
     return tuple(_reported(_verified_together(jobs, output or OWN_OUTPUT), chosen, progress))
+
+
+def _must_be_generated(chosen: Sequence[Definition], folder: Path) -> None:
+    """Check that each loss has the modules that are verified."""
+    missing = [d.name for d in chosen if not all((folder / p / f"{d.name}.py").is_file() for p in ("", "fast"))]
+    if missing:
+        names = " ".join(missing)
+        message = f"{folder}: no module of {', '.join(missing)}; run symloss generate {names} with this --output first"
+        raise StaleOutput(message)
 
 
 def _verified_together(jobs: Sequence[tuple[Any, ...]], folder: Path) -> Iterator[Verdict]:
@@ -117,22 +144,36 @@ def _verify_one(
     name: str, definitions: Path | None, output: Path | None, full: bool, peers: bool, progress: Progress = _silent
 ) -> Verdict:
     """Run the ladder for one loss and write its evidence."""
-    mutants = _mutants(name, definitions, output, full)
-    return _written(_climb(name, definitions, output, full, peers, progress), mutants, output or OWN_OUTPUT)
+    mutated = _mutants(name, definitions, output, full)
+    return _written(_climb(name, definitions, output, full, peers, progress), mutated, output or OWN_OUTPUT)
 
 
-def _mutants(name: str, definitions: Path | None, output: Path | None, full: bool) -> list[dict[str, Any]]:
+def _mutants(name: str, definitions: Path | None, output: Path | None, full: bool) -> Mutated:
     """Return what became of mistakes in the modules of one loss, and in its derivatives."""
     (definition,) = select((name,), definitions)
-    found = []
-    for folder, level, most in (("", "source", None if full else SAMPLED), ("pairs", "pairs", SAMPLED_PAIRS)):
-        path = (output or OWN_OUTPUT) / folder / f"{name}.py"
+    rows, checks = [], []
+    for level, mutate in _levels(definition, output or OWN_OUTPUT, full):
+        try:
+            rows.append(mutate().row(SEED) | {"level": level})
+        except Rejected as error:
+            detail = f"mutants were not run: {error}"
+            checks.append({"check": f"mutants ({level})", "status": "failed", "detail": detail})
+    return Mutated(tuple(rows), tuple(checks))
+
+
+def _levels(definition: Definition, folder: Path, full: bool) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+    """Yield the levels at which one loss is mutated, and what does it."""
+
+    def load_plain(module: ModuleType) -> Loss:
+        return Loss(make_plan(module))
+
+    for part, level, most in (("", "source", None if full else SAMPLED), ("pairs", "pairs", SAMPLED_PAIRS)):
+        path = folder / part / f"{definition.name}.py"
         if path.is_file() and (full or level == "source"):
             text = path.read_text(encoding="utf-8")
-            mutants = mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, most)
-            found.append(mutants.row(SEED) | {"level": level})
-    derived = mutate_derivatives(derivatives(definition), SEED, None if full else SAMPLED_DERIVATIVES)
-    return [*found, derived.row(SEED)]
+            yield level, partial(mutate_source, definition, text, load_plain, SEED, most)
+    most = None if full else SAMPLED_DERIVATIVES
+    yield "derivative", lambda: mutate_derivatives(derivatives(definition), SEED, most)
 
 
 def _climb(
@@ -159,9 +200,11 @@ def _whole(loss: Loss) -> Loss:
     return loss
 
 
-def _written(evidence: dict[str, Any], mutants: Sequence[dict[str, Any]], folder: Path) -> Verdict:
+def _written(evidence: dict[str, Any], mutated: Mutated, folder: Path) -> Verdict:
     """Write the evidence of one loss, and return what it says."""
-    evidence |= {"mutants": list(mutants)}
+    evidence |= {"mutants": list(mutated.rows), "checks": [*evidence["checks"], *mutated.checks]}
+    if mutated.checks:
+        evidence["status"] = "failed"
     path = _evidence_file(folder, evidence["name"])
     write(evidence, path)
     rows, narrow, checks, claims, others = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def scaffolded(tmp_path: Path, run: Run) -> Path:
 
 def verdict(status: str) -> verifying.Verdict:
     rows = tuple(
-        {"dtype": dtype, "quantity": quantity, "wrt": "x", "max_ulp": 0.5, "false_zeros": 0}
+        {"dtype": dtype, "quantity": quantity, "wrt": "x", "max_ulp": 0.5, "false_zeros": 0, "wrong": 0, "nans": 0}
         for dtype in ("float32", "float64") for quantity in ("value", "gradient", "hessian_diagonal", "hessian_product")
     )  # fmt: skip
     checks: tuple[dict[str, Any], ...] = ({"check": "taylor", "status": status, "detail": "slope 1.0 of 2"},)
@@ -101,9 +102,53 @@ def test_a_broken_definition_is_one_line_with_file_line_and_cause(run: Run, tmp_
     assert "Traceback" in run("generate", "--definitions", tmp_path, "--traceback")[2]
 
 
+RECURSIVE = "def endless():\n    return endless()\n\n\nendless()\n"
+BROKEN = {
+    "d = {}\nd['x']\n": "2: KeyError: 'x'",
+    "\n\nx = 1 / 0\n": "3: ZeroDivisionError: division by zero",
+    "open('/nonexistent')\n": "1: FileNotFoundError: [Errno 2] No such file or directory: '/nonexistent'",
+    "\nassert False\n": "2: AssertionError",
+    "raise RuntimeError('two\\nlines')\n": "1: RuntimeError: two lines",
+    "raise SystemExit(3)\n": "1: SystemExit: 3",
+    RECURSIVE: "2: RecursionError: maximum recursion depth exceeded",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_whatever_a_definition_raises_is_one_line(run: Run, tmp_path: Path, text: str) -> None:
+    (tmp_path / "broken.py").write_text(text, encoding="utf-8")
+    code, out, err = run("generate", "--definitions", tmp_path, "--output", tmp_path / "out")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert f"broken.py:{BROKEN[text]}" in err
+    assert "Traceback" in run("generate", "--definitions", tmp_path, "--traceback")[2]
+
+
+def test_a_folder_that_cannot_be_is_one_line(run: Run, scaffolded: Path) -> None:
+    (scaffolded / "afile").write_text("", encoding="utf-8")
+    for path in (scaffolded / "afile", scaffolded / "afile" / "below"):
+        for arguments in (
+            ("generate", "my_loss", "--definitions", scaffolded / "my", "--output", path),
+            ("new", "x", "--definitions", path),
+        ):
+            code, out, err = run(*arguments)
+            assert (code, out, err.count("\n")) == (2, "", 1)
+            assert str(path) in err
+            assert "Traceback" in run(*arguments, "--traceback")[2]
+
+
+def test_verify_before_generate_is_told_what_to_run(run: Run, scaffolded: Path) -> None:
+    never = scaffolded / "never"
+    code, out, err = run("verify", "my_loss", "--definitions", scaffolded / "my", "--output", never)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert f"{never}: no module of my_loss; run symloss generate my_loss" in err
+
+
 def test_new_refuses_what_exists_and_what_is_no_name(run: Run, scaffolded: Path) -> None:
-    assert run("new", "my_loss", "--definitions", scaffolded / "my")[0] == 1
-    assert run("new", "not-a-name", "--definitions", scaffolded / "my")[0] == 1
+    for name in ("my_loss", "not-a-name", "class", "lambda", "None", "__init__", "_hidden"):
+        code, out, err = run("new", name, "--definitions", scaffolded / "my")
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert name in err
+    assert [path.name for path in (scaffolded / "my").glob("*.py")] == ["my_loss.py"]
 
 
 @pytest.mark.parametrize("status, code", [("passed", 0), ("short", 1), ("failed", 1)])
@@ -113,6 +158,13 @@ def test_verify_fails_where_a_check_fails(run: Run, monkeypatch: pytest.MonkeyPa
     assert found == code
     assert "focal" in out
     assert ("slope 1.0 of 2" in err) == (status == "failed")
+
+
+def test_a_failure_says_which_numbers_are_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = verdict("failed")
+    wrong = dataclasses.replace(failed, rows=tuple(row | {"wrong": 2} for row in failed.rows[:2]))
+    monkeypatch.setattr(verifying, "verify", lambda *a, **k: (wrong,))
+    assert "focal: wrong numbers in value, gradient; slope 1.0 of 2" in run("verify")[2]
 
 
 def test_docs_without_fresh_evidence_are_refused(run: Run, scaffolded: Path) -> None:

@@ -1,8 +1,10 @@
 """The mutator: its changes, its plain modules, its judgement, and that no small mistake in a kernel passes."""
 
+# ruff: noqa: B008 - definitions stand in signatures
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,18 +13,40 @@ import numpy as np
 import pytest
 
 import symloss
-from symloss import catalogue
+from symloss import catalogue, pipeline
+from symloss.language import (
+    Axis,
+    Expr,
+    Reference,
+    Tensor,
+    above,
+    data,
+    equal,
+    log,
+    loss,
+    mean_over,
+    one_of,
+    parameter,
+    prediction,
+    sigmoid,
+)
 from symloss.runtime.loader import load_module
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import make_plan
-from symloss.verification.mutation import mutate_source, sample
+from symloss.verification.mutation import Rejected, mutate_source, sample
 from symloss.verification.mutation_helpers import helper_probes
 from symloss.verification.mutation_plain import Exhausted, plain
+from symloss.verification.mutation_points import gentle
+from symloss.verification.mutation_probes import probes
 from symloss.verification.mutation_sites import sites
+from symloss.verification.mutation_symbolic import mutate_derivatives
+from symloss.verification.mutation_ties import defined
+from symloss.verification.sampling import Batch
 
 GENERATED = Path(__file__).resolve().parent.parent / "generated"
 DEFINITIONS = catalogue.find()
 SEED = 20170807
+CODE = Reference("@misc{code,\n  author = {A., B.},\n  title = {T},\n  year = {2020},\n}")
 
 
 def load(module: ModuleType) -> Loss:
@@ -95,8 +119,82 @@ def test_no_mutant_survives(name: str) -> None:
 
 def test_a_wrong_module_is_rejected() -> None:
     wrong = text_of("squared_error").replace("2.0", "2.5")
-    with pytest.raises(RuntimeError, match="the module itself is rejected"):
+    with pytest.raises(Rejected, match="the module itself gives a wrong number in ") as told:
         mutate_source(DEFINITIONS["squared_error"], wrong, load, SEED, None)
+    assert_is_short(told.value)
+
+
+def test_a_module_that_raises_is_rejected() -> None:
+    wrong = text_of("squared_error").replace("2.0", "missing")
+    with pytest.raises(Rejected, match=r"the module itself raises NameError in .*: name 'missing' is not def") as told:
+        mutate_source(DEFINITIONS["squared_error"], wrong, load, SEED, 1)
+    assert_is_short(told.value)
+
+
+def assert_is_short(error: Exception) -> None:
+    """A line, without what arrays and definitions look like."""
+    assert len(str(error)) < 160
+    assert not any(part in str(error) for part in ("\n", "array", "Situation", "Definition"))
+
+
+def test_a_call_is_told_in_a_few_words() -> None:
+    weighed = [p for p in probes(DEFINITIONS["huber"], SEED) if p.situation.weights is not None]
+    told = [p.call_text for p in weighed if p.method == "gradient" and p.situation.batch.settings]
+    assert re.fullmatch(
+        r"gradient in prediction with reduction 'mean', delta = [\d.]+, sample weights, samples: \d+", told[0]
+    )
+
+
+@loss(title="An inner class", family="classification", references=(CODE,))
+def inner_class(
+    z: Expr = prediction(symbol="z"), a: Expr = data(symbol="a"), b: Expr = data(symbol="b"),
+    *, width: Expr = parameter(1, above(0), symbol="w"),
+) -> Expr:  # fmt: skip
+    """Cumulative logit; there is no loss where one threshold is not below the other."""
+    return -log(sigmoid((b - z) / width) - sigmoid((a - z) / width))
+
+
+def test_probes_leave_out_points_where_there_is_no_loss() -> None:
+    every = list(probes(inner_class, SEED))
+    calm = [p.situation.batch.inputs for p in every if p.names == ("width",)]
+    assert calm
+    assert all((x["a"] < x["b"]).all() for x in calm), "a sum has no derivative where one of its terms has no value"
+
+
+N, C = Axis("n", "samples"), Axis("c", "classes")
+ROW, K = N.index("i"), C.index("k")
+
+
+@loss(title="Masked", family="regression", per=ROW, references=(CODE,))
+def masked(
+    x: Tensor = prediction(N, C, symbol="x"), mask: Tensor = data(N, C, symbol="m", domain=one_of(0, 1)),
+) -> Expr:  # fmt: skip
+    """A mean of what counts."""
+    return mean_over(K, x[ROW, K] ** 2, where=equal(mask[ROW, K], 1), empty=0)
+
+
+def test_nan_under_a_mask_is_not_missed() -> None:
+    text = pipeline.render(pipeline.derive(masked))["masked.py"]
+    outcome = mutate_source(masked, text, load, SEED, 30)
+    assert sum(m.status == "killed" for m in outcome.mutants) > 20
+    spoilt = next(p for p in probes(masked, SEED) if p.situation.nan and p.situation.batch.inputs["mask"][0, -1] == 0)
+    assert spoilt.situation.unspoilt.all()
+
+
+def test_only_samples_with_a_loss_are_kept() -> None:
+    drawn = gentle(inner_class, SEED, 40)
+    kept = defined(inner_class, drawn)
+    assert kept is not None
+    ordered = drawn.inputs["a"] < drawn.inputs["b"]
+    assert 0 < ordered.sum() < 40
+    np.testing.assert_array_equal(kept.inputs["z"], drawn.inputs["z"][ordered])
+    assert defined(inner_class, kept) is kept
+    assert defined(inner_class, Batch(drawn.inputs | {"b": drawn.inputs["a"]}, drawn.settings)) is None
+
+
+def test_derivatives_are_mutated_where_there_is_a_loss() -> None:
+    outcome = mutate_derivatives(pipeline.derivatives(inner_class), SEED, 10)
+    assert sum(m.status == "killed" for m in outcome.mutants) > 5
 
 
 def test_samples_are_seeded_and_in_order() -> None:

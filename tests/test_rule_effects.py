@@ -23,6 +23,7 @@ NEEDS: dict[str, tuple[Definition, str]] = {
     "kink_atoms": (FOUND["hinge"], "no kernel"),
     "logistic": (textbook.textbook_brier, "false zeros"),
     "softplus": (textbook.textbook_logistic, "ULP"),
+    "log_of_exponentials": (textbook.textbook_counts, "false zeros"),
     "log_sigmoid": (textbook.textbook_likelihood, "ULP"),
     "complement": (FOUND["softmax_cross_entropy"], "false zeros"),
     "other_side": (FOUND["softmax_focal"], "wrong signs"),

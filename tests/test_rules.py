@@ -17,14 +17,16 @@ from symloss.stability.rules import RULES, Context, Step, rewrite
 X, Y, S = (Access(name, sympy.Symbol("i", integer=True)) for name in ("x", "y", "s"))
 P = Access("p", sympy.Symbol("i", integer=True))
 CONTEXT = Context(
-    binary=frozenset({"y"}), signs=frozenset({"s"}), predictions=frozenset({"x"}), probabilities=frozenset({"p"})
-)
-A = sympy.Symbol("a", real=True)
+    binary=frozenset({"y"}), signs=frozenset({"s"}), predictions=frozenset({"x"}), probabilities=frozenset({"p"}),
+    positive=frozenset({"b"}),
+)  # fmt: skip
+A, B = sympy.symbols("a b", real=True)
 
 CASES = {
     "kink_atoms": sympy.Max(0, X) + sympy.Abs(X),
     "logistic": 1 / (1 + sympy.exp(-X)),
     "softplus": sympy.log(1 + sympy.exp(X)),
+    "log_of_exponentials": sympy.log(3 + B * sympy.exp(X - 1) + sympy.exp(-X) / B),
     "log_sigmoid": sympy.log(sigmoid(X)),
     "complement": 3 - 3 * P,
     "other_side": X - X * complement(P) + A,
@@ -47,7 +49,7 @@ def _value(expression: sympy.Expr, point: dict[str, float]) -> mpmath.mpf:
         return node.replace(lambda n: isinstance(n, Access), lambda n: sympy.Rational(float(arrays[n.name][0])))
 
     with mpmath.workdps(60):
-        return mpmath.mpf(evaluate(plain(expression), {index: 0}, {}, {"a": 1.5}, {}))
+        return mpmath.mpf(evaluate(plain(expression), {index: 0}, {}, {"a": 1.5, "b": 0.75}, {}))
 
 
 @pytest.mark.parametrize("name", [rule.name for rule in RULES])
@@ -66,6 +68,14 @@ def test_both_sides_agree_and_the_trace_names_the_rule(name: str) -> None:
 def test_a_rule_that_changes_the_value_would_be_seen() -> None:
     point = {"x": 0.3, "y": 1.0, "s": 1.0, "p": 0.4}
     assert abs(_value(softplus(X), point) - _value(softplus(-X), point)) > 0.1
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [1 + A * sympy.exp(X), 2 - sympy.exp(X), X + sympy.exp(X), 1 + sympy.exp(X) * Y, 2 + B, B**X + sympy.exp(X)],
+)
+def test_sums_that_may_not_be_positive_stay(inside: sympy.Expr) -> None:
+    assert rewrite(sympy.log(inside), CONTEXT) == sympy.log(inside)
 
 
 def test_sigmoid_and_softplus_of_both_signs_share_one_exponential() -> None:

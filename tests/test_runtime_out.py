@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 import symloss
 
@@ -119,6 +120,57 @@ def test_no_array_to_take_and_shared_arrays() -> None:
     lanes = np.empty((3, 4, 2))
     gradient, _ = TOY.gradient_and_hessian(X, Y, out=(lanes[..., 0], lanes[..., 1]))
     np.testing.assert_array_equal(gradient, TOY.gradient(X, Y))
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        as_strided(np.empty(1), (3, 4), (0, 0)),
+        as_strided(np.empty(4), (3, 4), (0, 8)),
+        as_strided(np.empty(3), (3, 4), (8, 0)),
+        sliding_window_view(np.empty(6), 4, writeable=True),
+        as_strided(np.empty(6)[2:], (3, 4), (-8, 8)),
+        as_strided(np.empty(40), (3, 4), (24, 16)),  # 2 and 3: 6 is reached in two ways
+        as_strided(np.empty(40), (3, 4), (4, 64)),  # halves of entries
+    ],
+    ids=["one", "rows", "columns", "windows", "backwards", "woven", "halves"],
+)
+def test_entries_that_share_memory_are_refused(out: Any) -> None:
+    before = out.copy()
+    message = r"toy_elementwise: out must have memory of its own for each entry, got .* \(3, 4\) and strides \("
+    for call in (TOY.gradient, TOY.hessian_diagonal, TOY.value_and_gradient):
+        with pytest.raises(ValueError, match=message):
+            call(X, Y, out=out)
+    with pytest.raises(ValueError, match=message):
+        TOY.value(X, Y, reduction="none", out=out)
+    with pytest.raises(ValueError, match=message):
+        TOY.hessian_product(X, Y, direction=X, out=out)
+    np.testing.assert_array_equal(out, before)
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        np.empty((6, 8))[::-2, ::2],
+        as_strided(np.empty(40), (3, 4), (16, 40)),
+        as_strided(np.empty(40), (3, 4), (32, 24)),  # 4 and 3: woven, each entry apart
+        np.empty((4, 6)).T[::2],
+    ],
+)
+def test_strides_that_keep_entries_apart_are_taken(out: Any) -> None:
+    assert TOY.gradient(X, Y, out=out) is out
+    np.testing.assert_array_equal(out, TOY.gradient(X, Y))
+
+
+def test_entries_that_share_memory_are_refused_by_quick_calls() -> None:
+    """Also once machine code takes the calls."""
+    loss, line = symloss.load("squared_error"), RNG.normal(size=3)
+    for _ in range(20):
+        loss.gradient(line, -line, out=np.empty(3))
+        with pytest.raises(ValueError, match=r"squared_error: .* shape \(3,\) and strides \(0,\), whose entries share"):
+            loss.gradient(line, -line, out=as_strided(np.empty(1), (3,), (0,)))
+    one = as_strided(np.empty(1), (1, 1), (0, 0))
+    assert loss.gradient([[3.0]], [[1.0]], out=one) == 4.0
 
 
 def test_large_out_is_written_in_chunks() -> None:

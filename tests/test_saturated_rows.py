@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 import sympy
@@ -52,6 +53,24 @@ LABEL = np.random.default_rng(0).integers(0, 4, 20)
 )  # before: 22 and more, infinite, 4e15
 def test_softmax_focal(gamma: float, bars: tuple[float, ...]) -> None:
     assert all(np.array(worst("softmax_focal", LOGITS, LABEL, gamma=gamma)) < bars)
+
+
+@pytest.mark.parametrize("accuracy", ["exact", "fast"])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_derivatives_in_the_exponent(gamma: float, accuracy: str) -> None:
+    """Where the label is certain, (1 - p)**gamma is 0 and its logarithm is not: NaN before."""
+    logits, label = np.array([[1000.0, 0, 0], [0, 1000.0, 0], [40.0, 0, 0], [3.0, 1, 2]]), np.array([0, 0, 0, 1])
+    with mpmath.workdps(1000):
+        shares = [mpmath.fsum(map(mpmath.exp, row)) for row in logits.tolist()]
+        of_label = [mpmath.exp(row[k]) / s for row, k, s in zip(logits.tolist(), label, shares, strict=True)]
+        logs = [(mpmath.log(1 - p), -((1 - p) ** gamma) * mpmath.log(p)) for p in of_label]
+        truth = [float(mpmath.fsum(q**order * rest for q, rest in logs) / len(logs)) for order in (1, 2)]
+    loss = symloss.load("softmax_focal", accuracy=accuracy)
+    for dtype, tolerance in ((np.float64, 1e-14), (np.float32, 1e-6)):
+        found = [
+            f(logits.astype(dtype), label, wrt="gamma", gamma=gamma) for f in (loss.gradient, loss.hessian_diagonal)
+        ]
+        np.testing.assert_allclose(found, truth, rtol=tolerance)
 
 
 def test_poly_cross_entropy_of_a_label_without_hope() -> None:

@@ -16,6 +16,8 @@ import symloss
 from symloss import pipeline
 from symloss.language.axes import Axis
 from symloss.language.nodes import Access
+from symloss.lowering.contraction import contract
+from symloss.lowering.items import Item
 from symloss.lowering.leave_one_out import leave_one_out
 from symloss.lowering.nodes import Assign, Buffer, Loop, Node, Store
 from symloss.lowering.schedule import ALL
@@ -121,6 +123,18 @@ def test_what_is_done_beside_it_stays() -> None:
         "another array", "written in the loop", "known in the loop", "added to"])  # fmt: skip
 def test_other_sums_stay(body: tuple[Node, ...]) -> None:
     assert _within(*body) == (Loop(J, (Loop(I, body),)),)
+
+
+def test_beside_a_matrix_that_exists_by_blocks_each_term_is_a_product() -> None:
+    """There a running sum would need all of the matrix."""
+    k = AXIS.index("k")
+    body = Access("p", M, k) * Access("v", M) + Access("q", M, k) * Access("w", M)
+    rest = Item("rest", "sum", (I, k), (M,), body, sympy.Ne(M, I))
+    whole = [Item(name, "let", (M, k), (), sympy.cos(Access(f"of_{name}", M, k))) for name in ("p", "q")]
+    assert [item.product for item in contract([*whole, rest], frozenset())] == [None, None, None]
+    found = contract([*whole, rest], frozenset({"p", "q"}))
+    assert [item.name for item in found if item.product is not None] == ["rest_part1", "rest_part2"]
+    assert found[-1].body == Access("rest_part1", I, k) + Access("rest_part2", I, k)
 
 
 @pytest.mark.parametrize("name", ["ge2e_softmax", "ge2e_contrast"])

@@ -650,13 +650,13 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     scaled_query = np.empty((n,), f32)
     q_unit = np.empty((n, d,), query.dtype)
     sum_k_unit = np.empty((block, n,), query.dtype)
+    sum_k_unit_2_left = sum_k_unit
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((n,), f32)
     exp_sum_k_unit_own = np.empty((n,), f32)
     rest_sum_k_unit = np.empty((n,), f32)
-    sum_k_unit_2_left = np.empty((block, n,), query.dtype)
     sum_k_unit_2_right = np.empty((block, d,), query.dtype)
-    sum_q_unit_product = np.empty((block, d,), query.dtype)
+    sum_q_unit_product = sum_k_unit_2_right
     sum_q_unit = np.empty((d,), f32)
     for i in range(n):
         sample_weight_now = ((f32(sample_weights[i])) if weighted else f32(1.0))
@@ -723,6 +723,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             max_sum_k_unit, argmax_sum_k_unit_now = _first_largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now_sum = 0.0
+            sum_k_unit_kept = f32(sum_k_unit[row, i])
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
@@ -740,7 +741,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
-            loss = (max_sum_k_unit - f32(sum_k_unit[row, i]) / temperature) + _log1p(rest_sum_k_unit_now)
+            loss = (max_sum_k_unit - sum_k_unit_kept / temperature) + _log1p(rest_sum_k_unit_now)
             sample_weight_2 = sample_weight[i]
             factor_4 = loss * sample_weight_2
             total += factor_4
@@ -830,8 +831,8 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     rest_sum_k_unit = np.empty((n,), f32)
     sum_k_unit_2_left = np.empty((block, n,), query.dtype)
     sum_k_unit_2_right = np.empty((block, d,), query.dtype)
+    sum_q_unit_product = sum_k_unit_2_right
     sum_k_unit_2 = np.empty((n, d,), query.dtype)
-    sum_q_unit_product = np.empty((block, d,), query.dtype)
     sum_q_unit = np.empty((n, d,), f32)
     sum_norm_query = np.empty((n,), f32)
     logsumexp_sum_k_unit_centred = np.empty((n, d,), f32)
@@ -1288,13 +1289,15 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     scaled_query = np.empty((n,), f32)
     q_unit = np.empty((n, d,), query.dtype)
     sum_k_unit = np.empty((block, n,), query.dtype)
+    sum_q_unit_tangent_part1_left = sum_k_unit
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((block, n,), f32)
     exp_sum_k_unit_own = np.empty((n,), f32)
     rest_sum_k_unit = np.empty((n,), f32)
     sum_k_unit_2_left = np.empty((block, n,), query.dtype)
     sum_k_unit_2_right = np.empty((block, d,), query.dtype)
-    sum_q_unit_product = np.empty((block, d,), query.dtype)
+    sum_q_unit_product = sum_k_unit_2_right
+    sum_q_unit_tangent_part1 = sum_k_unit_2_right
     sum_q_unit = np.empty((block, d,), f32)
     sum_norm_query = np.empty((block,), f32)
     norm_key_tangent = np.empty((n,), f32)
@@ -1307,8 +1310,6 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     softmax_sum_k_unit_tangent = np.empty((n,), f32)
     softmax_sum_k_unit_tangent_own = np.empty((n,), f32)
     sum_k_unit_2_tangent = np.empty((n, d,), f32)
-    sum_q_unit_tangent_part1_left = np.empty((block, n,), query.dtype)
-    sum_q_unit_tangent_part1 = np.empty((block, d,), query.dtype)
     sum_q_unit_tangent_part2_product = np.empty((block, d,), query.dtype)
     sum_q_unit_tangent = np.empty((d,), f32)
     for i in range(n):

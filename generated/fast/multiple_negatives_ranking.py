@@ -782,11 +782,11 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     scaled_positive = np.empty((n,), f32)
     p_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit = np.empty((block, n,), anchor.dtype)
+    sum_a_unit_2_left = sum_a_unit
     argmax_sum_a_unit = np.empty((n,), np.int64)
     exp_sum_a_unit = np.empty((n,), f32)
     exp_sum_a_unit_own = np.empty((n,), f32)
     rest_sum_a_unit = np.empty((n,), f32)
-    sum_a_unit_2_left = np.empty((block, n,), anchor.dtype)
     sum_a_unit_2_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_2 = np.empty((d,), f32)
     sum_p_unit_right = np.empty((block, d,), anchor.dtype)
@@ -855,6 +855,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             max_sum_a_unit, argmax_sum_a_unit_now = _first_largest(max_sum_a_unit_row, n)
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now_sum = 0.0
+            sum_a_unit_kept = f32(sum_a_unit[row, i])
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
@@ -872,7 +873,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
-            loss = (max_sum_a_unit - scale * f32(sum_a_unit[row, i])) + _log1p(rest_sum_a_unit_now)
+            loss = (max_sum_a_unit - scale * sum_a_unit_kept) + _log1p(rest_sum_a_unit_now)
             sample_weight_2 = sample_weight[i]
             factor_4 = loss * sample_weight_2
             total += factor_4
@@ -1416,14 +1417,17 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     scaled_positive = np.empty((n,), f32)
     p_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit = np.empty((block, n,), anchor.dtype)
+    sum_a_unit_2_tangent_part1_left = sum_a_unit
     argmax_sum_a_unit = np.empty((n,), np.int64)
     exp_sum_a_unit = np.empty((block, n,), f32)
     exp_sum_a_unit_own = np.empty((n,), f32)
     rest_sum_a_unit = np.empty((n,), f32)
     sum_a_unit_2_left = np.empty((block, n,), anchor.dtype)
     sum_a_unit_2_product = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_2_tangent_part2_product = sum_a_unit_2_product
     sum_a_unit_2 = np.empty((block, d,), f32)
     sum_p_unit_right = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_2_tangent_part1 = sum_p_unit_right
     sum_norm_anchor = np.empty((block,), f32)
     norm_anchor_tangent = np.empty((n,), f32)
     a_unit_tangent = np.empty((n, d,), anchor.dtype)
@@ -1434,9 +1438,6 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     sum_a_unit_tangent = np.empty((n,), f32)
     softmax_sum_a_unit_tangent = np.empty((n,), f32)
     softmax_sum_a_unit_tangent_own = np.empty((n,), f32)
-    sum_a_unit_2_tangent_part1_left = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_2_tangent_part1 = np.empty((block, d,), anchor.dtype)
-    sum_a_unit_2_tangent_part2_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_2_tangent = np.empty((d,), f32)
     sum_p_unit_tangent = np.empty((n, d,), f32)
     for i in range(n):
@@ -1789,11 +1790,11 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
     sample_weight = np.empty((block,), f32)
     seed = np.empty((n,), f32)
     sum_anchor = np.empty((block, n,), anchor.dtype)
+    sum_anchor_2_left = sum_anchor
     argmax_sum_anchor = np.empty((n,), np.int64)
     exp_sum_anchor = np.empty((n,), f32)
     exp_sum_anchor_own = np.empty((n,), f32)
     rest_sum_anchor = np.empty((n,), f32)
-    sum_anchor_2_left = np.empty((block, n,), anchor.dtype)
     sum_anchor_2_product = np.empty((block, d,), anchor.dtype)
     sum_positive_right = np.empty((block, d,), anchor.dtype)
     gradient_positive[:, :] = f32(0.0)
@@ -1816,6 +1817,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             max_sum_anchor, argmax_sum_anchor_now = _first_largest(max_sum_anchor_row, n)
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now_sum = 0.0
+            sum_anchor_kept = f32(sum_anchor[row, i])
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
@@ -1833,7 +1835,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
-            loss = (max_sum_anchor - scale * f32(sum_anchor[row, i])) + _log1p(rest_sum_anchor_now)
+            loss = (max_sum_anchor - scale * sum_anchor_kept) + _log1p(rest_sum_anchor_now)
             sample_weight_2 = sample_weight[row]
             factor_2 = loss * sample_weight_2
             total += factor_2
@@ -2117,22 +2119,22 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     strips = _strips(1, f32)
     seed = np.empty((n,), f32)
     sum_anchor = np.empty((block, n,), anchor.dtype)
+    sum_anchor_2_tangent_part1_left = sum_anchor
     argmax_sum_anchor = np.empty((n,), np.int64)
     exp_sum_anchor = np.empty((block, n,), f32)
     exp_sum_anchor_own = np.empty((n,), f32)
     rest_sum_anchor = np.empty((n,), f32)
     sum_anchor_2_left = np.empty((block, n,), anchor.dtype)
     sum_anchor_2_product = np.empty((block, d,), anchor.dtype)
+    sum_anchor_2_tangent_part2_product = sum_anchor_2_product
     sum_anchor_2 = np.empty((block, d,), f32)
     sum_positive_right = np.empty((block, d,), anchor.dtype)
+    sum_anchor_2_tangent_part1 = sum_positive_right
     sum_anchor_tangent_part1 = np.empty((block, n,), anchor.dtype)
     sum_anchor_tangent_part2 = np.empty((block, n,), anchor.dtype)
     sum_anchor_tangent = np.empty((n,), f32)
     softmax_sum_anchor_tangent = np.empty((n,), f32)
     softmax_sum_anchor_tangent_own = np.empty((n,), f32)
-    sum_anchor_2_tangent_part1_left = np.empty((block, n,), anchor.dtype)
-    sum_anchor_2_tangent_part1 = np.empty((block, d,), anchor.dtype)
-    sum_anchor_2_tangent_part2_product = np.empty((block, d,), anchor.dtype)
     sum_positive_tangent = np.empty((n, d,), f32)
     product_positive[:, :] = f32(0.0)
     sum_scale_tangent = 0.0
@@ -2428,6 +2430,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     scaled_positive = np.empty((n,), f32)
     p_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit = np.empty((block, n,), anchor.dtype)
+    exp_sum_a_unit_2 = sum_a_unit
     max_sum_a_unit = np.empty((n,), f32)
     exp_sum_a_unit = np.empty((n,), f32)
     exp_sum_a_unit_own = np.empty((n,), f32)
@@ -2437,14 +2440,13 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     h_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
     max_sum_a_unit_2 = np.empty((n,), f32)
-    exp_sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
     rest_sum_a_unit_2 = np.empty((n,), f32)
     sum_a_unit_3_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_3 = np.empty((block, d,), f32)
     sum_h_unit_right = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_4_product = sum_h_unit_right
     sum_h_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit_4_left = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_4_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_4 = np.empty((d,), f32)
     sum_p_unit_right = np.empty((block, d,), anchor.dtype)
     sum_p_unit = np.empty((n, d,), anchor.dtype)
@@ -2559,6 +2561,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             max_sum_a_unit_2_now, argmax_sum_a_unit_2 = _first_largest(max_sum_a_unit_2_now_row, n)
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             rest_sum_a_unit_2_now_sum = 0.0
+            sum_a_unit_kept = f32(sum_a_unit[row, i])
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
@@ -2589,7 +2592,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 a_unit_2 = f32(a_unit[i, f_30])
                 sum_h_unit_right[row, f_30] = factor_7 * a_unit_2
                 sum_p_unit_right[row, f_30] = factor_8 * a_unit_2
-            loss = (max_sum_a_unit_3 - scale * f32(sum_a_unit[row, i])) + log1p_value + _log1p_unit(decay) + _positive_part(max_sum_a_unit_2_now - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
+            loss = (max_sum_a_unit_3 - scale * sum_a_unit_kept) + log1p_value + _log1p_unit(decay) + _positive_part(max_sum_a_unit_2_now - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
             sample_weight_2 = sample_weight[i]
             factor_9 = loss * sample_weight_2
             total += factor_9
@@ -2711,9 +2714,9 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     sum_a_unit_3_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_3 = np.empty((n, d,), f32)
     sum_h_unit_right = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_4_product = sum_h_unit_right
     sum_h_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit_4_left = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_4_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_4 = np.empty((n, d,), f32)
     sum_p_unit_right = np.empty((block, d,), anchor.dtype)
     sum_p_unit = np.empty((n, d,), anchor.dtype)
@@ -3544,11 +3547,14 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     sum_a_unit_3_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_3 = np.empty((block, d,), f32)
     sum_h_unit_right = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_4_product = sum_h_unit_right
+    sum_a_unit_3_tangent_2_product = sum_h_unit_right
+    sum_a_unit_4_tangent_part1 = sum_h_unit_right
     sum_h_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit_4_left = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_4_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_4 = np.empty((block, d,), f32)
     sum_p_unit_right = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_4_tangent_part2_product = sum_p_unit_right
     sum_p_unit = np.empty((n, d,), anchor.dtype)
     sum_norm_anchor = np.empty((block,), f32)
     norm_anchor_tangent = np.empty((n,), f32)
@@ -3556,26 +3562,23 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     norm_positive_tangent = np.empty((n,), f32)
     p_unit_tangent = np.empty((n, d,), anchor.dtype)
     sum_a_unit_tangent_part1 = np.empty((block, n,), anchor.dtype)
+    sum_a_unit_4_tangent_part1_left = sum_a_unit_tangent_part1
     sum_a_unit_tangent_part2 = np.empty((block, n,), anchor.dtype)
+    sum_a_unit_2_tangent_part1 = sum_a_unit_tangent_part2
     sum_a_unit_tangent = np.empty((block, n,), f32)
     sum_a_unit_tangent_entry_1 = np.empty((n,), f32)
     logsumexp_sum_a_unit_tangent = np.empty((n,), f32)
     norm_negative_tangent = np.empty((n,), f32)
     h_unit_tangent = np.empty((n, d,), anchor.dtype)
-    sum_a_unit_2_tangent_part1 = np.empty((block, n,), anchor.dtype)
     sum_a_unit_2_tangent_part2 = np.empty((block, n,), anchor.dtype)
     sum_a_unit_2_tangent = np.empty((block, n,), f32)
     sum_a_unit_2_tangent_entry_3 = np.empty((n,), f32)
     logsumexp_sum_a_unit_2_tangent = np.empty((n,), f32)
     sum_a_unit_3_tangent = np.empty((block, d,), f32)
-    sum_a_unit_3_tangent_2_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_3_tangent_2 = np.empty((block, d,), f32)
     sum_h_unit_tangent = np.empty((n, d,), f32)
     softmax_sum_a_unit_tangent = np.empty((block, n,), f32)
     softmax_sum_a_unit_tangent_own = np.empty((n,), f32)
-    sum_a_unit_4_tangent_part1_left = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_4_tangent_part1 = np.empty((block, d,), anchor.dtype)
-    sum_a_unit_4_tangent_part2_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_4_tangent = np.empty((d,), f32)
     sum_p_unit_tangent = np.empty((n, d,), f32)
     for i in range(n):
@@ -4207,20 +4210,20 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
     sample_weight = np.empty((block,), f32)
     seed = np.empty((n,), f32)
     sum_anchor = np.empty((block, n,), anchor.dtype)
+    exp_sum_anchor_2 = sum_anchor
     max_sum_anchor = np.empty((n,), f32)
     exp_sum_anchor = np.empty((n,), f32)
     exp_sum_anchor_own = np.empty((n,), f32)
     rest_sum_anchor = np.empty((n,), f32)
     sum_anchor_2 = np.empty((block, n,), anchor.dtype)
     max_sum_anchor_2 = np.empty((n,), f32)
-    exp_sum_anchor_2 = np.empty((block, n,), anchor.dtype)
     rest_sum_anchor_2 = np.empty((n,), f32)
     sum_anchor_3_product = np.empty((block, d,), anchor.dtype)
     sum_anchor_3 = np.empty((block, d,), f32)
     sum_negative_right = np.empty((block, d,), anchor.dtype)
+    sum_anchor_4_product = sum_negative_right
     sum_negative = np.empty((n, d,), anchor.dtype)
     sum_anchor_4_left = np.empty((block, n,), anchor.dtype)
-    sum_anchor_4_product = np.empty((block, d,), anchor.dtype)
     sum_positive_right = np.empty((block, d,), anchor.dtype)
     sum_positive = np.empty((n, d,), anchor.dtype)
     sum_negative[:, :] = f32(0.0)
@@ -4270,6 +4273,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             max_sum_anchor_2_now, argmax_sum_anchor_2 = _first_largest(max_sum_anchor_2_now_row, n)
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             rest_sum_anchor_2_now_sum = 0.0
+            sum_anchor_kept = f32(sum_anchor[row, i])
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = np.uint64(512) if strip + np.uint64(512) < np.uint64(n) else np.uint64(n) - strip
                 for place in range(length):
@@ -4300,7 +4304,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                 a = f32(anchor[i, d_10])
                 sum_negative_right[row, d_10] = factor_4 * a
                 sum_positive_right[row, d_10] = factor_5 * a
-            loss = (max_sum_anchor_3 - scale * f32(sum_anchor[row, i])) + log1p_value + _log1p_unit(decay) + _positive_part(max_sum_anchor_2_now - max_sum_anchor_3 + log1p_value_2 - log1p_value)
+            loss = (max_sum_anchor_3 - scale * sum_anchor_kept) + log1p_value + _log1p_unit(decay) + _positive_part(max_sum_anchor_2_now - max_sum_anchor_3 + log1p_value_2 - log1p_value)
             sample_weight_2 = sample_weight[row]
             factor_6 = loss * sample_weight_2
             total += factor_6
@@ -4381,19 +4385,19 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     exp_sum_anchor_own = np.empty((n,), f32)
     rest_sum_anchor = np.empty((n,), f32)
     sum_anchor_2 = np.empty((block, n,), anchor.dtype)
+    exp_sum_anchor_2 = sum_anchor_2
     max_sum_anchor_2 = np.empty((n,), f32)
-    exp_sum_anchor_2 = np.empty((block, n,), anchor.dtype)
     rest_sum_anchor_2 = np.empty((n,), f32)
     sum_anchor_3_product = np.empty((block, d,), anchor.dtype)
     sum_anchor_3 = np.empty((n, d,), f32)
     sum_negative_right = np.empty((block, d,), anchor.dtype)
+    sum_anchor_4_product = sum_negative_right
+    logsumexp_sum_anchor_sensitivity_product = sum_negative_right
     sum_negative = np.empty((n, d,), anchor.dtype)
     sum_anchor_4_left = np.empty((block, n,), anchor.dtype)
-    sum_anchor_4_product = np.empty((block, d,), anchor.dtype)
     sum_anchor_4 = np.empty((n, d,), f32)
     sum_positive_right = np.empty((block, d,), anchor.dtype)
     sum_positive = np.empty((n, d,), anchor.dtype)
-    logsumexp_sum_anchor_sensitivity_product = np.empty((block, d,), anchor.dtype)
     logsumexp_sum_anchor_sensitivity = np.empty((n, d,), f32)
     logsumexp_sum_anchor_2_centred = np.empty((n, d,), f32)
     logsumexp_sum_anchor_centred = np.empty((n, d,), f32)
@@ -4849,31 +4853,31 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     sum_anchor_3_product = np.empty((block, d,), anchor.dtype)
     sum_anchor_3 = np.empty((block, d,), f32)
     sum_negative_right = np.empty((block, d,), anchor.dtype)
+    sum_anchor_4_product = sum_negative_right
+    sum_anchor_3_tangent_2_product = sum_negative_right
+    sum_anchor_4_tangent_part1 = sum_negative_right
     sum_negative = np.empty((n, d,), anchor.dtype)
     sum_anchor_4_left = np.empty((block, n,), anchor.dtype)
-    sum_anchor_4_product = np.empty((block, d,), anchor.dtype)
     sum_anchor_4 = np.empty((block, d,), f32)
     sum_positive_right = np.empty((block, d,), anchor.dtype)
+    sum_anchor_4_tangent_part2_product = sum_positive_right
     sum_positive = np.empty((n, d,), anchor.dtype)
     sum_anchor_tangent_part1 = np.empty((block, n,), anchor.dtype)
+    sum_anchor_4_tangent_part1_left = sum_anchor_tangent_part1
     sum_anchor_tangent_part2 = np.empty((block, n,), anchor.dtype)
+    sum_anchor_2_tangent_part1 = sum_anchor_tangent_part2
     sum_anchor_tangent = np.empty((block, n,), f32)
     sum_anchor_tangent_entry_1 = np.empty((n,), f32)
     logsumexp_sum_anchor_tangent = np.empty((n,), f32)
-    sum_anchor_2_tangent_part1 = np.empty((block, n,), anchor.dtype)
     sum_anchor_2_tangent_part2 = np.empty((block, n,), anchor.dtype)
     sum_anchor_2_tangent = np.empty((block, n,), f32)
     sum_anchor_2_tangent_entry_3 = np.empty((n,), f32)
     logsumexp_sum_anchor_2_tangent = np.empty((n,), f32)
     sum_anchor_3_tangent = np.empty((block, d,), f32)
-    sum_anchor_3_tangent_2_product = np.empty((block, d,), anchor.dtype)
     sum_anchor_3_tangent_2 = np.empty((block, d,), f32)
     sum_negative_tangent = np.empty((n, d,), f32)
     softmax_sum_anchor_tangent = np.empty((block, n,), f32)
     softmax_sum_anchor_tangent_own = np.empty((n,), f32)
-    sum_anchor_4_tangent_part1_left = np.empty((block, n,), anchor.dtype)
-    sum_anchor_4_tangent_part1 = np.empty((block, d,), anchor.dtype)
-    sum_anchor_4_tangent_part2_product = np.empty((block, d,), anchor.dtype)
     sum_positive_tangent = np.empty((n, d,), f32)
     sum_negative[:, :] = f32(0.0)
     sum_positive[:, :] = f32(0.0)

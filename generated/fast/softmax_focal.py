@@ -521,6 +521,12 @@ def _first_largest(row, count: int):
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+def _unless_zero(x: float) -> float:
+    """Return x, and the smallest normal number of float32 where that is 0."""
+    return x if x != f32(0.0) else f32(1.1754943508222875e-38)
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
     return _exp_down(a - b)
@@ -844,7 +850,7 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
         term = -(max_logits - z_y) - _log1p(rest_logits)
         factor_2 = seed * power_value * term
         sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, factor_2)
-        log_value = _log(factor)
+        log_value = _log(_unless_zero(factor))
         factor_3 = seed * log_value * power_value * term
         sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_3)
         factor_4 = seed * (log_value * log_value) * power_value * term
@@ -908,7 +914,7 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         exp_difference_value = _exp_difference(z_y, max_logits)
         case = ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan))
         factor = case / (f32(1.0) + rest_logits)
-        log_value = _log(factor)
+        log_value = _log(_unless_zero(factor))
         power_value = _power(factor, gamma)
         term = -(max_logits - z_y) - _log1p(rest_logits)
         factor_2 = seed * log_value * power_value * term

@@ -899,14 +899,14 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     scaled_query = np.empty((n, 2))
     q_unit = np.empty((n, d, 2))
     sum_k_unit = np.empty((block, n, 2))
+    sum_k_unit_2_left = sum_k_unit
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((n, 2))
     exp_sum_k_unit_own = np.empty((n, 2))
     rest_sum_k_unit = np.empty((n, 2))
-    sum_k_unit_2_left = np.empty((block, n, 2))
     sum_k_unit_2_right = np.empty((block, d, 2))
+    sum_q_unit_product = sum_k_unit_2_right
     sum_k_unit_2 = np.empty((n, d, 2))
-    sum_q_unit_product = np.empty((block, d, 2))
     sum_q_unit = np.empty((d, 2))
     for i in range(n):
         sample_weight_now = (sample_weights[i] if weighted else 1.0)
@@ -978,6 +978,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             max_sum_k_unit = (max_sum_k_unit_first, max_sum_k_unit_row[:, 1][argmax_sum_k_unit_now])
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = (0.0, 0.0)
+            sum_k_unit_kept = _pair_at(sum_k_unit, (row, i,))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
@@ -994,7 +995,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             _pair_put(rest_sum_k_unit, (i,), rest_sum_k_unit_now)
             exp_sum_k_unit_own_now = _pair_at(exp_sum_k_unit, (i,))
             _pair_put(exp_sum_k_unit_own, (i,), exp_sum_k_unit_own_now)
-            loss = _pair_add(_pair_add(max_sum_k_unit, _pair_negative(_pair_divide(_pair_at(sum_k_unit, (row, i,)), (temperature, 0.0)))), _pair_log1p(rest_sum_k_unit_now))
+            loss = _pair_add(_pair_add(max_sum_k_unit, _pair_negative(_pair_divide(sum_k_unit_kept, (temperature, 0.0)))), _pair_log1p(rest_sum_k_unit_now))
             sample_weight_2 = _pair_at(sample_weight, (i,))
             factor_4 = _pair_multiply(loss, sample_weight_2)
             total = _pair_add(total, factor_4)
@@ -1080,8 +1081,8 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     rest_sum_k_unit = np.empty((n, 2))
     sum_k_unit_2_left = np.empty((block, n, 2))
     sum_k_unit_2_right = np.empty((block, d, 2))
+    sum_q_unit_product = sum_k_unit_2_right
     sum_k_unit_2 = np.empty((n, d, 2))
-    sum_q_unit_product = np.empty((block, d, 2))
     sum_q_unit = np.empty((n, d, 2))
     sum_norm_query = np.empty((n, 2))
     logsumexp_sum_k_unit_centred = np.empty((n, d, 2))
@@ -1532,14 +1533,16 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     scaled_query = np.empty((n, 2))
     q_unit = np.empty((n, d, 2))
     sum_k_unit = np.empty((block, n, 2))
+    sum_q_unit_tangent_part1_left = sum_k_unit
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((block, n, 2))
     exp_sum_k_unit_own = np.empty((n, 2))
     rest_sum_k_unit = np.empty((n, 2))
     sum_k_unit_2_left = np.empty((block, n, 2))
     sum_k_unit_2_right = np.empty((block, d, 2))
+    sum_q_unit_product = sum_k_unit_2_right
+    sum_q_unit_tangent_part1 = sum_k_unit_2_right
     sum_k_unit_2 = np.empty((n, d, 2))
-    sum_q_unit_product = np.empty((block, d, 2))
     sum_q_unit = np.empty((block, d, 2))
     sum_norm_query = np.empty((block, 2))
     norm_key_tangent = np.empty((n, 2))
@@ -1552,8 +1555,6 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     softmax_sum_k_unit_tangent = np.empty((n, 2))
     softmax_sum_k_unit_tangent_own = np.empty((n, 2))
     sum_k_unit_2_tangent = np.empty((n, d, 2))
-    sum_q_unit_tangent_part1_left = np.empty((block, n, 2))
-    sum_q_unit_tangent_part1 = np.empty((block, d, 2))
     sum_q_unit_tangent_part2_product = np.empty((block, d, 2))
     sum_q_unit_tangent = np.empty((d, 2))
     for i in range(n):

@@ -430,6 +430,12 @@ def _pair_log1p_from(x, y):
 
 
 @_traced
+def _pair_unless_zero(x):
+    """Return x, and the smallest normal number of float32 where that is 0."""
+    return _select(_equal(x[0], 0.0), (1.1754943508222875e-38, 0.0), x)
+
+
+@_traced
 def _pair_power_from(x, exponent, power):
     """Return what a power is found to be, but where x or the exponent is 0, and below what is infinite."""
     power = _select(power[0] > 1.7976931348623157e308, (1.7976931348623157e308, 0.0), power)
@@ -950,7 +956,7 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
         term = _pair_add(_pair_negative(_pair_of_sum(max_logits, -z_y)), _pair_negative(_pair_log1p(rest_logits)))
         factor_2 = _pair_multiply(_pair_multiply(seed, power_value), term)
         sum_alpha = _pair_add(sum_alpha, factor_2)
-        log_value = _pair_log(factor)
+        log_value = _pair_log(_pair_unless_zero(factor))
         factor_3 = _pair_multiply(_pair_multiply(_pair_multiply(seed, log_value), power_value), term)
         sum_gamma = _pair_add(sum_gamma, factor_3)
         factor_4 = _pair_multiply(_pair_multiply(_pair_multiply(seed, _pair_multiply(log_value, log_value)), power_value), term)
@@ -1002,7 +1008,7 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         exp_difference_value = _pair_exp(_pair_of_sum(z_y, -max_logits))
         case = (rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_difference_value)))
         factor = _pair_divide(case, _pair_add_number(rest_logits, 1.0))
-        log_value = _pair_log(factor)
+        log_value = _pair_log(_pair_unless_zero(factor))
         power_value = _pair_power(factor, (gamma, 0.0))
         term = _pair_add(_pair_negative(_pair_of_sum(max_logits, -z_y)), _pair_negative(_pair_log1p(rest_logits)))
         factor_2 = _pair_multiply(_pair_multiply(_pair_multiply(seed, log_value), power_value), term)

@@ -800,6 +800,12 @@ def _pair_positive_part(x):
 
 
 @_traced
+def _pair_unless_zero(x):
+    """Return x, and the smallest normal number of float32 where that is 0."""
+    return _select(_equal(x[0], 0.0), (1.1754943508222875e-38, 0.0), x)
+
+
+@_traced
 def _pair_larger(x, y):
     """Return the larger of two pairs, NaN where either is."""
     above = (y[0] > x[0]) | (_equal(y[0], x[0]) & (y[1] > x[1]))
@@ -2768,9 +2774,9 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
                 ratio_value_2 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -p_3)), over_max_positive_unit), over_max_positive)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
                 strips[1, 0, place], strips[1, 1, place] = power_value_2
-                factor = _pair_multiply(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value[0] == 0.0 else (ratio_value if ratio_value[0] == ratio_value[0] else (np.nan, 0.0)))), power_value)
+                factor = _pair_multiply(_pair_log(_pair_unless_zero(ratio_value)), power_value)
                 strips[2, 0, place], strips[2, 1, place] = factor
-                factor_2 = _pair_multiply(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_2[0] == 0.0 else (ratio_value_2 if ratio_value_2[0] == ratio_value_2[0] else (np.nan, 0.0)))), power_value_2)
+                factor_2 = _pair_multiply(_pair_log(_pair_unless_zero(ratio_value_2)), power_value_2)
                 strips[3, 0, place], strips[3, 1, place] = factor_2
             _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
@@ -2782,8 +2788,8 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         step_value = _step(_pair_add(_pair_add_number(_pair_multiply(max_positive, power_value_3), margin), _pair_negative(_pair_multiply(max_negative, power_value_4)))[0])
         factor_3 = _pair_multiply_number(seed, step_value)
         sum_margin = _pair_add(sum_margin, factor_3)
-        log_value = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if sum_negative[0] == 0.0 else (sum_negative if sum_negative[0] == sum_negative[0] else (np.nan, 0.0))))
-        log_value_2 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if sum_positive[0] == 0.0 else (sum_positive if sum_positive[0] == sum_positive[0] else (np.nan, 0.0))))
+        log_value = _pair_log(_pair_unless_zero(sum_negative))
+        log_value_2 = _pair_log(_pair_unless_zero(sum_positive))
         term = _pair_add(_pair_multiply(_pair_multiply(max_negative, log_value), power_value_4), _pair_negative(_pair_multiply(_pair_multiply(max_positive, log_value_2), power_value_3)))
         factor_4 = _pair_divide(_pair_multiply_number(_pair_multiply(seed, term), step_value), _pair_of_product(p, p))
         sum_p = _pair_add(sum_p, factor_4)
@@ -2806,13 +2812,13 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
                 a_3 = anchor[i, f_22]
                 p_4 = positive[i, f_22]
                 ratio_value_3 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_3, -p_4)), over_max_positive_unit), over_max_positive)
-                log_value_3 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_3[0] == 0.0 else (ratio_value_3 if ratio_value_3[0] == ratio_value_3[0] else (np.nan, 0.0))))
+                log_value_3 = _pair_log(_pair_unless_zero(ratio_value_3))
                 power_value_7 = _pair_power(ratio_value_3, (p, 0.0))
                 factor_7 = _pair_multiply(_pair_multiply(factor_6, log_value_3), power_value_7)
                 strips[0, 0, place], strips[0, 1, place] = factor_7
                 n_4 = negative[i, f_22]
                 ratio_value_4 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_3, -n_4)), over_max_negative_unit), over_max_negative)
-                log_value_4 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_4[0] == 0.0 else (ratio_value_4 if ratio_value_4[0] == ratio_value_4[0] else (np.nan, 0.0))))
+                log_value_4 = _pair_log(_pair_unless_zero(ratio_value_4))
                 power_value_8 = _pair_power(ratio_value_4, (p, 0.0))
                 factor_9 = _pair_multiply(_pair_multiply(factor_8, log_value_4), power_value_8)
                 strips[1, 0, place], strips[1, 1, place] = factor_9
@@ -2893,12 +2899,12 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 power_value_3 = _pair_power(ratio_value, term_3)
                 signum_value = _signum(term[0])
                 v_n = direction_negative[i, f_1]
-                term_4 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value[0] == 0.0 else (ratio_value if ratio_value[0] == ratio_value[0] else (np.nan, 0.0)))), direction_parameters[1]), power_value), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor, v_a), power_value_3), signum_value)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_2, v_n), power_value_3), signum_value))
+                term_4 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(_pair_unless_zero(ratio_value)), direction_parameters[1]), power_value), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor, v_a), power_value_3), signum_value)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_2, v_n), power_value_3), signum_value))
                 strips[2, 0, place], strips[2, 1, place] = term_4
                 power_value_4 = _pair_power(ratio_value_2, term_3)
                 signum_value_2 = _signum(term_2[0])
                 v_p = direction_positive[i, f_1]
-                term_5 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_2[0] == 0.0 else (ratio_value_2 if ratio_value_2[0] == ratio_value_2[0] else (np.nan, 0.0)))), direction_parameters[1]), power_value_2), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_3, v_a), power_value_4), signum_value_2)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_4, v_p), power_value_4), signum_value_2))
+                term_5 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(_pair_unless_zero(ratio_value_2)), direction_parameters[1]), power_value_2), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_3, v_a), power_value_4), signum_value_2)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_4, v_p), power_value_4), signum_value_2))
                 strips[3, 0, place], strips[3, 1, place] = term_5
             _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
@@ -2912,14 +2918,14 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         factor_5 = _pair_multiply_number(_pair_multiply(_pair_multiply(max_positive, seed), power_value_6), step_value)
         power_value_10 = _pair_power(sum_negative, term_7)
         factor_7 = _pair_multiply_number(_pair_multiply(_pair_multiply(max_negative, seed), power_value_10), step_value)
-        log_value_3 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if sum_positive[0] == 0.0 else (sum_positive if sum_positive[0] == sum_positive[0] else (np.nan, 0.0))))
+        log_value_3 = _pair_log(_pair_unless_zero(sum_positive))
         factor_9 = _pair_negative(_pair_divide(log_value_3, _pair_of_product(p, p)))
         factor_10 = _pair_multiply_number(power_value_6, direction_parameters[1])
         power_value_11 = _pair_power(sum_positive, term_9)
         factor_11 = _pair_multiply(_pair_multiply(sum_positive_tangent, power_value_11), term_7)
         factor_12 = _pair_multiply(power_value_6, ratio_value_4)
         factor_13 = _pair_multiply_number(_pair_multiply(max_positive, seed), step_value)
-        log_value_4 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if sum_negative[0] == 0.0 else (sum_negative if sum_negative[0] == sum_negative[0] else (np.nan, 0.0))))
+        log_value_4 = _pair_log(_pair_unless_zero(sum_negative))
         factor_15 = _pair_negative(_pair_divide(log_value_4, _pair_of_product(p, p)))
         factor_16 = _pair_multiply_number(power_value_10, direction_parameters[1])
         power_value_13 = _pair_power(sum_negative, term_9)
@@ -2956,14 +2962,14 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 p_4 = positive[i, f_22]
                 term_6 = _pair_of_sum(a_3, -p_4)
                 ratio_value_5 = _pair_multiply(_pair_scaled(_pair_magnitude(term_6), over_max_positive_unit), over_max_positive)
-                log_value = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_5[0] == 0.0 else (ratio_value_5 if ratio_value_5[0] == ratio_value_5[0] else (np.nan, 0.0))))
+                log_value = _pair_log(_pair_unless_zero(ratio_value_5))
                 power_value_5 = _pair_power(ratio_value_5, (p, 0.0))
                 factor_6 = _pair_multiply(_pair_multiply(factor_5, log_value), power_value_5)
                 strips[0, 0, place], strips[0, 1, place] = factor_6
                 n_4 = negative[i, f_22]
                 term_8 = _pair_of_sum(a_3, -n_4)
                 ratio_value_6 = _pair_multiply(_pair_scaled(_pair_magnitude(term_8), over_max_negative_unit), over_max_negative)
-                log_value_2 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_6[0] == 0.0 else (ratio_value_6 if ratio_value_6[0] == ratio_value_6[0] else (np.nan, 0.0))))
+                log_value_2 = _pair_log(_pair_unless_zero(ratio_value_6))
                 power_value_9 = _pair_power(ratio_value_6, (p, 0.0))
                 factor_8 = _pair_multiply(_pair_multiply(factor_7, log_value_2), power_value_9)
                 strips[1, 0, place], strips[1, 1, place] = factor_8
@@ -3512,11 +3518,11 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
                 ratio_value_3 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_2, -p_3)), over_max_positive_unit), over_max_positive)
                 power_value_3 = _pair_power(ratio_value_3, (p, 0.0))
                 strips[2, 0, place], strips[2, 1, place] = power_value_3
-                factor = _pair_multiply(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value[0] == 0.0 else (ratio_value if ratio_value[0] == ratio_value[0] else (np.nan, 0.0)))), power_value)
+                factor = _pair_multiply(_pair_log(_pair_unless_zero(ratio_value)), power_value)
                 strips[3, 0, place], strips[3, 1, place] = factor
-                factor_2 = _pair_multiply(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_2[0] == 0.0 else (ratio_value_2 if ratio_value_2[0] == ratio_value_2[0] else (np.nan, 0.0)))), power_value_2)
+                factor_2 = _pair_multiply(_pair_log(_pair_unless_zero(ratio_value_2)), power_value_2)
                 strips[4, 0, place], strips[4, 1, place] = factor_2
-                factor_3 = _pair_multiply(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_3[0] == 0.0 else (ratio_value_3 if ratio_value_3[0] == ratio_value_3[0] else (np.nan, 0.0)))), power_value_3)
+                factor_3 = _pair_multiply(_pair_log(_pair_unless_zero(ratio_value_3)), power_value_3)
                 strips[5, 0, place], strips[5, 1, place] = factor_3
             _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
@@ -3533,9 +3539,9 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         step_value = _step(_pair_add(_pair_add_number(_pair_multiply(max_positive, power_value_4), margin), _pair_negative((factor_4 if _pair_add(factor_4, _pair_negative(factor_5))[0] < 0.0 else (factor_5 if factor_4[0] == factor_4[0] and factor_5[0] == factor_5[0] else (np.nan, 0.0)))))[0])
         factor_6 = _pair_multiply_number(seed, step_value)
         sum_margin = _pair_add(sum_margin, factor_6)
-        log_value = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if sum_negative[0] == 0.0 else (sum_negative if sum_negative[0] == sum_negative[0] else (np.nan, 0.0))))
-        log_value_2 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if sum_negative_2[0] == 0.0 else (sum_negative_2 if sum_negative_2[0] == sum_negative_2[0] else (np.nan, 0.0))))
-        log_value_3 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if sum_positive[0] == 0.0 else (sum_positive if sum_positive[0] == sum_positive[0] else (np.nan, 0.0))))
+        log_value = _pair_log(_pair_unless_zero(sum_negative))
+        log_value_2 = _pair_log(_pair_unless_zero(sum_negative_2))
+        log_value_3 = _pair_log(_pair_unless_zero(sum_positive))
         factor_7 = _pair_multiply(_pair_multiply_number(seed, step_value), _pair_add(_pair_negative((_pair_negative(_pair_divide(_pair_multiply(_pair_multiply(max_negative, log_value), power_value_5), _pair_of_product(p, p))) if _pair_add(factor_4, _pair_negative(factor_5))[0] < 0.0 else (_pair_negative(_pair_divide(_pair_multiply(_pair_multiply(max_negative_2, log_value_2), power_value_6), _pair_of_product(p, p))) if factor_4[0] == factor_4[0] and factor_5[0] == factor_5[0] else (np.nan, 0.0)))), _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(max_positive, log_value_3), power_value_4), _pair_of_product(p, p)))))
         sum_p = _pair_add(sum_p, factor_7)
         power_value_7 = _pair_power(sum_negative_2, term)
@@ -3560,18 +3566,18 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
                 a_3 = anchor[i, f_32]
                 p_4 = positive[i, f_32]
                 ratio_value_4 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_3, -p_4)), over_max_positive_unit), over_max_positive)
-                log_value_4 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_4[0] == 0.0 else (ratio_value_4 if ratio_value_4[0] == ratio_value_4[0] else (np.nan, 0.0))))
+                log_value_4 = _pair_log(_pair_unless_zero(ratio_value_4))
                 power_value_10 = _pair_power(ratio_value_4, (p, 0.0))
                 factor_12 = _pair_multiply(_pair_multiply(factor_11, log_value_4), power_value_10)
                 strips[0, 0, place], strips[0, 1, place] = factor_12
                 n_4 = negative[i, f_32]
                 ratio_value_5 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(a_3, -n_4)), over_max_negative_2_unit), over_max_negative_2)
-                log_value_5 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_5[0] == 0.0 else (ratio_value_5 if ratio_value_5[0] == ratio_value_5[0] else (np.nan, 0.0))))
+                log_value_5 = _pair_log(_pair_unless_zero(ratio_value_5))
                 power_value_11 = _pair_power(ratio_value_5, (p, 0.0))
                 factor_13 = _pair_multiply(_pair_multiply(adjoint_sum_negative_2, log_value_5), power_value_11)
                 strips[1, 0, place], strips[1, 1, place] = factor_13
                 ratio_value_6 = _pair_multiply(_pair_scaled(_pair_magnitude(_pair_of_sum(p_4, -n_4)), over_max_negative_unit), over_max_negative)
-                log_value_6 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_6[0] == 0.0 else (ratio_value_6 if ratio_value_6[0] == ratio_value_6[0] else (np.nan, 0.0))))
+                log_value_6 = _pair_log(_pair_unless_zero(ratio_value_6))
                 power_value_12 = _pair_power(ratio_value_6, (p, 0.0))
                 factor_14 = _pair_multiply(_pair_multiply(adjoint_sum_negative, log_value_6), power_value_12)
                 strips[2, 0, place], strips[2, 1, place] = factor_14
@@ -3674,16 +3680,16 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 power_value_4 = _pair_power(ratio_value, term_4)
                 signum_value = _signum(term[0])
                 v_n = direction_negative[i, f_1]
-                term_5 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value[0] == 0.0 else (ratio_value if ratio_value[0] == ratio_value[0] else (np.nan, 0.0)))), direction_parameters[1]), power_value), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor, v_p), power_value_4), signum_value)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_2, v_n), power_value_4), signum_value))
+                term_5 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(_pair_unless_zero(ratio_value)), direction_parameters[1]), power_value), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor, v_p), power_value_4), signum_value)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_2, v_n), power_value_4), signum_value))
                 strips[3, 0, place], strips[3, 1, place] = term_5
                 v_a = direction_anchor[i, f_1]
                 power_value_5 = _pair_power(ratio_value_2, term_4)
                 signum_value_2 = _signum(term_2[0])
-                term_6 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_2[0] == 0.0 else (ratio_value_2 if ratio_value_2[0] == ratio_value_2[0] else (np.nan, 0.0)))), direction_parameters[1]), power_value_2), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_3, v_a), power_value_5), signum_value_2)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_4, v_n), power_value_5), signum_value_2))
+                term_6 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(_pair_unless_zero(ratio_value_2)), direction_parameters[1]), power_value_2), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_3, v_a), power_value_5), signum_value_2)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_4, v_n), power_value_5), signum_value_2))
                 strips[4, 0, place], strips[4, 1, place] = term_6
                 power_value_6 = _pair_power(ratio_value_3, term_4)
                 signum_value_3 = _signum(term_3[0])
-                term_7 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_3[0] == 0.0 else (ratio_value_3 if ratio_value_3[0] == ratio_value_3[0] else (np.nan, 0.0)))), direction_parameters[1]), power_value_3), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_5, v_a), power_value_6), signum_value_3)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_6, v_p), power_value_6), signum_value_3))
+                term_7 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(_pair_unless_zero(ratio_value_3)), direction_parameters[1]), power_value_3), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_5, v_a), power_value_6), signum_value_3)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_6, v_p), power_value_6), signum_value_3))
                 strips[5, 0, place], strips[5, 1, place] = term_7
             _interleave(2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
@@ -3700,7 +3706,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         factor_8 = _pair_multiply(max_negative_2, power_value_11)
         step_value = _step(_pair_add(_pair_add_number(_pair_multiply(max_positive, power_value_9), margin), _pair_negative((factor_7 if _pair_add(factor_7, _pair_negative(factor_8))[0] < 0.0 else (factor_8 if factor_7[0] == factor_7[0] and factor_8[0] == factor_8[0] else (np.nan, 0.0)))))[0])
         factor_9 = _pair_multiply_number(_pair_multiply(_pair_multiply(max_positive, seed), power_value_8), step_value)
-        log_value_2 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if sum_positive[0] == 0.0 else (sum_positive if sum_positive[0] == sum_positive[0] else (np.nan, 0.0))))
+        log_value_2 = _pair_log(_pair_unless_zero(sum_positive))
         factor_11 = _pair_negative(_pair_divide(log_value_2, _pair_of_product(p, p)))
         factor_12 = _pair_multiply_number(power_value_8, direction_parameters[1])
         power_value_12 = _pair_power(sum_positive, term_10)
@@ -3715,7 +3721,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 p_4 = positive[i, f_32]
                 term_8 = _pair_of_sum(a_3, -p_4)
                 ratio_value_7 = _pair_multiply(_pair_scaled(_pair_magnitude(term_8), over_max_positive_unit), over_max_positive)
-                log_value = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_7[0] == 0.0 else (ratio_value_7 if ratio_value_7[0] == ratio_value_7[0] else (np.nan, 0.0))))
+                log_value = _pair_log(_pair_unless_zero(ratio_value_7))
                 power_value_7 = _pair_power(ratio_value_7, (p, 0.0))
                 factor_10 = _pair_multiply(_pair_multiply(factor_9, log_value), power_value_7)
                 strips[0, 0, place], strips[0, 1, place] = factor_10
@@ -3732,8 +3738,8 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         adjoint_sum_negative_2 = _pair_negative(_pair_multiply_number(_pair_multiply(seed, ((0.0, 0.0) if _pair_add(factor_7, _pair_negative(factor_8))[0] < 0.0 else (_pair_divide(_pair_multiply(max_negative_2, power_value_14), (p, 0.0)) if factor_7[0] == factor_7[0] and factor_8[0] == factor_8[0] else (np.nan, 0.0)))), step_value))  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
         power_value_15 = _pair_power(sum_negative, term_9)
         adjoint_sum_negative = _pair_negative(_pair_multiply_number(_pair_multiply(seed, (_pair_divide(_pair_multiply(max_negative, power_value_15), (p, 0.0)) if _pair_add(factor_7, _pair_negative(factor_8))[0] < 0.0 else ((0.0, 0.0) if factor_7[0] == factor_7[0] and factor_8[0] == factor_8[0] else (np.nan, 0.0)))), step_value))  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        log_value_3 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if sum_negative[0] == 0.0 else (sum_negative if sum_negative[0] == sum_negative[0] else (np.nan, 0.0))))
-        log_value_4 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if sum_negative_2[0] == 0.0 else (sum_negative_2 if sum_negative_2[0] == sum_negative_2[0] else (np.nan, 0.0))))
+        log_value_3 = _pair_log(_pair_unless_zero(sum_negative))
+        log_value_4 = _pair_log(_pair_unless_zero(sum_negative_2))
         case = ((0.0, 0.0) if _pair_add(factor_7, _pair_negative(factor_8))[0] < 0.0 else (_pair_multiply(_pair_multiply(max_negative_2, power_value_14), _pair_add(factor_17, _pair_negative(_pair_divide(log_value_4, _pair_multiply_number(_pair_of_product(p, p), p))))) if factor_7[0] == factor_7[0] and factor_8[0] == factor_8[0] else (np.nan, 0.0)))
         case_2 = (_pair_multiply(_pair_multiply(max_negative, power_value_15), _pair_add(factor_17, _pair_negative(_pair_divide(log_value_3, _pair_multiply_number(_pair_of_product(p, p), p))))) if _pair_add(factor_7, _pair_negative(factor_8))[0] < 0.0 else ((0.0, 0.0) if factor_7[0] == factor_7[0] and factor_8[0] == factor_8[0] else (np.nan, 0.0)))
         factor_18 = _pair_multiply_number(_pair_multiply(seed, _pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_add(_pair_add(_pair_divide(_pair_multiply(_pair_multiply(max_positive, _pair_multiply(log_value_2, log_value_2)), power_value_9), _pair_multiply_number(_pair_multiply_number(_pair_of_product(p, p), p), p)), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(max_positive, log_value_2), power_value_9), _pair_multiply_number(_pair_of_product(p, p), p)), 2.0)), _pair_negative((_pair_multiply(_pair_multiply(max_negative, _pair_add(_pair_divide(_pair_multiply(log_value_3, log_value_3), _pair_multiply_number(_pair_multiply_number(_pair_of_product(p, p), p), p)), _pair_scaled(_pair_divide(log_value_3, _pair_multiply_number(_pair_of_product(p, p), p)), 2.0))), power_value_10) if _pair_add(factor_7, _pair_negative(factor_8))[0] < 0.0 else (_pair_multiply(_pair_multiply(max_negative_2, _pair_add(_pair_divide(_pair_multiply(log_value_4, log_value_4), _pair_multiply_number(_pair_multiply_number(_pair_of_product(p, p), p), p)), _pair_scaled(_pair_divide(log_value_4, _pair_multiply_number(_pair_of_product(p, p), p)), 2.0))), power_value_11) if factor_7[0] == factor_7[0] and factor_8[0] == factor_8[0] else (np.nan, 0.0))))), direction_parameters[1]), _pair_multiply(_pair_multiply(_pair_multiply(max_positive, sum_positive_tangent), power_value_8), _pair_add(factor_17, _pair_negative(_pair_divide(log_value_2, _pair_multiply_number(_pair_of_product(p, p), p)))))), _pair_negative(_pair_multiply(sum_negative_2_tangent, case))), _pair_negative(_pair_multiply(sum_negative_tangent, case_2)))), step_value)
@@ -3777,7 +3783,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 n_4 = negative[i, f_72]
                 term_11 = _pair_of_sum(a_4, -n_4)
                 ratio_value_8 = _pair_multiply(_pair_scaled(_pair_magnitude(term_11), over_max_negative_2_unit), over_max_negative_2)
-                log_value_5 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_8[0] == 0.0 else (ratio_value_8 if ratio_value_8[0] == ratio_value_8[0] else (np.nan, 0.0))))
+                log_value_5 = _pair_log(_pair_unless_zero(ratio_value_8))
                 power_value_16 = _pair_power(ratio_value_8, (p, 0.0))
                 v_a_3 = direction_anchor[i, f_72]
                 power_value_17 = _pair_power(ratio_value_8, term_4)
@@ -3788,7 +3794,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 p_5 = positive[i, f_72]
                 term_13 = _pair_of_sum(p_5, -n_4)
                 ratio_value_9 = _pair_multiply(_pair_scaled(_pair_magnitude(term_13), over_max_negative_unit), over_max_negative)
-                log_value_6 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_9[0] == 0.0 else (ratio_value_9 if ratio_value_9[0] == ratio_value_9[0] else (np.nan, 0.0))))
+                log_value_6 = _pair_log(_pair_unless_zero(ratio_value_9))
                 power_value_18 = _pair_power(ratio_value_9, (p, 0.0))
                 v_p_3 = direction_positive[i, f_72]
                 power_value_19 = _pair_power(ratio_value_9, term_4)
@@ -3797,7 +3803,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 strips[1, 0, place], strips[1, 1, place] = term_14
                 term_15 = _pair_of_sum(a_4, -p_5)
                 ratio_value_10 = _pair_multiply(_pair_scaled(_pair_magnitude(term_15), over_max_positive_unit), over_max_positive)
-                log_value_7 = _pair_log(((1.1754943508222875e-38, -1.7062784172594546e-98) if ratio_value_10[0] == 0.0 else (ratio_value_10 if ratio_value_10[0] == ratio_value_10[0] else (np.nan, 0.0))))
+                log_value_7 = _pair_log(_pair_unless_zero(ratio_value_10))
                 power_value_20 = _pair_power(ratio_value_10, term_4)
                 signum_value_7 = _signum(term_15[0])
                 square = _pair_of_product(signum_value_5, signum_value_5)

@@ -82,6 +82,11 @@ def _widened(x, shape, like):
     return _number(x, like).expand(shape)
 
 
+def _unless_zero(x):
+    """Return x, and the smallest normal number of float32 where that is 0."""
+    return torch.where(x == 0.0, 1.1754943508222875e-38, x)
+
+
 def _rest(total, a, b):
     """Return what rounding took from total = a + b: Knuth's two-sum."""
     back = total - a
@@ -353,7 +358,7 @@ def slope(logits, label, gamma, alpha, direction_logits, direction_gamma, direct
     term_2 = _chosen((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]), logits)
     term_3 = term_1 * _chosen((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits, logits)
     term_4 = _power(term_3, gamma)
-    slope = -alpha * term_2 * term_4 - direction_alpha * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_4 - alpha * direction_gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_4 * torch.log(term_3) + alpha * gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_1 * term_2 * exp_logits[n_range, label] * _power(term_3, -1.0 + gamma)
+    slope = -alpha * term_2 * term_4 - direction_alpha * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_4 - alpha * direction_gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_4 * torch.log(_unless_zero(term_3)) + alpha * gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_1 * term_2 * exp_logits[n_range, label] * _power(term_3, -1.0 + gamma)
     return slope
 
 
@@ -369,7 +374,7 @@ def gradient(logits, label, gamma, alpha, seed):
     rest_logits = torch.sum(_widened(_chosen((c_range[None, :] != argmax_logits[:, None]), exp_logits, 0.0, logits), (n, c), logits), dim=1)
     sum_alpha = torch.sum((-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * seed * _power(_chosen((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits, logits) / (1.0 + rest_logits), gamma), dim=0)
     term_1 = _chosen((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits, logits) / (1.0 + rest_logits)
-    sum_gamma = torch.sum((-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * seed * torch.log(term_1) * _power(term_1, gamma), dim=0)
+    sum_gamma = torch.sum((-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * seed * torch.log(_unless_zero(term_1)) * _power(term_1, gamma), dim=0)
     term_2 = (1.0 / (1.0 + rest_logits))
     term_3 = _chosen((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits, logits)
     term_4 = gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_2 * exp_logits[n_range, label]
@@ -395,7 +400,7 @@ def product(logits, label, gamma, alpha, seed, direction_logits, direction_gamma
     exp_logits = _exp_difference(logits, max_logits[:, None])
     rest_logits = torch.sum(_widened(_chosen((c_range[None, :] != argmax_logits[:, None]), exp_logits, 0.0, logits), (n, c), logits), dim=1)
     term_1 = _chosen((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits, logits) / (1.0 + rest_logits)
-    sum_gamma = torch.sum((-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * seed * torch.log(term_1) * _power(term_1, gamma), dim=0)
+    sum_gamma = torch.sum((-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * seed * torch.log(_unless_zero(term_1)) * _power(term_1, gamma), dim=0)
     term_2 = (1.0 / (1.0 + rest_logits))
     logsumexp_logits_tangent = torch.sum(term_2[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), dim=1)
     term_3 = -logsumexp_logits_tangent + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits])
@@ -403,11 +408,11 @@ def product(logits, label, gamma, alpha, seed, direction_logits, direction_gamma
     term_5 = term_4 * _chosen((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits, logits)
     term_6 = _power(term_5, gamma)
     term_7 = -1.0 + gamma
-    sum_alpha_tangent = torch.sum((term_3 * term_6 + direction_gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_6 * torch.log(term_5) - gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_3 * term_4 * exp_logits[n_range, label] * _power(term_5, term_7)) * seed, dim=0)
+    sum_alpha_tangent = torch.sum((term_3 * term_6 + direction_gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_6 * torch.log(_unless_zero(term_5)) - gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_3 * term_4 * exp_logits[n_range, label] * _power(term_5, term_7)) * seed, dim=0)
     term_8 = -logsumexp_logits_tangent + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits])
     term_9 = (1.0 / (1.0 + rest_logits))
     term_10 = term_9 * _chosen((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits, logits)
-    term_11 = torch.log(term_10)
+    term_11 = torch.log(_unless_zero(term_10))
     term_12 = _power(term_10, gamma)
     sum_gamma_tangent = torch.sum((term_11 * term_12 * term_8 + direction_gamma * (term_11 * term_11) * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_12 + (-1.0 - gamma * term_11) * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_8 * term_9 * exp_logits[n_range, label] * _power(term_10, term_7)) * seed, dim=0)
     logsumexp_logits_tangent_centred = torch.sum(_widened(_chosen((c_range[None, :] != argmax_logits[:, None]), term_2[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), 0.0, logits), (n, c), logits), dim=1)
@@ -417,26 +422,27 @@ def product(logits, label, gamma, alpha, seed, direction_logits, direction_gamma
     term_16 = term_13 * term_2
     term_17 = _power(term_16, gamma)
     term_18 = direction_alpha * term_15 * term_17
-    term_19 = torch.log(term_16)
-    term_20 = term_15 * term_19
-    term_21 = (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_2 * exp_logits[n_range, label]
-    term_22 = term_20 + term_21
-    term_23 = alpha * direction_gamma * term_17 * term_22
-    term_24 = gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits))
-    term_25 = 1.0 + term_24
-    term_26 = term_17 * term_25
-    term_27 = _power(term_16, term_7)
-    term_28 = _chosen((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]), logits)
-    term_29 = alpha * (-gamma * term_15 * term_27 + term_26) * term_2 * term_28 * exp_logits[n_range, label]
-    term_30 = alpha * gamma * term_17 * term_2 * term_28 * exp_logits[n_range, label]
-    term_31 = term_18 + term_23 + term_29 + term_30
-    term_32 = seed * term_31
-    term_33 = direction_alpha * (-gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_2 * term_27 * exp_logits[n_range, label] + term_17)
-    term_34 = term_17 * term_19
-    term_35 = alpha * direction_gamma * (-(-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_2 * term_27 * exp_logits[n_range, label] - gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_19 * term_2 * term_27 * exp_logits[n_range, label] + term_34)
-    term_36 = _power(term_16, -2.0 + gamma)
-    term_37 = alpha * gamma * (-term_27 - (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_27 - (1.0 - gamma) * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_2 * term_36 * exp_logits[n_range, label]) * term_2 * term_28 * exp_logits[n_range, label]
-    product_logits = _chosen((c_range[None, :] == label[:, None]), term_32[:, None], (alpha * (-gamma * (-(max_logits[:, None] - logits[n_range[:, None], label[:, None]]) - torch.log1p(rest_logits[:, None])) * term_2[:, None] * term_27[:, None] * exp_logits[n_range[:, None], label[:, None]] + term_17[:, None]) * _chosen((c_range[None, :] == argmax_logits[:, None]), -logsumexp_logits_tangent_centred[:, None], -logsumexp_logits_tangent_centred[:, None] + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), logits) - alpha * gamma * term_2[:, None] * term_27[:, None] * term_28[:, None] * exp_logits[n_range[:, None], label[:, None]] + term_33[:, None] + term_35[:, None] + term_37[:, None]) * seed[:, None] * term_2[:, None] * exp_logits, logits)
+    term_19 = _unless_zero(term_16)
+    term_20 = torch.log(term_19)
+    term_21 = term_15 * term_20
+    term_22 = (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_2 * exp_logits[n_range, label]
+    term_23 = term_21 + term_22
+    term_24 = alpha * direction_gamma * term_17 * term_23
+    term_25 = gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits))
+    term_26 = 1.0 + term_25
+    term_27 = term_17 * term_26
+    term_28 = _power(term_16, term_7)
+    term_29 = _chosen((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]), logits)
+    term_30 = alpha * (-gamma * term_15 * term_28 + term_27) * term_2 * term_29 * exp_logits[n_range, label]
+    term_31 = alpha * gamma * term_17 * term_2 * term_29 * exp_logits[n_range, label]
+    term_32 = term_18 + term_24 + term_30 + term_31
+    term_33 = seed * term_32
+    term_34 = direction_alpha * (-gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_2 * term_28 * exp_logits[n_range, label] + term_17)
+    term_35 = term_17 * term_20
+    term_36 = alpha * direction_gamma * (-(-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_2 * term_28 * exp_logits[n_range, label] - gamma * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_2 * term_20 * term_28 * exp_logits[n_range, label] + term_35)
+    term_37 = _power(term_16, -2.0 + gamma)
+    term_38 = alpha * gamma * (-term_28 - (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_28 - (1.0 - gamma) * (-(max_logits - logits[n_range, label]) - torch.log1p(rest_logits)) * term_2 * term_37 * exp_logits[n_range, label]) * term_2 * term_29 * exp_logits[n_range, label]
+    product_logits = _chosen((c_range[None, :] == label[:, None]), term_33[:, None], (alpha * (-gamma * (-(max_logits[:, None] - logits[n_range[:, None], label[:, None]]) - torch.log1p(rest_logits[:, None])) * term_2[:, None] * term_28[:, None] * exp_logits[n_range[:, None], label[:, None]] + term_17[:, None]) * _chosen((c_range[None, :] == argmax_logits[:, None]), -logsumexp_logits_tangent_centred[:, None], -logsumexp_logits_tangent_centred[:, None] + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), logits) - alpha * gamma * term_2[:, None] * term_28[:, None] * term_29[:, None] * exp_logits[n_range[:, None], label[:, None]] + term_34[:, None] + term_36[:, None] + term_38[:, None]) * seed[:, None] * term_2[:, None] * exp_logits, logits)
     product_gamma = -alpha * sum_gamma_tangent - direction_alpha * sum_gamma
     product_alpha = -sum_alpha_tangent
     return {"logits": product_logits, "gamma": product_gamma, "alpha": product_alpha}

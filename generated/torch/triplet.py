@@ -468,6 +468,11 @@ def _signum(x):
     return torch.where(torch.isnan(x), x, torch.sign(x))
 
 
+def _unless_zero(x):
+    """Return x, and the smallest normal number of float32 where that is 0."""
+    return torch.where(x == 0.0, 1.1754943508222875e-38, x)
+
+
 def _ratio(a, b):
     """Return a / b, and 0 where b is 0."""
     return torch.where(b == 0.0, 0.0, a / torch.where(b == 0.0, 1.0, b))
@@ -980,17 +985,17 @@ def slope_p_general(anchor, positive, negative, margin, p, direction_anchor, dir
     term_4 = _power(term_2, term_3)
     term_5 = _ratio(_number(1.0, anchor), max_negative)
     term_6 = _signum(term_1)
-    sum_negative_tangent = torch.sum(direction_p * torch.log(term_2) * _power(term_2, p) + p * term_5[:, None] * direction_anchor * term_4 * term_6 - p * term_5[:, None] * direction_negative * term_4 * term_6, dim=1)
+    sum_negative_tangent = torch.sum(direction_p * torch.log(_unless_zero(term_2)) * _power(term_2, p) + p * term_5[:, None] * direction_anchor * term_4 * term_6 - p * term_5[:, None] * direction_negative * term_4 * term_6, dim=1)
     term_7 = -positive + anchor
     term_8 = _ratio(torch.abs(term_7), max_positive[:, None])
     term_9 = _power(term_8, term_3)
     term_10 = _ratio(_number(1.0, anchor), max_positive)
     term_11 = _signum(term_7)
-    sum_positive_tangent = torch.sum(direction_p * torch.log(term_8) * _power(term_8, p) + p * term_10[:, None] * direction_anchor * term_11 * term_9 - p * term_10[:, None] * direction_positive * term_11 * term_9, dim=1)
+    sum_positive_tangent = torch.sum(direction_p * torch.log(_unless_zero(term_8)) * _power(term_8, p) + p * term_10[:, None] * direction_anchor * term_11 * term_9 - p * term_10[:, None] * direction_positive * term_11 * term_9, dim=1)
     term_12 = (1.0 / p)
     term_13 = _power(sum_negative, term_12)
     term_14 = _power(sum_positive, term_12)
-    slope = (direction_margin + direction_p * (max_negative * term_13 * torch.log(sum_negative) - max_positive * term_14 * torch.log(sum_positive)) / (p * p) + term_12 * max_positive * sum_positive_tangent * _power(sum_positive, -1.0 + term_12) - term_12 * max_negative * sum_negative_tangent * _power(sum_negative, -1.0 + term_12)) * _step(margin + max_positive * term_14 - max_negative * term_13)
+    slope = (direction_margin + direction_p * (max_negative * term_13 * torch.log(_unless_zero(sum_negative)) - max_positive * term_14 * torch.log(_unless_zero(sum_positive))) / (p * p) + term_12 * max_positive * sum_positive_tangent * _power(sum_positive, -1.0 + term_12) - term_12 * max_negative * sum_negative_tangent * _power(sum_negative, -1.0 + term_12)) * _step(margin + max_positive * term_14 - max_negative * term_13)
     return slope
 
 
@@ -1004,19 +1009,19 @@ def gradient_p_general(anchor, positive, negative, margin, p, seed):
     sum_margin = torch.sum(seed * _step(margin + max_positive * _power(sum_positive, term_1) - max_negative * _power(sum_negative, term_1)), dim=0)
     term_2 = _power(sum_negative, term_1)
     term_3 = _power(sum_positive, term_1)
-    sum_p = torch.sum((max_negative * term_2 * torch.log(sum_negative) - max_positive * term_3 * torch.log(sum_positive)) * seed * _step(margin + max_positive * term_3 - max_negative * term_2) / (p * p), dim=0)
+    sum_p = torch.sum((max_negative * term_2 * torch.log(_unless_zero(sum_negative)) - max_positive * term_3 * torch.log(_unless_zero(sum_positive))) * seed * _step(margin + max_positive * term_3 - max_negative * term_2) / (p * p), dim=0)
     term_4 = _ratio(torch.abs(-positive + anchor), max_positive[:, None])
     term_5 = _power(sum_positive, -1.0 + term_1)
     term_6 = max_positive * _power(sum_positive, term_1)
     term_7 = margin - max_negative * _power(sum_negative, term_1) + term_6
     term_8 = _step(term_7)
-    sum_p_2 = torch.sum(max_positive[:, None] * seed[:, None] * term_5[:, None] * term_8[:, None] * torch.log(term_4) * _power(term_4, p), dim=(0, 1))
+    sum_p_2 = torch.sum(max_positive[:, None] * seed[:, None] * term_5[:, None] * term_8[:, None] * torch.log(_unless_zero(term_4)) * _power(term_4, p), dim=(0, 1))
     term_9 = _ratio(torch.abs(-negative + anchor), max_negative[:, None])
     term_10 = _power(sum_negative, -1.0 + term_1)
     term_11 = max_positive * _power(sum_positive, term_1)
     term_12 = margin - max_negative * _power(sum_negative, term_1) + term_11
     term_13 = _step(term_12)
-    sum_p_3 = torch.sum(max_negative[:, None] * seed[:, None] * term_10[:, None] * term_13[:, None] * torch.log(term_9) * _power(term_9, p), dim=(0, 1))
+    sum_p_3 = torch.sum(max_negative[:, None] * seed[:, None] * term_10[:, None] * term_13[:, None] * torch.log(_unless_zero(term_9)) * _power(term_9, p), dim=(0, 1))
     term_14 = _power(sum_positive, -1.0 + term_1)
     term_15 = -positive + anchor
     term_16 = -1.0 + p
@@ -1049,35 +1054,35 @@ def product_p_general(anchor, positive, negative, margin, p, seed, direction_anc
     term_4 = max_positive * _power(sum_positive, term_2)
     term_5 = margin - max_negative * _power(sum_negative, term_2) + term_4
     term_6 = _step(term_5)
-    sum_p_2 = torch.sum(max_positive[:, None] * seed[:, None] * term_3[:, None] * term_6[:, None] * torch.log(term_1) * _power(term_1, p), dim=(0, 1))
+    sum_p_2 = torch.sum(max_positive[:, None] * seed[:, None] * term_3[:, None] * term_6[:, None] * torch.log(_unless_zero(term_1)) * _power(term_1, p), dim=(0, 1))
     term_7 = _ratio(torch.abs(-negative + anchor), max_negative[:, None])
     term_8 = _power(sum_negative, -1.0 + term_2)
     term_9 = max_positive * _power(sum_positive, term_2)
     term_10 = margin - max_negative * _power(sum_negative, term_2) + term_9
     term_11 = _step(term_10)
-    sum_p_3 = torch.sum(max_negative[:, None] * seed[:, None] * term_11[:, None] * term_8[:, None] * torch.log(term_7) * _power(term_7, p), dim=(0, 1))
+    sum_p_3 = torch.sum(max_negative[:, None] * seed[:, None] * term_11[:, None] * term_8[:, None] * torch.log(_unless_zero(term_7)) * _power(term_7, p), dim=(0, 1))
     term_12 = -negative + anchor
     term_13 = _ratio(torch.abs(term_12), max_negative[:, None])
     term_14 = -1.0 + p
     term_15 = _power(term_13, term_14)
     term_16 = _ratio(_number(1.0, anchor), max_negative)
     term_17 = _signum(term_12)
-    sum_negative_tangent = torch.sum(direction_p * torch.log(term_13) * _power(term_13, p) + p * term_16[:, None] * direction_anchor * term_15 * term_17 - p * term_16[:, None] * direction_negative * term_15 * term_17, dim=1)
+    sum_negative_tangent = torch.sum(direction_p * torch.log(_unless_zero(term_13)) * _power(term_13, p) + p * term_16[:, None] * direction_anchor * term_15 * term_17 - p * term_16[:, None] * direction_negative * term_15 * term_17, dim=1)
     term_18 = -positive + anchor
     term_19 = _ratio(torch.abs(term_18), max_positive[:, None])
     term_20 = _power(term_19, term_14)
     term_21 = _ratio(_number(1.0, anchor), max_positive)
     term_22 = _signum(term_18)
-    sum_positive_tangent = torch.sum(direction_p * torch.log(term_19) * _power(term_19, p) + p * term_21[:, None] * direction_anchor * term_20 * term_22 - p * term_21[:, None] * direction_positive * term_20 * term_22, dim=1)
-    term_23 = torch.log(sum_positive)
+    sum_positive_tangent = torch.sum(direction_p * torch.log(_unless_zero(term_19)) * _power(term_19, p) + p * term_21[:, None] * direction_anchor * term_20 * term_22 - p * term_21[:, None] * direction_positive * term_20 * term_22, dim=1)
+    term_23 = torch.log(_unless_zero(sum_positive))
     term_24 = _power(sum_positive, term_2)
-    term_25 = torch.log(sum_negative)
+    term_25 = torch.log(_unless_zero(sum_negative))
     term_26 = _power(sum_negative, term_2)
     term_27 = (1.0 / ((p * p)))
     sum_p_tangent = torch.sum((direction_p * (((term_23 * term_23) * max_positive * term_24 - (term_25 * term_25) * max_negative * term_26) / (p * p * p * p) + (-2.0) * (max_negative * term_25 * term_26 - max_positive * term_23 * term_24) / (p * p * p)) + (1.0 + term_2 * term_25) * term_27 * max_negative * sum_negative_tangent * _power(sum_negative, -1.0 + term_2) + (-1.0 - term_2 * term_23) * term_27 * max_positive * sum_positive_tangent * _power(sum_positive, -1.0 + term_2)) * seed * _step(margin + max_positive * term_24 - max_negative * term_26), dim=0)
     term_28 = -positive + anchor
     term_29 = _ratio(torch.abs(term_28), max_positive[:, None])
-    term_30 = torch.log(term_29)
+    term_30 = torch.log(_unless_zero(term_29))
     term_31 = _power(sum_positive, -1.0 + term_2)
     term_32 = _power(term_29, p)
     term_33 = _power(sum_positive, -2.0 + term_2)
@@ -1087,10 +1092,10 @@ def product_p_general(anchor, positive, negative, margin, p, seed, direction_anc
     term_37 = max_positive * _power(sum_positive, term_2)
     term_38 = margin - max_negative * _power(sum_negative, term_2) + term_37
     term_39 = _step(term_38)
-    sum_p_2_tangent = torch.sum((direction_p * ((term_30 * term_30) - term_27 * term_30 * torch.log(sum_positive[:, None])) * term_31[:, None] * term_32 + (-1.0 + term_2) * sum_positive_tangent[:, None] * term_33[:, None] * term_30 * term_32 + (1.0 + p * term_30) * term_31[:, None] * term_35[:, None] * direction_anchor * term_34 * term_36 + (-1.0 - p * term_30) * term_31[:, None] * term_35[:, None] * direction_positive * term_34 * term_36) * max_positive[:, None] * seed[:, None] * term_39[:, None], dim=(0, 1))
+    sum_p_2_tangent = torch.sum((direction_p * ((term_30 * term_30) - term_27 * term_30 * torch.log(_unless_zero(sum_positive[:, None]))) * term_31[:, None] * term_32 + (-1.0 + term_2) * sum_positive_tangent[:, None] * term_33[:, None] * term_30 * term_32 + (1.0 + p * term_30) * term_31[:, None] * term_35[:, None] * direction_anchor * term_34 * term_36 + (-1.0 - p * term_30) * term_31[:, None] * term_35[:, None] * direction_positive * term_34 * term_36) * max_positive[:, None] * seed[:, None] * term_39[:, None], dim=(0, 1))
     term_40 = -negative + anchor
     term_41 = _ratio(torch.abs(term_40), max_negative[:, None])
-    term_42 = torch.log(term_41)
+    term_42 = torch.log(_unless_zero(term_41))
     term_43 = _power(sum_negative, -1.0 + term_2)
     term_44 = _power(term_41, p)
     term_45 = _power(sum_negative, -2.0 + term_2)
@@ -1100,7 +1105,7 @@ def product_p_general(anchor, positive, negative, margin, p, seed, direction_anc
     term_49 = max_positive * _power(sum_positive, term_2)
     term_50 = margin - max_negative * _power(sum_negative, term_2) + term_49
     term_51 = _step(term_50)
-    sum_p_3_tangent = torch.sum((direction_p * ((term_42 * term_42) - term_27 * term_42 * torch.log(sum_negative[:, None])) * term_43[:, None] * term_44 + (-1.0 + term_2) * sum_negative_tangent[:, None] * term_45[:, None] * term_42 * term_44 + (1.0 + p * term_42) * term_43[:, None] * term_47[:, None] * direction_anchor * term_46 * term_48 + (-1.0 - p * term_42) * term_43[:, None] * term_47[:, None] * direction_negative * term_46 * term_48) * max_negative[:, None] * seed[:, None] * term_51[:, None], dim=(0, 1))
+    sum_p_3_tangent = torch.sum((direction_p * ((term_42 * term_42) - term_27 * term_42 * torch.log(_unless_zero(sum_negative[:, None]))) * term_43[:, None] * term_44 + (-1.0 + term_2) * sum_negative_tangent[:, None] * term_45[:, None] * term_42 * term_44 + (1.0 + p * term_42) * term_43[:, None] * term_47[:, None] * direction_anchor * term_46 * term_48 + (-1.0 - p * term_42) * term_43[:, None] * term_47[:, None] * direction_negative * term_46 * term_48) * max_negative[:, None] * seed[:, None] * term_51[:, None], dim=(0, 1))
     term_52 = -positive + anchor
     term_53 = _ratio(torch.abs(term_52), max_positive[:, None])
     term_54 = _power(sum_positive, -1.0 + term_2)
@@ -1111,8 +1116,8 @@ def product_p_general(anchor, positive, negative, margin, p, seed, direction_anc
     term_59 = _power(sum_negative, -1.0 + term_2)
     term_60 = _power(term_58, term_14)
     term_61 = _signum(term_57)
-    term_62 = torch.log(sum_negative)
-    term_63 = torch.log(sum_positive)
+    term_62 = torch.log(_unless_zero(sum_negative))
+    term_63 = torch.log(_unless_zero(sum_positive))
     term_64 = (term_21 * term_21)
     term_65 = (term_56 * term_56)
     term_66 = -2.0 + p
@@ -1125,7 +1130,7 @@ def product_p_general(anchor, positive, negative, margin, p, seed, direction_anc
     term_73 = max_positive * _power(sum_positive, term_2)
     term_74 = margin - max_negative * _power(sum_negative, term_2) + term_73
     term_75 = _step(term_74)
-    product_anchor = (direction_p * (max_positive[:, None] * term_21[:, None] * term_54[:, None] * term_55 * term_56 * torch.log(term_53) - max_negative[:, None] * term_16[:, None] * term_59[:, None] * term_60 * term_61 * torch.log(term_58) + term_27 * max_negative[:, None] * term_16[:, None] * term_59[:, None] * term_62[:, None] * term_60 * term_61 - term_27 * max_positive[:, None] * term_21[:, None] * term_54[:, None] * term_63[:, None] * term_55 * term_56) + (max_positive[:, None] * term_54[:, None] * term_64[:, None] * term_65 * term_67 - max_negative[:, None] * term_59[:, None] * term_68[:, None] * term_69 * term_70) * term_14 * direction_anchor + (-1.0 + term_2) * max_positive[:, None] * sum_positive_tangent[:, None] * term_21[:, None] * term_71[:, None] * term_55 * term_56 + term_14 * max_negative[:, None] * term_59[:, None] * term_68[:, None] * direction_negative * term_69 * term_70 - (-1.0 + term_2) * max_negative[:, None] * sum_negative_tangent[:, None] * term_16[:, None] * term_72[:, None] * term_60 * term_61 - term_14 * max_positive[:, None] * term_54[:, None] * term_64[:, None] * direction_positive * term_65 * term_67) * seed[:, None] * term_75[:, None]
+    product_anchor = (direction_p * (max_positive[:, None] * term_21[:, None] * term_54[:, None] * term_55 * term_56 * torch.log(_unless_zero(term_53)) - max_negative[:, None] * term_16[:, None] * term_59[:, None] * term_60 * term_61 * torch.log(_unless_zero(term_58)) + term_27 * max_negative[:, None] * term_16[:, None] * term_59[:, None] * term_62[:, None] * term_60 * term_61 - term_27 * max_positive[:, None] * term_21[:, None] * term_54[:, None] * term_63[:, None] * term_55 * term_56) + (max_positive[:, None] * term_54[:, None] * term_64[:, None] * term_65 * term_67 - max_negative[:, None] * term_59[:, None] * term_68[:, None] * term_69 * term_70) * term_14 * direction_anchor + (-1.0 + term_2) * max_positive[:, None] * sum_positive_tangent[:, None] * term_21[:, None] * term_71[:, None] * term_55 * term_56 + term_14 * max_negative[:, None] * term_59[:, None] * term_68[:, None] * direction_negative * term_69 * term_70 - (-1.0 + term_2) * max_negative[:, None] * sum_negative_tangent[:, None] * term_16[:, None] * term_72[:, None] * term_60 * term_61 - term_14 * max_positive[:, None] * term_54[:, None] * term_64[:, None] * direction_positive * term_65 * term_67) * seed[:, None] * term_75[:, None]
     term_76 = -positive + anchor
     term_77 = _ratio(torch.abs(term_76), max_positive[:, None])
     term_78 = term_27 * term_63
@@ -1133,14 +1138,14 @@ def product_p_general(anchor, positive, negative, margin, p, seed, direction_anc
     term_80 = _signum(term_76)
     term_81 = (term_80 * term_80)
     term_82 = _power(term_77, term_66)
-    product_positive = (direction_p * (-torch.log(term_77) + term_78[:, None]) * term_21[:, None] * term_54[:, None] * term_79 * term_80 + term_14 * term_54[:, None] * term_64[:, None] * direction_positive * term_81 * term_82 - (-1.0 + term_2) * sum_positive_tangent[:, None] * term_21[:, None] * term_71[:, None] * term_79 * term_80 - term_14 * term_54[:, None] * term_64[:, None] * direction_anchor * term_81 * term_82) * max_positive[:, None] * seed[:, None] * term_75[:, None]
+    product_positive = (direction_p * (-torch.log(_unless_zero(term_77)) + term_78[:, None]) * term_21[:, None] * term_54[:, None] * term_79 * term_80 + term_14 * term_54[:, None] * term_64[:, None] * direction_positive * term_81 * term_82 - (-1.0 + term_2) * sum_positive_tangent[:, None] * term_21[:, None] * term_71[:, None] * term_79 * term_80 - term_14 * term_54[:, None] * term_64[:, None] * direction_anchor * term_81 * term_82) * max_positive[:, None] * seed[:, None] * term_75[:, None]
     term_83 = -negative + anchor
     term_84 = _ratio(torch.abs(term_83), max_negative[:, None])
     term_85 = _power(term_84, term_14)
     term_86 = _signum(term_83)
     term_87 = (term_86 * term_86)
     term_88 = _power(term_84, term_66)
-    product_negative = (direction_p * (-term_27 * term_62[:, None] + torch.log(term_84)) * term_16[:, None] * term_59[:, None] * term_85 * term_86 + (-1.0 + term_2) * sum_negative_tangent[:, None] * term_16[:, None] * term_72[:, None] * term_85 * term_86 + term_14 * term_59[:, None] * term_68[:, None] * direction_anchor * term_87 * term_88 - term_14 * term_59[:, None] * term_68[:, None] * direction_negative * term_87 * term_88) * max_negative[:, None] * seed[:, None] * term_75[:, None]
+    product_negative = (direction_p * (-term_27 * term_62[:, None] + torch.log(_unless_zero(term_84))) * term_16[:, None] * term_59[:, None] * term_85 * term_86 + (-1.0 + term_2) * sum_negative_tangent[:, None] * term_16[:, None] * term_72[:, None] * term_85 * term_86 + term_14 * term_59[:, None] * term_68[:, None] * direction_anchor * term_87 * term_88 - term_14 * term_59[:, None] * term_68[:, None] * direction_negative * term_87 * term_88) * max_negative[:, None] * seed[:, None] * term_75[:, None]
     product_margin = 0.0
     product_p = sum_p_2_tangent * term_2 - sum_p_3_tangent * term_2 + direction_p * (-sum_p_2 + sum_p_3) * term_27 + sum_p_tangent
     return {"anchor": product_anchor, "positive": product_positive, "negative": product_negative, "margin": product_margin, "p": product_p}
@@ -1174,19 +1179,19 @@ def slope_p_general_swap_true(anchor, positive, negative, margin, p, direction_a
     term_3 = _power(term_1, term_2)
     term_4 = _ratio(_number(1.0, anchor), max_negative)
     term_5 = _signum(-negative + positive)
-    sum_negative_tangent = torch.sum(direction_p * torch.log(term_1) * _power(term_1, p) + p * term_4[:, None] * direction_positive * term_3 * term_5 - p * term_4[:, None] * direction_negative * term_3 * term_5, dim=1)
+    sum_negative_tangent = torch.sum(direction_p * torch.log(_unless_zero(term_1)) * _power(term_1, p) + p * term_4[:, None] * direction_positive * term_3 * term_5 - p * term_4[:, None] * direction_negative * term_3 * term_5, dim=1)
     term_6 = -negative + anchor
     term_7 = _ratio(torch.abs(term_6), max_negative_2[:, None])
     term_8 = _power(term_7, term_2)
     term_9 = _ratio(_number(1.0, anchor), max_negative_2)
     term_10 = _signum(term_6)
-    sum_negative_2_tangent = torch.sum(direction_p * torch.log(term_7) * _power(term_7, p) + p * term_9[:, None] * direction_anchor * term_10 * term_8 - p * term_9[:, None] * direction_negative * term_10 * term_8, dim=1)
+    sum_negative_2_tangent = torch.sum(direction_p * torch.log(_unless_zero(term_7)) * _power(term_7, p) + p * term_9[:, None] * direction_anchor * term_10 * term_8 - p * term_9[:, None] * direction_negative * term_10 * term_8, dim=1)
     term_11 = -positive + anchor
     term_12 = _ratio(torch.abs(term_11), max_positive[:, None])
     term_13 = _power(term_12, term_2)
     term_14 = _ratio(_number(1.0, anchor), max_positive)
     term_15 = _signum(term_11)
-    sum_positive_tangent = torch.sum(direction_p * torch.log(term_12) * _power(term_12, p) + p * term_14[:, None] * direction_anchor * term_13 * term_15 - p * term_14[:, None] * direction_positive * term_13 * term_15, dim=1)
+    sum_positive_tangent = torch.sum(direction_p * torch.log(_unless_zero(term_12)) * _power(term_12, p) + p * term_14[:, None] * direction_anchor * term_13 * term_15 - p * term_14[:, None] * direction_positive * term_13 * term_15, dim=1)
     term_16 = (1.0 / ((p * p)))
     term_17 = (1.0 / p)
     term_18 = _power(sum_negative, term_17)
@@ -1194,7 +1199,7 @@ def slope_p_general_swap_true(anchor, positive, negative, margin, p, direction_a
     term_20 = _power(sum_negative_2, term_17)
     term_21 = max_negative_2 * term_20
     term_22 = _power(sum_positive, term_17)
-    slope = (direction_margin + direction_p * (-_chosen((term_19 < term_21), -term_16 * max_negative * term_18 * torch.log(sum_negative), -term_16 * max_negative_2 * term_20 * torch.log(sum_negative_2), anchor) - term_16 * max_positive * term_22 * torch.log(sum_positive)) - sum_negative_2_tangent * _chosen((term_19 < term_21), 0.0, term_17 * max_negative_2 * _power(sum_negative_2, -1.0 + term_17), anchor) - sum_negative_tangent * _chosen((term_19 < term_21), term_17 * max_negative * _power(sum_negative, -1.0 + term_17), 0.0, anchor) + term_17 * max_positive * sum_positive_tangent * _power(sum_positive, -1.0 + term_17)) * _step(margin - _chosen((term_19 < term_21), term_19, term_21, anchor) + max_positive * term_22)
+    slope = (direction_margin + direction_p * (-_chosen((term_19 < term_21), -term_16 * max_negative * term_18 * torch.log(_unless_zero(sum_negative)), -term_16 * max_negative_2 * term_20 * torch.log(_unless_zero(sum_negative_2)), anchor) - term_16 * max_positive * term_22 * torch.log(_unless_zero(sum_positive))) - sum_negative_2_tangent * _chosen((term_19 < term_21), 0.0, term_17 * max_negative_2 * _power(sum_negative_2, -1.0 + term_17), anchor) - sum_negative_tangent * _chosen((term_19 < term_21), term_17 * max_negative * _power(sum_negative, -1.0 + term_17), 0.0, anchor) + term_17 * max_positive * sum_positive_tangent * _power(sum_positive, -1.0 + term_17)) * _step(margin - _chosen((term_19 < term_21), term_19, term_21, anchor) + max_positive * term_22)
     return slope
 
 
@@ -1216,7 +1221,7 @@ def gradient_p_general_swap_true(anchor, positive, negative, margin, p, seed):
     term_7 = _power(sum_negative_2, term_1)
     term_8 = max_negative_2 * term_7
     term_9 = _power(sum_positive, term_1)
-    sum_p = torch.sum((-_chosen((term_6 < term_8), -term_4 * max_negative * term_5 * torch.log(sum_negative), -term_4 * max_negative_2 * term_7 * torch.log(sum_negative_2), anchor) - term_4 * max_positive * term_9 * torch.log(sum_positive)) * seed * _step(margin - _chosen((term_6 < term_8), term_6, term_8, anchor) + max_positive * term_9), dim=0)
+    sum_p = torch.sum((-_chosen((term_6 < term_8), -term_4 * max_negative * term_5 * torch.log(_unless_zero(sum_negative)), -term_4 * max_negative_2 * term_7 * torch.log(_unless_zero(sum_negative_2)), anchor) - term_4 * max_positive * term_9 * torch.log(_unless_zero(sum_positive))) * seed * _step(margin - _chosen((term_6 < term_8), term_6, term_8, anchor) + max_positive * term_9), dim=0)
     term_10 = _ratio(torch.abs(-positive + anchor), max_positive[:, None])
     term_11 = _power(sum_positive, -1.0 + term_1)
     term_12 = max_negative * _power(sum_negative, term_1)
@@ -1225,16 +1230,16 @@ def gradient_p_general_swap_true(anchor, positive, negative, margin, p, seed):
     term_15 = max_positive * _power(sum_positive, term_1)
     term_16 = margin - term_14 + term_15
     term_17 = _step(term_16)
-    sum_p_2 = torch.sum(max_positive[:, None] * seed[:, None] * term_11[:, None] * term_17[:, None] * torch.log(term_10) * _power(term_10, p), dim=(0, 1))
+    sum_p_2 = torch.sum(max_positive[:, None] * seed[:, None] * term_11[:, None] * term_17[:, None] * torch.log(_unless_zero(term_10)) * _power(term_10, p), dim=(0, 1))
     term_18 = max_negative * _power(sum_negative, term_1)
     term_19 = max_negative_2 * _power(sum_negative_2, term_1)
     term_20 = _step(margin - _chosen((term_18 < term_19), term_18, term_19, anchor) + max_positive * _power(sum_positive, term_1))
     adjoint_sum_negative_2 = -seed * term_20 * _chosen((term_18 < term_19), 0.0, term_1 * max_negative_2 * _power(sum_negative_2, -1.0 + term_1), anchor)
     term_21 = _ratio(torch.abs(-negative + anchor), max_negative_2[:, None])
-    sum_p_3 = torch.sum(adjoint_sum_negative_2[:, None] * torch.log(term_21) * _power(term_21, p), dim=(0, 1))
+    sum_p_3 = torch.sum(adjoint_sum_negative_2[:, None] * torch.log(_unless_zero(term_21)) * _power(term_21, p), dim=(0, 1))
     adjoint_sum_negative = -seed * term_20 * _chosen((term_18 < term_19), term_1 * max_negative * _power(sum_negative, -1.0 + term_1), 0.0, anchor)
     term_22 = _ratio(torch.abs(-negative + positive), max_negative[:, None])
-    sum_p_4 = torch.sum(adjoint_sum_negative[:, None] * torch.log(term_22) * _power(term_22, p), dim=(0, 1))
+    sum_p_4 = torch.sum(adjoint_sum_negative[:, None] * torch.log(_unless_zero(term_22)) * _power(term_22, p), dim=(0, 1))
     term_23 = -negative + anchor
     term_24 = -1.0 + p
     term_25 = _ratio(_number(1.0, anchor), max_negative_2)
@@ -1269,7 +1274,7 @@ def product_p_general_swap_true(anchor, positive, negative, margin, p, seed, dir
     term_7 = max_positive * _power(sum_positive, term_2)
     term_8 = margin - term_6 + term_7
     term_9 = _step(term_8)
-    sum_p_2 = torch.sum(max_positive[:, None] * seed[:, None] * term_3[:, None] * term_9[:, None] * torch.log(term_1) * _power(term_1, p), dim=(0, 1))
+    sum_p_2 = torch.sum(max_positive[:, None] * seed[:, None] * term_3[:, None] * term_9[:, None] * torch.log(_unless_zero(term_1)) * _power(term_1, p), dim=(0, 1))
     term_10 = max_negative * _power(sum_negative, term_2)
     term_11 = max_negative_2 * _power(sum_negative_2, term_2)
     term_12 = _power(sum_negative_2, -1.0 + term_2)
@@ -1282,34 +1287,34 @@ def product_p_general_swap_true(anchor, positive, negative, margin, p, seed, dir
     term_17 = _power(term_15, term_16)
     term_18 = _ratio(_number(1.0, anchor), max_negative)
     term_19 = _signum(-negative + positive)
-    sum_negative_tangent = torch.sum(direction_p * torch.log(term_15) * _power(term_15, p) + p * term_18[:, None] * direction_positive * term_17 * term_19 - p * term_18[:, None] * direction_negative * term_17 * term_19, dim=1)
+    sum_negative_tangent = torch.sum(direction_p * torch.log(_unless_zero(term_15)) * _power(term_15, p) + p * term_18[:, None] * direction_positive * term_17 * term_19 - p * term_18[:, None] * direction_negative * term_17 * term_19, dim=1)
     term_20 = -negative + anchor
     term_21 = _ratio(torch.abs(term_20), max_negative_2[:, None])
     term_22 = _power(term_21, term_16)
     term_23 = _ratio(_number(1.0, anchor), max_negative_2)
     term_24 = _signum(term_20)
-    sum_negative_2_tangent = torch.sum(direction_p * torch.log(term_21) * _power(term_21, p) + p * term_23[:, None] * direction_anchor * term_22 * term_24 - p * term_23[:, None] * direction_negative * term_22 * term_24, dim=1)
+    sum_negative_2_tangent = torch.sum(direction_p * torch.log(_unless_zero(term_21)) * _power(term_21, p) + p * term_23[:, None] * direction_anchor * term_22 * term_24 - p * term_23[:, None] * direction_negative * term_22 * term_24, dim=1)
     term_25 = -positive + anchor
     term_26 = _ratio(torch.abs(term_25), max_positive[:, None])
     term_27 = _power(term_26, term_16)
     term_28 = _ratio(_number(1.0, anchor), max_positive)
     term_29 = _signum(term_25)
-    sum_positive_tangent = torch.sum(direction_p * torch.log(term_26) * _power(term_26, p) + p * term_28[:, None] * direction_anchor * term_27 * term_29 - p * term_28[:, None] * direction_positive * term_27 * term_29, dim=1)
+    sum_positive_tangent = torch.sum(direction_p * torch.log(_unless_zero(term_26)) * _power(term_26, p) + p * term_28[:, None] * direction_anchor * term_27 * term_29 - p * term_28[:, None] * direction_positive * term_27 * term_29, dim=1)
     term_30 = (1.0 / ((p * p * p * p)))
-    term_31 = torch.log(sum_negative)
+    term_31 = torch.log(_unless_zero(sum_negative))
     term_32 = (1.0 / ((p * p * p)))
     term_33 = _power(sum_negative, term_2)
     term_34 = max_negative * term_33
     term_35 = _power(sum_negative_2, term_2)
     term_36 = max_negative_2 * term_35
-    term_37 = torch.log(sum_negative_2)
-    term_38 = torch.log(sum_positive)
+    term_37 = torch.log(_unless_zero(sum_negative_2))
+    term_38 = torch.log(_unless_zero(sum_positive))
     term_39 = _power(sum_positive, term_2)
     term_40 = (1.0 / ((p * p)))
     sum_p_tangent = torch.sum((direction_p * (-_chosen((term_34 < term_36), ((term_31 * term_31) * term_30 + 2.0 * term_32 * term_31) * max_negative * term_33, ((term_37 * term_37) * term_30 + 2.0 * term_32 * term_37) * max_negative_2 * term_35, anchor) + (term_38 * term_38) * term_30 * max_positive * term_39 + 2.0 * term_32 * max_positive * term_38 * term_39) - sum_negative_2_tangent * _chosen((term_34 < term_36), 0.0, (-term_40 - term_32 * term_37) * max_negative_2 * _power(sum_negative_2, -1.0 + term_2), anchor) - sum_negative_tangent * _chosen((term_34 < term_36), (-term_40 - term_32 * term_31) * max_negative * _power(sum_negative, -1.0 + term_2), 0.0, anchor) + (-term_40 - term_32 * term_38) * max_positive * sum_positive_tangent * _power(sum_positive, -1.0 + term_2)) * seed * _step(margin - _chosen((term_34 < term_36), term_34, term_36, anchor) + max_positive * term_39), dim=0)
     term_41 = -positive + anchor
     term_42 = _ratio(torch.abs(term_41), max_positive[:, None])
-    term_43 = torch.log(term_42)
+    term_43 = torch.log(_unless_zero(term_42))
     term_44 = _power(sum_positive, -1.0 + term_2)
     term_45 = _power(term_42, p)
     term_46 = _power(sum_positive, -2.0 + term_2)
@@ -1322,19 +1327,19 @@ def product_p_general_swap_true(anchor, positive, negative, margin, p, seed, dir
     term_53 = max_positive * _power(sum_positive, term_2)
     term_54 = margin - term_52 + term_53
     term_55 = _step(term_54)
-    sum_p_2_tangent = torch.sum((direction_p * ((term_43 * term_43) - term_40 * term_43 * torch.log(sum_positive[:, None])) * term_44[:, None] * term_45 + (-1.0 + term_2) * sum_positive_tangent[:, None] * term_46[:, None] * term_43 * term_45 + (1.0 + p * term_43) * term_44[:, None] * term_48[:, None] * direction_anchor * term_47 * term_49 + (-1.0 - p * term_43) * term_44[:, None] * term_48[:, None] * direction_positive * term_47 * term_49) * max_positive[:, None] * seed[:, None] * term_55[:, None], dim=(0, 1))
-    adjoint_sum_negative_2_tangent = (-direction_p * _chosen((term_10 < term_11), 0.0, (-term_40 - term_32 * torch.log(sum_negative_2)) * max_negative_2 * term_12, anchor) - sum_negative_2_tangent * _chosen((term_10 < term_11), 0.0, (-1.0 + term_2) * term_2 * max_negative_2 * _power(sum_negative_2, -2.0 + term_2), anchor)) * seed * term_13
+    sum_p_2_tangent = torch.sum((direction_p * ((term_43 * term_43) - term_40 * term_43 * torch.log(_unless_zero(sum_positive[:, None]))) * term_44[:, None] * term_45 + (-1.0 + term_2) * sum_positive_tangent[:, None] * term_46[:, None] * term_43 * term_45 + (1.0 + p * term_43) * term_44[:, None] * term_48[:, None] * direction_anchor * term_47 * term_49 + (-1.0 - p * term_43) * term_44[:, None] * term_48[:, None] * direction_positive * term_47 * term_49) * max_positive[:, None] * seed[:, None] * term_55[:, None], dim=(0, 1))
+    adjoint_sum_negative_2_tangent = (-direction_p * _chosen((term_10 < term_11), 0.0, (-term_40 - term_32 * torch.log(_unless_zero(sum_negative_2))) * max_negative_2 * term_12, anchor) - sum_negative_2_tangent * _chosen((term_10 < term_11), 0.0, (-1.0 + term_2) * term_2 * max_negative_2 * _power(sum_negative_2, -2.0 + term_2), anchor)) * seed * term_13
     term_56 = -negative + anchor
     term_57 = _ratio(torch.abs(term_56), max_negative_2[:, None])
-    term_58 = torch.log(term_57)
+    term_58 = torch.log(_unless_zero(term_57))
     term_59 = _power(term_57, p)
     term_60 = _power(term_57, term_16)
     term_61 = _ratio(_number(1.0, anchor), max_negative_2)
     term_62 = _signum(term_56)
     sum_p_3_tangent = torch.sum(adjoint_sum_negative_2_tangent[:, None] * term_58 * term_59 + direction_p * (term_58 * term_58) * adjoint_sum_negative_2[:, None] * term_59 + (1.0 + p * term_58) * adjoint_sum_negative_2[:, None] * term_61[:, None] * direction_anchor * term_60 * term_62 + (-1.0 - p * term_58) * adjoint_sum_negative_2[:, None] * term_61[:, None] * direction_negative * term_60 * term_62, dim=(0, 1))
-    adjoint_sum_negative_tangent = (-direction_p * _chosen((term_10 < term_11), (-term_40 - term_32 * torch.log(sum_negative)) * max_negative * term_14, 0.0, anchor) - sum_negative_tangent * _chosen((term_10 < term_11), (-1.0 + term_2) * term_2 * max_negative * _power(sum_negative, -2.0 + term_2), 0.0, anchor)) * seed * term_13
+    adjoint_sum_negative_tangent = (-direction_p * _chosen((term_10 < term_11), (-term_40 - term_32 * torch.log(_unless_zero(sum_negative))) * max_negative * term_14, 0.0, anchor) - sum_negative_tangent * _chosen((term_10 < term_11), (-1.0 + term_2) * term_2 * max_negative * _power(sum_negative, -2.0 + term_2), 0.0, anchor)) * seed * term_13
     term_63 = _ratio(torch.abs(-negative + positive), max_negative[:, None])
-    term_64 = torch.log(term_63)
+    term_64 = torch.log(_unless_zero(term_63))
     term_65 = _power(term_63, p)
     term_66 = _power(term_63, term_16)
     term_67 = _ratio(_number(1.0, anchor), max_negative)
@@ -1349,7 +1354,7 @@ def product_p_general_swap_true(anchor, positive, negative, margin, p, seed, dir
     term_75 = _power(sum_positive, -1.0 + term_2)
     term_76 = _power(term_74, term_16)
     term_77 = _signum(term_73)
-    term_78 = torch.log(sum_positive)
+    term_78 = torch.log(_unless_zero(sum_positive))
     term_79 = (term_23 * term_23)
     term_80 = (term_72 * term_72)
     term_81 = -2.0 + p
@@ -1358,7 +1363,7 @@ def product_p_general_swap_true(anchor, positive, negative, margin, p, seed, dir
     term_84 = (term_77 * term_77)
     term_85 = _power(term_74, term_81)
     term_86 = _power(sum_positive, -2.0 + term_2)
-    product_anchor = direction_p * (adjoint_sum_negative_2[:, None] * term_23[:, None] * term_71 * term_72 + p * adjoint_sum_negative_2[:, None] * term_23[:, None] * term_71 * term_72 * torch.log(term_70) + max_positive[:, None] * seed[:, None] * term_13[:, None] * term_28[:, None] * term_75[:, None] * term_76 * term_77 * torch.log(term_74) - term_40 * max_positive[:, None] * seed[:, None] * term_13[:, None] * term_28[:, None] * term_75[:, None] * term_78[:, None] * term_76 * term_77) + (p * adjoint_sum_negative_2[:, None] * term_79[:, None] * term_80 * term_82 + max_positive[:, None] * seed[:, None] * term_13[:, None] * term_75[:, None] * term_83[:, None] * term_84 * term_85) * term_16 * direction_anchor + p * adjoint_sum_negative_2_tangent[:, None] * term_23[:, None] * term_71 * term_72 - p * term_16 * adjoint_sum_negative_2[:, None] * term_79[:, None] * direction_negative * term_80 * term_82 + (-1.0 + term_2) * max_positive[:, None] * seed[:, None] * sum_positive_tangent[:, None] * term_13[:, None] * term_28[:, None] * term_86[:, None] * term_76 * term_77 - term_16 * max_positive[:, None] * seed[:, None] * term_13[:, None] * term_75[:, None] * term_83[:, None] * direction_positive * term_84 * term_85
+    product_anchor = direction_p * (adjoint_sum_negative_2[:, None] * term_23[:, None] * term_71 * term_72 + p * adjoint_sum_negative_2[:, None] * term_23[:, None] * term_71 * term_72 * torch.log(_unless_zero(term_70)) + max_positive[:, None] * seed[:, None] * term_13[:, None] * term_28[:, None] * term_75[:, None] * term_76 * term_77 * torch.log(_unless_zero(term_74)) - term_40 * max_positive[:, None] * seed[:, None] * term_13[:, None] * term_28[:, None] * term_75[:, None] * term_78[:, None] * term_76 * term_77) + (p * adjoint_sum_negative_2[:, None] * term_79[:, None] * term_80 * term_82 + max_positive[:, None] * seed[:, None] * term_13[:, None] * term_75[:, None] * term_83[:, None] * term_84 * term_85) * term_16 * direction_anchor + p * adjoint_sum_negative_2_tangent[:, None] * term_23[:, None] * term_71 * term_72 - p * term_16 * adjoint_sum_negative_2[:, None] * term_79[:, None] * direction_negative * term_80 * term_82 + (-1.0 + term_2) * max_positive[:, None] * seed[:, None] * sum_positive_tangent[:, None] * term_13[:, None] * term_28[:, None] * term_86[:, None] * term_76 * term_77 - term_16 * max_positive[:, None] * seed[:, None] * term_13[:, None] * term_75[:, None] * term_83[:, None] * direction_positive * term_84 * term_85
     term_87 = _ratio(torch.abs(-negative + positive), max_negative[:, None])
     term_88 = _power(term_87, term_16)
     term_89 = _signum(-negative + positive)
@@ -1371,7 +1376,7 @@ def product_p_general_swap_true(anchor, positive, negative, margin, p, seed, dir
     term_96 = _power(term_87, term_81)
     term_97 = (term_93 * term_93)
     term_98 = _power(term_91, term_81)
-    product_positive = direction_p * (adjoint_sum_negative[:, None] * term_18[:, None] * term_88 * term_89 + p * adjoint_sum_negative[:, None] * term_18[:, None] * term_88 * term_89 * torch.log(term_87) - max_positive[:, None] * seed[:, None] * term_13[:, None] * term_28[:, None] * term_75[:, None] * term_92 * term_93 * torch.log(term_91) + term_40 * max_positive[:, None] * seed[:, None] * term_13[:, None] * term_28[:, None] * term_75[:, None] * term_78[:, None] * term_92 * term_93) + (p * adjoint_sum_negative[:, None] * term_94[:, None] * term_95 * term_96 + max_positive[:, None] * seed[:, None] * term_13[:, None] * term_75[:, None] * term_83[:, None] * term_97 * term_98) * term_16 * direction_positive + p * adjoint_sum_negative_tangent[:, None] * term_18[:, None] * term_88 * term_89 - p * term_16 * adjoint_sum_negative[:, None] * term_94[:, None] * direction_negative * term_95 * term_96 - (-1.0 + term_2) * max_positive[:, None] * seed[:, None] * sum_positive_tangent[:, None] * term_13[:, None] * term_28[:, None] * term_86[:, None] * term_92 * term_93 - term_16 * max_positive[:, None] * seed[:, None] * term_13[:, None] * term_75[:, None] * term_83[:, None] * direction_anchor * term_97 * term_98
+    product_positive = direction_p * (adjoint_sum_negative[:, None] * term_18[:, None] * term_88 * term_89 + p * adjoint_sum_negative[:, None] * term_18[:, None] * term_88 * term_89 * torch.log(_unless_zero(term_87)) - max_positive[:, None] * seed[:, None] * term_13[:, None] * term_28[:, None] * term_75[:, None] * term_92 * term_93 * torch.log(_unless_zero(term_91)) + term_40 * max_positive[:, None] * seed[:, None] * term_13[:, None] * term_28[:, None] * term_75[:, None] * term_78[:, None] * term_92 * term_93) + (p * adjoint_sum_negative[:, None] * term_94[:, None] * term_95 * term_96 + max_positive[:, None] * seed[:, None] * term_13[:, None] * term_75[:, None] * term_83[:, None] * term_97 * term_98) * term_16 * direction_positive + p * adjoint_sum_negative_tangent[:, None] * term_18[:, None] * term_88 * term_89 - p * term_16 * adjoint_sum_negative[:, None] * term_94[:, None] * direction_negative * term_95 * term_96 - (-1.0 + term_2) * max_positive[:, None] * seed[:, None] * sum_positive_tangent[:, None] * term_13[:, None] * term_28[:, None] * term_86[:, None] * term_92 * term_93 - term_16 * max_positive[:, None] * seed[:, None] * term_13[:, None] * term_75[:, None] * term_83[:, None] * direction_anchor * term_97 * term_98
     term_99 = _ratio(torch.abs(-negative + positive), max_negative[:, None])
     term_100 = _power(term_99, term_16)
     term_101 = _signum(-negative + positive)
@@ -1383,7 +1388,7 @@ def product_p_general_swap_true(anchor, positive, negative, margin, p, seed, dir
     term_107 = _power(term_99, term_81)
     term_108 = (term_105 * term_105)
     term_109 = _power(term_103, term_81)
-    product_negative = direction_p * (p * (-adjoint_sum_negative[:, None] * term_18[:, None] * term_100 * term_101 * torch.log(term_99) - adjoint_sum_negative_2[:, None] * term_23[:, None] * term_104 * term_105 * torch.log(term_103)) - adjoint_sum_negative[:, None] * term_18[:, None] * term_100 * term_101 - adjoint_sum_negative_2[:, None] * term_23[:, None] * term_104 * term_105) + p * (adjoint_sum_negative[:, None] * term_94[:, None] * term_106 * term_107 + adjoint_sum_negative_2[:, None] * term_79[:, None] * term_108 * term_109) * term_16 * direction_negative - p * adjoint_sum_negative_2_tangent[:, None] * term_23[:, None] * term_104 * term_105 - p * adjoint_sum_negative_tangent[:, None] * term_18[:, None] * term_100 * term_101 - p * term_16 * adjoint_sum_negative[:, None] * term_94[:, None] * direction_positive * term_106 * term_107 - p * term_16 * adjoint_sum_negative_2[:, None] * term_79[:, None] * direction_anchor * term_108 * term_109
+    product_negative = direction_p * (p * (-adjoint_sum_negative[:, None] * term_18[:, None] * term_100 * term_101 * torch.log(_unless_zero(term_99)) - adjoint_sum_negative_2[:, None] * term_23[:, None] * term_104 * term_105 * torch.log(_unless_zero(term_103))) - adjoint_sum_negative[:, None] * term_18[:, None] * term_100 * term_101 - adjoint_sum_negative_2[:, None] * term_23[:, None] * term_104 * term_105) + p * (adjoint_sum_negative[:, None] * term_94[:, None] * term_106 * term_107 + adjoint_sum_negative_2[:, None] * term_79[:, None] * term_108 * term_109) * term_16 * direction_negative - p * adjoint_sum_negative_2_tangent[:, None] * term_23[:, None] * term_104 * term_105 - p * adjoint_sum_negative_tangent[:, None] * term_18[:, None] * term_100 * term_101 - p * term_16 * adjoint_sum_negative[:, None] * term_94[:, None] * direction_positive * term_106 * term_107 - p * term_16 * adjoint_sum_negative_2[:, None] * term_79[:, None] * direction_anchor * term_108 * term_109
     product_margin = 0.0
     product_p = sum_p_2_tangent * term_2 - direction_p * sum_p_2 * term_40 + sum_p_3_tangent + sum_p_4_tangent + sum_p_tangent
     return {"anchor": product_anchor, "positive": product_positive, "negative": product_negative, "margin": product_margin, "p": product_p}

@@ -16,12 +16,14 @@ from symloss.adapters.constants import base_score
 from symloss.adapters.curvature import FLOOR, check_rule, derivatives, trainable
 from symloss.adapters.lightgbm_leaves import RefitLeaves
 from symloss.adapters.requirement import require
-from symloss.adapters.scores import Array, Scored, scored
+from symloss.adapters.scores import Array, Scored, check_estimator, check_native, scored
 
 lightgbm = require("lightgbm", "lightgbm")
 
 __all__ = ["EstimatorMetric", "EstimatorObjective", "Metric", "Objective", "RefitLeaves", "base_score", "init_score",
            "metric", "objective"]  # fmt: skip
+
+_NATIVE = "the Dataset that lightgbm.train hands over"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +34,9 @@ class EstimatorObjective:
     rule: str
     floor: float
 
-    def __call__(self, y_true: Any, y_pred: Any, weight: Any) -> tuple[Array, Array]:
-        """Return gradient and Hessian, or fail where they could not be trained on."""
+    def __call__(self, y_true: Any, y_pred: Any, weight: Any = None) -> tuple[Array, Array]:
+        """Return gradient and Hessian, or fail where they could not be trained on, or were asked for elsewhere."""
+        check_estimator(self.scored.name, y_pred, "lightgbm.train")
         scores, target, weight = self.scored.arrange(y_pred, y_true, weight)
         found = derivatives(self.scored, self.rule, self.floor, scores, target, weight)
         return trainable(self.scored, self.rule, scores, *found)
@@ -46,7 +49,8 @@ class Objective:
     estimator: EstimatorObjective
 
     def __call__(self, preds: Any, train_data: Any) -> tuple[Array, Array]:
-        """Return gradient and Hessian, or fail where they could not be trained on."""
+        """Return gradient and Hessian, or fail where they could not be trained on, or were asked for elsewhere."""
+        check_native(self.estimator.scored.name, train_data, _NATIVE)
         return self.estimator(train_data.get_label(), preds, train_data.get_weight())
 
 
@@ -56,8 +60,9 @@ class EstimatorMetric:
 
     scored: Scored
 
-    def __call__(self, y_true: Any, y_pred: Any, weight: Any) -> tuple[str, float, bool]:
+    def __call__(self, y_true: Any, y_pred: Any, weight: Any = None) -> tuple[str, float, bool]:
         """Return what the class says."""
+        check_estimator(self.scored.name, y_pred, "lightgbm.train")
         return self.scored.name, float(self.scored.value(*self.scored.arrange(y_pred, y_true, weight))), False
 
 
@@ -69,6 +74,7 @@ class Metric:
 
     def __call__(self, preds: Any, eval_data: Any) -> tuple[str, float, bool]:
         """Return what the class says."""
+        check_native(self.estimator.scored.name, eval_data, _NATIVE)
         return self.estimator(eval_data.get_label(), preds, eval_data.get_weight())
 
 

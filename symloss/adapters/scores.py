@@ -139,6 +139,56 @@ def check_form(spec: Spec) -> None:
         raise ValueError(message)
 
 
+def check_native(name: str, data: Any, expected: str) -> None:
+    """Fail where what the native interface of a library takes was given to one of its estimators.
+
+    Parameters
+    ----------
+    name : str
+        Of the loss.
+    data : Dataset or DMatrix
+        What the native interface hands over.
+    expected : str
+        What that should be, and from where.
+
+    Raises
+    ------
+    TypeError
+        For anything without labels.
+    """
+    if not hasattr(data, "get_label"):
+        message = (
+            f"{name}: expected {expected}, got {type(data).__name__}; estimators take what is made with "
+            "sklearn_api=True"
+        )
+        raise TypeError(message)
+
+
+def check_estimator(name: str, predictions: Any, native: str) -> None:
+    """Fail where what estimators take was given to the native interface of a library.
+
+    Parameters
+    ----------
+    name : str
+        Of the loss.
+    predictions : array_like
+        What an estimator hands over.
+    native : str
+        What takes it without ``sklearn_api=True``.
+
+    Raises
+    ------
+    TypeError
+        For predictions that are a set of data.
+    """
+    if hasattr(predictions, "get_label"):
+        message = (
+            f"{name}: expected predictions from an estimator, got {type(predictions).__name__}; {native} takes what is "
+            "made without sklearn_api=True"
+        )
+        raise TypeError(message)
+
+
 def as_labels(name: str, target: Array) -> Array:
     """Return labels as integers.
 
@@ -158,13 +208,26 @@ def as_labels(name: str, target: Array) -> Array:
     return labels.astype(np.int64)
 
 
+_LOOK = ((-1024.0, 1088.0), (0.0, 64.0))
+"""The least and largest prediction and target that `residual_shape` looks at."""
+
+
+def _reaches(domain: Mapping[str, Any] | None, least: float, most: float) -> bool:
+    """Tell whether a domain has no end above, and holds what lies between two numbers."""
+    match domain:
+        case {"kind": "interval", "low": low, "high": high, "low_open": is_open}:
+            return bool(high == np.inf and (low < least or (low == least and not is_open)))
+    return domain is None
+
+
 def residual_shape(scored: Scored) -> tuple[bool, bool]:
     """Tell whether a loss is one of prediction minus target, and whether its Hessian is positive wherever we look.
 
     The best constant for residuals is then the best step for the samples of a leaf.
     """
-    domain = scored.loss.spec.inputs[1].domain
-    if scored.rowwise or (domain is not None and (domain["kind"] == "set" or not np.isinf(domain["high"]))):
+    if scored.rowwise or not all(
+        _reaches(a.domain, *far) for a, far in zip(scored.loss.spec.inputs, _LOOK, strict=True)
+    ):
         return False, True
     residual = np.ldexp(np.linspace(-1.0, 1.0, 41), 10)
     here, curvature = scored.derivatives(residual, np.zeros_like(residual))

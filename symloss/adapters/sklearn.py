@@ -6,6 +6,7 @@ any release. Tested with scikit-learn 1.9; its own tests of loss instances pass 
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from symloss.adapters.scores import Array, Scored, residual_shape, scored
 
 _BaseLoss: Any = require("sklearn._loss.loss", "sklearn").BaseLoss
 _link = require("sklearn._loss.link", "sklearn")
+_is_classifier: Any = require("sklearn.base", "sklearn").is_classifier
 
 __all__ = ["HistLoss", "HistProbabilities", "loss"]
 
@@ -102,8 +104,19 @@ class HistLoss(_BaseLoss):
         return _deliver(gradient, sample_weight, gradient_out), _deliver(hessian, sample_weight, hessian_out)
 
     def fit_intercept_only(self, y_true: Any, sample_weight: Any = None) -> Any:
-        """Return the best constant raw score, certified; where none is finite, scikit-learn's clipped one."""
+        """Return the best constant raw score, certified; where none is finite, scikit-learn's clipped one.
+
+        Raises
+        ------
+        ValueError
+            Where no finite score is best and scores are no logits; in the ``fit`` of an estimator that this loss is not
+            for, or with another number of classes.
+        """
         y_true = np.asarray(y_true)
+        estimator = _asking()
+        if estimator is not None and (wrong := _misfit(self, estimator)) is not None:
+            message = f"{self.scored.name}: {type(estimator).__name__} {wrong}"
+            raise ValueError(message)
         dtype = y_true.dtype if y_true.dtype.kind == "f" else np.dtype(np.float64)
         try:
             score = optimal_constant(self.scored, y_true, sample_weight, self.n_classes).score
@@ -206,6 +219,38 @@ def _takes_probabilities(scored: Scored) -> bool:
         case {"kind": "set", "values": values}:
             return set(values) == {0, 1}
     return False
+
+
+def _asking() -> Any:
+    """Return the estimator that is being fitted and called the method that calls this, or None.
+
+    Estimators do not tell a loss who asks. The best constant is the first that they ask for; what comes after it, where
+    the loss is of another kind, are NumPy's complaints about shapes.
+    """
+    frame = inspect.currentframe()
+    for _ in range(2):
+        frame = None if frame is None else frame.f_back
+    found = None if frame is None else frame.f_locals.get("self")
+    return found if hasattr(found, "n_trees_per_iteration_") else None
+
+
+def _misfit(loss: HistLoss, estimator: Any) -> str | None:
+    """Return what an estimator needs and a loss is not, or None where they go together."""
+    scores = loss.n_classes
+    if not _is_classifier(estimator):
+        one = f"needs a loss of one score a sample, got one of {scores} scores, for HistGradientBoostingClassifier"
+        return one if loss.is_multiclass else None
+    if not isinstance(loss, HistProbabilities):
+        logits = "needs a loss of logits, such as binary_cross_entropy, got one without predict_proba"
+        return f"{logits}, for HistGradientBoostingRegressor"
+    classes = len(estimator.classes_)
+    if not loss.is_multiclass:
+        several = f"needs a loss of {classes} scores for {classes} classes, such as softmax_cross_entropy"
+        return f"{several}, got one of a single logit" if classes > 2 else None
+    if classes <= 2:
+        single = "needs a loss of a single logit for two classes, such as binary_cross_entropy"
+        return f"{single}, got one of {scores} scores"
+    return None if classes == scores else f"needs n_classes={classes} for {classes} classes, got n_classes={scores}"
 
 
 def _interval(scored: Scored, n_classes: int | None) -> Any:

@@ -17,7 +17,7 @@ from symloss import Loss
 from symloss.adapters.constants import base_score, optimal_constant
 from symloss.adapters.curvature import FLOOR, check_rule, derivatives, trainable
 from symloss.adapters.requirement import require
-from symloss.adapters.scores import Array, Scored, residual_shape, scored
+from symloss.adapters.scores import Array, Scored, check_estimator, check_native, residual_shape, scored
 
 xgboost = require("xgboost", "xgboost")
 _Callback: Any = xgboost.callback.TrainingCallback
@@ -33,6 +33,8 @@ __all__ = [
     "objective",
 ]
 
+_NATIVE = "the DMatrix that xgboost.train hands over"
+
 
 @dataclass(frozen=True, eq=False)
 class EstimatorObjective:
@@ -43,7 +45,8 @@ class EstimatorObjective:
     floor: float
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[Array, Array]:
-        """Return gradient and Hessian, or fail where they could not be trained on."""
+        """Return gradient and Hessian, or fail where they could not be trained on, or were asked for elsewhere."""
+        check_estimator(self.scored.name, y_pred, "xgboost.train")
         scores, target, weight = self.scored.arrange(y_pred, y_true, sample_weight)
         found = derivatives(self.scored, self.rule, self.floor, scores, target, weight)
         return trainable(self.scored, self.rule, scores, *found)
@@ -55,8 +58,12 @@ class Objective:
 
     estimator: EstimatorObjective
 
-    def __call__(self, preds: Any, dtrain: Any) -> tuple[Array, Array]:
-        """Return gradient and Hessian, or fail where they could not be trained on."""
+    def __call__(self, preds: Any, dtrain: Any, sample_weight: Any = None) -> tuple[Array, Array]:
+        """Return gradient and Hessian, or fail where they could not be trained on, or were asked for elsewhere.
+
+        Weights are for estimators, which pass them by name, to come as far as our message.
+        """
+        check_native(self.estimator.scored.name, dtrain, _NATIVE)
         return self.estimator(dtrain.get_label(), preds, dtrain.get_weight())
 
 
@@ -72,6 +79,7 @@ class EstimatorMetric:
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
         """Return what the class says."""
+        check_estimator(self.scored.name, y_pred, "xgboost.train")
         return float(self.scored.value(*self.scored.arrange(y_pred, y_true, sample_weight)))
 
 
@@ -81,8 +89,13 @@ class Metric:
 
     estimator: EstimatorMetric
 
-    def __call__(self, preds: Any, dmatrix: Any) -> tuple[str, float]:
-        """Return what the class says."""
+    @property
+    def __name__(self) -> str:  # an estimator asks for it before it calls, and then gets our message
+        return self.estimator.scored.name
+
+    def __call__(self, preds: Any, dmatrix: Any, sample_weight: Any = None) -> tuple[str, float]:
+        """Return what the class says; weights are for estimators, as in `Objective`."""
+        check_native(self.estimator.scored.name, dmatrix, _NATIVE)
         found = self.estimator(dmatrix.get_label(), preds, dmatrix.get_weight())
         return self.estimator.scored.name, found
 

@@ -14,20 +14,11 @@ import sympy
 from symloss.language.axes import ELEMENT, Axis, Index
 from symloss.language.claims import Claim, Convention
 from symloss.language.declarations import GENERAL, Argument, symbolic
+from symloss.language.domains import Interval
 from symloss.language.errors import DefinitionError, display_path
+from symloss.language.naming import unusable
 from symloss.language.nodes import Access, Flag, Let, given_flag
 from symloss.language.references import Reference
-
-LOCALS = frozenset((
-    "np", "math", "njit", "weighted", "wanted", "start", "stop", "block", "row", "strip", "strips", "place", "length",
-    "apart", "ahead", "own", "doubtful", "many", "near", "nearer", "wide", "sums", "most", "outside",
-))  # fmt: skip
-"""Names that kernels use for themselves, which nothing that a formula computes is given."""
-RESERVED = LOCALS | {
-    "f32", "f64", "types", "intrinsic", "cgutils", "total", "loss", "seed", "sample_weight", "sample_weights",
-    "loss_scale", "value_out", "direction_parameters",
-}  # fmt: skip
-"""Names that no argument and no axis can have: kernels would overwrite them."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +131,12 @@ class Definition:
     def continuous(self) -> tuple[Argument, ...]:
         """The parameters that have derivatives."""
         return tuple(a for a in self.parameters if a.differentiable)
+
+
+def positive_parameters(definition: Definition) -> frozenset[str]:
+    """Return the parameters that are above 0."""
+    domains = {a.name: a.domain for a in definition.parameters if a.kind == "real" and not a.axes}
+    return frozenset(n for n, d in domains.items() if isinstance(d, Interval) and (d.low, d.low_open) >= (0, True))
 
 
 def _reads(node: sympy.Basic) -> Iterator[Access]:
@@ -270,9 +267,9 @@ def _exact(node: sympy.Basic) -> Any:
 def _check(
     name: str, samples: Samples, arguments: tuple[Argument, ...], per: tuple[Index, ...], file: str, line: int
 ) -> None:
-    """Fail on names that kernels need, free indices and unknown symbols."""
-    for taken in sorted(RESERVED & ({a.name for a in arguments} | {axis.name for axis in axes_of(arguments)})):
-        raise DefinitionError(file, line, f"{name}: kernels use the name {taken} for themselves; choose another")
+    """Fail on names that are taken, free indices and unknown symbols."""
+    for cause in unusable(arguments, per, samples.formula, samples.where):
+        raise DefinitionError(file, line, f"{name}: {cause}")
     free = samples.formula.free_symbols | samples.where.free_symbols
     for index in sorted((s for s in free if isinstance(s, Index)), key=str):
         if index not in per:

@@ -24,8 +24,11 @@ class DefinitionError(Exception):
     """
 
     def __init__(self, file: str, line: int, cause: str) -> None:
-        super().__init__(f"{file}:{line}: {cause}")
+        super().__init__(file, line, cause)  # all three, since it may come from another process
         self.file, self.line, self.cause = file, line, cause
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.cause}"
 
 
 def display_path(path: str) -> str:

@@ -20,7 +20,7 @@ def free_indices(node: sympy.Basic) -> tuple[Index, ...]:
     return tuple(sorted(found, key=lambda index: index.name))
 
 
-def _reduce(operation: str, over: Any, body: Any, where: Any, empty: Any) -> Reduction:
+def _reduce(operation: str, over: Any, body: Any, where: Any, empty: Any) -> sympy.Expr:
     bound = over if isinstance(over, tuple) else (over,)
     body, where = sympy.sympify(body), sympy.sympify(where)
     for index in bound:
@@ -30,7 +30,13 @@ def _reduce(operation: str, over: Any, body: Any, where: Any, empty: Any) -> Red
             fail(f"{operation}: neither the body {body} nor the mask depends on the index {index}")
     if where is not sympy.true and operation != "sum" and empty is None:
         fail(f"{operation}: a masked {operation} must say what it is when the mask is empty: empty=...")
-    return Reduction(operation, body, bound, where, sympy.nan if empty is None else empty)
+    if where is sympy.true or empty is None:
+        return Reduction(operation, body, bound, where, sympy.nan if empty is None else empty)
+    empty = sympy.sympify(empty)
+    if isinstance(empty, sympy.Number):
+        return Reduction(operation, body, bound, where, empty)
+    some = sympy.Gt(sum_over(over, sympy.S.One, where), 0)
+    return choose(some, Reduction(operation, body, bound, where, sympy.S.Zero), empty)
 
 
 def _nested(operation: str, over: Any, body: Any, where: Any, empty: Any) -> sympy.Expr:
@@ -64,7 +70,7 @@ def mean_over(over: Any, body: Any, where: Any = True, empty: Any = None) -> sym
 
 
 def logsumexp_over(over: Any, body: Any, where: Any = True, empty: Any = None) -> sympy.Expr:
-    """Return the logarithm of the sum of exponentials of `body` over an index."""
+    """Return the logarithm of the sum of exponentials of `body` over an index, `empty` where the mask is empty."""
     return _reduce("logsumexp", over, body, where, empty)
 
 

@@ -16,11 +16,12 @@ from sympy.logic.boolalg import Boolean
 
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
+from symloss.lowering.conditions import written_out
 from symloss.lowering.contraction import contract
 from symloss.lowering.items import Item
+from symloss.lowering.logarithms import with_finite_logs
 from symloss.lowering.reductions import lower_reductions
 from symloss.program.statement import Program
-from symloss.stability.expansion import expand_atoms
 
 COSTLY = 3
 """Operations from which a part with fewer indices than the whole is computed apart."""
@@ -37,9 +38,13 @@ def array_items(program: Program, outputs: tuple[str, ...]) -> tuple[Item, ...]:
         Those wanted.
     """
     part = lower_reductions(program.keep(*outputs)).keep(*outputs)
-    items = [Item(s.name, s.op, s.free, s.bound, expand_atoms(s.body), expand_atoms(s.where)) for s in part.statements]
-    items += [Item(o.name, "store", o.free, (), expand_atoms(o.expression)) for o in part.outputs]
+    items = [Item(s.name, s.op, s.free, s.bound, _written(s.body), written_out(s.where)) for s in part.statements]
+    items += [Item(o.name, "store", o.free, (), _written(o.expression)) for o in part.outputs]
     return tuple(_shared(contract(items, frozenset())))
+
+
+def _written(expression: sympy.Expr) -> sympy.Expr:
+    return with_finite_logs(written_out(expression))
 
 
 def _shared(items: list[Item]) -> list[Item]:

@@ -7,7 +7,6 @@ import math
 import sympy
 from sympy.logic.boolalg import BooleanFunction
 
-from symloss.language.definition import Definition
 from symloss.language.domains import Domain, Interval, OneOf
 
 
@@ -49,9 +48,3 @@ def inside(x: sympy.Expr, domain: Domain) -> sympy.Basic:
             high = x < domain.high if domain.high_open else x <= domain.high
             bounds = ((low, domain.low), (high, domain.high))
             return sympy.And(*(c for c, end in bounds if not math.isinf(end)))
-
-
-def positive_parameters(definition: Definition) -> frozenset[str]:
-    """Return the parameters that are above 0."""
-    domains = {a.name: a.domain for a in definition.parameters if a.kind == "real" and not a.axes}
-    return frozenset(n for n, d in domains.items() if isinstance(d, Interval) and (d.low, d.low_open) >= (0, True))

@@ -36,7 +36,7 @@ def contract(items: Iterable[Item], big: frozenset[str], *, wide: bool = False) 
     parts = list(by_columns(_with_diagonals(list(items), big), big))
     stored = frozenset(item.name for item in parts) if wide else None
     for item in parts:
-        for part in _split(item) if item.op == "sum" else [item]:
+        for part in _split(item, big) if item.op == "sum" else [item]:
             found += _lowered(part, big, packed, stored) if part.op == "sum" else [part]
     return computed_again(found, big)
 
@@ -59,10 +59,10 @@ def _with_diagonals(items: list[Item], big: frozenset[str]) -> list[Item]:
     return [part for item in found for part in (item, *copied.get(item.name, ()))]
 
 
-def _split(item: Item) -> list[Item]:
+def _split(item: Item, big: frozenset[str]) -> list[Item]:
     """Split a sum of several products into sums, if one of them is a contraction, and what adds them up."""
     terms = sympy.Add.make_args(item.body)
-    if len(terms) == 1 or left_out(item) is not None or not any(_sides(replace(item, body=t)) for t in terms):
+    if len(terms) == 1 or _runs(item, big) or not any(_sides(replace(item, body=t)) for t in terms):
         return [item]
     parts = [replace(item, name=f"{item.name}_part{n}", body=t) for n, t in enumerate(terms, 1)]
     total = sympy.Add(*(Access(p.name, *p.free) for p in parts))
@@ -75,10 +75,8 @@ def _lowered(
     scattered = _scatter(item)
     if scattered is not None:
         return [scattered]
-    lead = next(
-        (a.slots[0] for a in item.reads if a.name in big and a.slots and a.slots[0] in item.free + item.bound), None
-    )
-    sides = None if lead is None and left_out(item) is not None else _sides(item)
+    lead = _lead(item, big)
+    sides = None if _runs(item, big) else _sides(item)
     if sides is not None:
         return _product(item, *sides, lead or item.free[0], packed, stored)
     if lead is not None and lead in item.bound and item.free:
@@ -86,6 +84,18 @@ def _lowered(
     if _row_by_row(item):
         return [replace(item, order=(*item.free[:-1], *item.bound, item.free[-1]))]
     return [item]
+
+
+def _lead(item: Item, big: frozenset[str]) -> Index | None:
+    """Return the index of the blocks that a sum goes through, if what it reads exists by blocks only."""
+    return next(
+        (a.slots[0] for a in item.reads if a.name in big and a.slots and a.slots[0] in item.free + item.bound), None
+    )
+
+
+def _runs(item: Item, big: frozenset[str]) -> bool:
+    """Tell whether a sum that leaves out one is taken along with those that leave out the others."""
+    return _lead(item, big) is None and left_out(item) is not None
 
 
 def _scatter(item: Item) -> Item | None:

@@ -12,13 +12,15 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 from symloss.language.atoms import sigmoid, softplus
 from symloss.language.axes import Axis, Index
 from symloss.language.declarations import Argument
-from symloss.language.definition import LOCALS, Definition
+from symloss.language.definition import Definition, positive_parameters
 from symloss.language.domains import is_bounded
+from symloss.language.naming import RESERVED
 from symloss.language.nodes import Access, Flag, given_flag
 from symloss.lowering.across import across
 from symloss.lowering.ahead import fetched_ahead
-from symloss.lowering.bounds import inside, is_float32, positive_parameters
+from symloss.lowering.bounds import inside, is_float32
 from symloss.lowering.chunks import by_chunks, in_lanes
+from symloss.lowering.conditions import written_out
 from symloss.lowering.contraction import contract
 from symloss.lowering.items import Item
 from symloss.lowering.kinks import with_clipping, without_steps
@@ -37,7 +39,6 @@ from symloss.lowering.schedule import schedule
 from symloss.lowering.squares import USUAL
 from symloss.lowering.unordered import without_nan_cases
 from symloss.program.statement import Program, accesses
-from symloss.stability.expansion import expand_atoms
 
 WEIGHTED = Flag("weighted")
 
@@ -171,13 +172,13 @@ def _kernel(
 
     def written(body: sympy.Expr) -> sympy.Expr:
         body = body.xreplace(simplify).xreplace(vector)
-        expanded = expand_atoms(with_mirrors(body) if mirrored else body)
+        expanded = written_out(with_mirrors(body) if mirrored else body)
         return with_clipping(without_steps(with_finite_logs(expanded)), positive)
 
     for statement in part.statements:
         items.append(
             Item(statement.name, statement.op, statement.free, statement.bound, written(statement.body),
-                 expand_atoms(statement.where), comment=plain(statement.body), scales=statement.scales)
+                 written_out(statement.where), comment=plain(statement.body), scales=statement.scales)
         )  # fmt: skip
     for output in part.outputs:
         body = written(output.expression)
@@ -310,12 +311,12 @@ def _naming(
     hints: dict[sympy.Basic, str] = {}
     comments: dict[sympy.Basic, str] = {}
     for expression, name in program.names:
-        expanded = expand_atoms(expression)
+        expanded = written_out(expression)
         if not expanded.is_Atom:
             hints.setdefault(expanded, name)
             comments.setdefault(expanded, plain(expression))
     for atom in _atoms(program):
-        expanded = expand_atoms(atom)
+        expanded = written_out(atom)
         if expanded not in hints and not expanded.is_Atom:
             mirrored = atom.args[0].could_extract_minus_sign()
             hints[expanded] = f"{type(atom).__name__}_{'minus' if mirrored else 'plus'}"
@@ -326,9 +327,9 @@ def _naming(
         [a.name for a in definition.arguments if a.axes or a.role == "input"]
         + [f"direction_{a.name}" for a in definition.differentiable]
     )
-    taken = {item.name for item in items} | set(arguments(definition, plan)) | LOCALS
+    taken = {item.name for item in items} | set(arguments(definition, plan)) | RESERVED
     taken |= {k.name for item in items for k in item.free + item.bound if isinstance(k, Index)}
-    taken |= {axis.name for a in definition.arguments for axis in a.axes}
+    taken |= {axis.name for a in definition.arguments for axis in a.axes or definition_axes(definition)}
     return hints, comments, symbols, arrays, taken
 
 

@@ -88,13 +88,15 @@ class Store:
 class Buffer:
     """A scratch array of a dtype, or ``"like"`` the inputs; it holds one block of rows where `blocked`.
 
-    ``"float64"`` is the arithmetic of the kernel, ``"wide"`` is float64 whatever that is.
+    ``"float64"`` is the arithmetic of the kernel, ``"wide"`` is float64 whatever that is. It is the array that it
+    `shares`, where that has a name.
     """
 
     name: str
     axes: tuple[str, ...]
     blocked: bool = False
     dtype: str = "float64"
+    shares: str = ""
 
 
 @dataclass(frozen=True)

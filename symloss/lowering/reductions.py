@@ -12,11 +12,12 @@ import sympy
 
 from symloss.language.atoms import complement, difference, magnitude, positive_part, ratio
 from symloss.language.nodes import Access
+from symloss.lowering.conditions import written_out
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement, accesses
 from symloss.program.terms import Term
 from symloss.program.winners import winner_of
-from symloss.stability.expansion import SERIES, expand_atoms, log1p
+from symloss.stability.expansion import SERIES, log1p
 
 
 class exp_difference(sympy.Function):  # noqa: N801 - a function, written as in a formula
@@ -69,7 +70,7 @@ def lower_reductions(program: Program, *, narrow: bool = False) -> Program:
         The arithmetic is float32, and rows are what takes time, not products of matrices: norms take no pass of
         their own for the largest number.
     """
-    builder = Builder()
+    builder = Builder(taken=[s.name for s in program.statements])
     source = Builder(program)
     weights = {s.name: s.source for s in program.statements if s.op == "softmax"}
     tables = _Tables({}, weights, {}, {})
@@ -82,13 +83,14 @@ def lower_reductions(program: Program, *, narrow: bool = False) -> Program:
             case "softmax":
                 pass
             case "max" | "min" if statement.where is not sympy.true:
-                found = builder.add(current), builder.add(winner_of(current))
+                found = builder.add(current), _added(winner_of(current), builder, source)
                 tables.masked[statement.name] = (*found, statement.empty)
             case "norm":
                 plain = narrow and _is_plain(current)
-                tables.norms[statement.name] = _squares(current, builder) if plain else _norm(current, builder, source)
+                squares = _squares if plain else _norm
+                tables.norms[statement.name] = squares(current, builder, source)
             case _:
-                builder.add(current)
+                builder.keep(current)
     outputs = tuple(
         Output(o.name, o.free, tuple(Term(t.where, _rewrite(t.body, tables)) for t in o.terms)) for o in program.outputs
     )
@@ -99,42 +101,52 @@ def lower_reductions(program: Program, *, narrow: bool = False) -> Program:
 def _lower(statement: Statement, builder: Builder, source: Builder) -> _Group:
     (bound,) = statement.bound
     subject = statement.name.removeprefix("logsumexp_")
-    peak = builder.add(replace(statement, name=f"max_{subject}", op="max"))
-    winner = builder.add(winner_of(replace(statement, name=f"max_{subject}", op="max")))
+    largest = replace(statement, name=f"max_{subject}", op="max")
+    peak, winner = (_added(s, builder, source) for s in (largest, winner_of(largest)))
     own = source.fresh_index(bound)
-    exponent = exp_difference(statement.body.xreplace({bound: own}), peak)
-    exponential = builder.add(Statement(f"exp_{subject}", (*statement.free, own), "let", (), exponent))
+    exponent, mask = exp_difference(statement.body.xreplace({bound: own}), peak), statement.where.xreplace({bound: own})
+    if mask is not sympy.true:  # what does not count may be far above all that does
+        exponent = sympy.Piecewise((exponent, mask), (sympy.S.Zero, True))
+    exponential = _added(Statement(f"exp_{subject}", (*statement.free, own), "let", (), exponent), builder, source)
     other = source.fresh_index(bound)
     where = sympy.And(sympy.Ne(other, winner), statement.where.xreplace({bound: other}))
     body = Access(exponential.name, *statement.free, other)
-    rest = builder.add(Statement(f"rest_{subject}", statement.free, "sum", (other,), body, where))
+    rest = _added(Statement(f"rest_{subject}", statement.free, "sum", (other,), body, where), builder, source)
     return _Group(statement, peak, winner, exponential, rest)
+
+
+def _added(statement: Statement, builder: Builder, source: Builder) -> Access:
+    """Add a statement of our own, under the name of the one of the program that computes the same, or a new one."""
+    name = source.name_of(statement) or builder.fresh_name(statement.name)
+    return builder.add(replace(statement, name=name))
 
 
 def _is_plain(statement: Statement) -> bool:
     """Tell whether squares are added up in registers: along one index, all of them, of what takes no function."""
-    computed = expand_atoms(statement.body).has(*SERIES, exp_difference)
+    computed = written_out(statement.body).has(*SERIES, exp_difference)
     return len(statement.bound) == 1 and statement.where is sympy.true and not computed
 
 
-def _squares(statement: Statement, builder: Builder) -> tuple[Access]:
+def _squares(statement: Statement, builder: Builder, source: Builder) -> tuple[Access, ...]:
     """Return the sum of squares of float32, in float64."""
     name = statement.name.replace("norm", "squared_norm")
-    return (builder.add(replace(statement, name=name, op="sum", body=wide_square(statement.body), scales=True)),)
+    squares = replace(statement, name=name, op="sum", body=wide_square(statement.body), scales=True)
+    return (_added(squares, builder, source),)
 
 
-def _norm(statement: Statement, builder: Builder, source: Builder) -> tuple[Access, Access]:
+def _norm(statement: Statement, builder: Builder, source: Builder) -> tuple[Access, ...]:
     """Return the largest size and the sum of squares relative to it: no square underflows or overflows.
 
     Squares of float32 do neither in float64, where the largest size may as well be 1.
     """
     peak_name = statement.name.replace("norm", "peak")
-    peak = builder.add(replace(statement, name=peak_name, op="max", body=magnitude(statement.body), scales=True))
+    sizes = replace(statement, name=peak_name, op="max", body=magnitude(statement.body), scales=True)
+    peak = _added(sizes, builder, source)
     fresh = {k: source.fresh_index(k) for k in statement.bound}
     body = ratio(statement.body.xreplace(fresh), peak) ** 2
     where = statement.where.xreplace(fresh)
     name = statement.name.replace("norm", "scaled")
-    return peak, builder.add(Statement(name, statement.free, "sum", tuple(fresh.values()), body, where))
+    return peak, _added(Statement(name, statement.free, "sum", tuple(fresh.values()), body, where), builder, source)
 
 
 def _rewrite(node: sympy.Basic, tables: _Tables) -> sympy.Basic:
@@ -154,7 +166,7 @@ def _rewrite(node: sympy.Basic, tables: _Tables) -> sympy.Basic:
         case Access() if node.name in groups:
             group = groups[node.name]
             slots = [_rewrite(s, tables) for s in node.slots]
-            return _at(group.peak, slots) + log1p(_at(group.rest, slots))
+            return _unless_empty(group, slots, _at(group.peak, slots) + log1p(_at(group.rest, slots)), sympy.S.Zero)
         case Access() if node.name in tables.masked:
             extreme, winner, empty = (
                 _at(a, list(node.slots)) if isinstance(a, Access) else a for a in tables.masked[node.name]
@@ -172,7 +184,8 @@ def _rewrite(node: sympy.Basic, tables: _Tables) -> sympy.Basic:
                 slots = [_rewrite(s, tables) for s in total.slots]
                 group = groups[total.name]
                 rest += factor * (entry - total)
-                near += factor * (difference(_at(group.peak, slots), entry) + log1p(_at(group.rest, slots)))
+                above = difference(_at(group.peak, slots), entry) + log1p(_at(group.rest, slots))
+                near += factor * _unless_empty(group, slots, above, entry)
             return near + _rewrite(rest, tables)
         case _ if node.args:
             return node.func(*(_rewrite(a, tables) for a in node.args))
@@ -203,6 +216,14 @@ def _is_entry(expression: sympy.Expr, total: Access, statement: Statement) -> bo
     body = statement.body.xreplace(dict(statement.at(total.slots)))
     slots = {s for a in (*accesses(expression), *accesses(body)) for s in (*a.slots, a) if s.is_integer}
     return any(body.xreplace({bound: s}) == expression for s in sorted(slots, key=str))
+
+
+def _unless_empty(group: _Group, slots: list[sympy.Basic], found: sympy.Expr, less: sympy.Expr) -> sympy.Expr:
+    """Return what a logsumexp is above a number, also where its mask lets nothing through."""
+    empty = group.statement.empty
+    if group.statement.where is sympy.true or empty is sympy.S.NegativeInfinity:
+        return found
+    return sympy.Piecewise((found, sympy.Ge(_at(group.winner, slots), 0)), (empty - less, True))
 
 
 def _at(access: Access, slots: list[sympy.Basic]) -> Access:

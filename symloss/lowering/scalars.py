@@ -109,7 +109,7 @@ class _Namer:
             return sympy.Pow(self._once(node.base), node.exp, evaluate=False)  # written as a product of itself
         if isinstance(node, sympy.Piecewise):
             cases = [(self.emit(value), self.emit(condition)) for value, condition in node.args]
-            return sympy.Piecewise(*cases, evaluate=False)
+            return node.func(*cases, evaluate=False)
         return node.func(*(self.emit(a) for a in node.args), **({"evaluate": False} if node.is_Function else {}))
 
     def _with_common_factors(self, node: sympy.Expr) -> sympy.Expr:

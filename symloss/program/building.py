@@ -30,11 +30,11 @@ def pinned(where: sympy.Basic, bound: Iterable[Index]) -> tuple[Index, sympy.Exp
 
 
 class Builder:
-    """Statements under construction."""
+    """Statements under construction; none is called what is in `taken`."""
 
-    def __init__(self, program: Program | None = None) -> None:
+    def __init__(self, program: Program | None = None, taken: Iterable[str] = ()) -> None:
         self.statements: list[Statement] = list(program.statements) if program else []
-        self._taken = {s.name for s in self.statements}
+        self._taken = {s.name for s in self.statements}.union(taken)
         self._indices = 0
         for statement in self.statements:
             for index in statement.bound + statement.free:
@@ -68,12 +68,33 @@ class Builder:
         )  # fmt: skip
 
     def add(self, statement: Statement) -> Access:
-        """Add a statement, or find the one that is already there; return it at the statement's own slots."""
+        """Add a statement, or find the one that is already there; return it at the statement's own slots.
+
+        It gets another name where one that computes something else has its own.
+        """
         for free in _orders(statement):
             known = self._known.get(self._key(replace(statement, free=free)))
             if known is not None:
                 return Access(known, *free)
-        self._known[self._key(statement)] = statement.name
+        if any(s.name == statement.name for s in self.statements):
+            statement = replace(statement, name=self.fresh_name(statement.name))
+        return self._append(statement)
+
+    def keep(self, statement: Statement) -> None:
+        """Add a statement that others read by its name; it may be there already."""
+        same = next((s for s in self.statements if s.name == statement.name), None)
+        if same is None:
+            self._append(statement)
+        elif self._key(same) != self._key(statement):
+            message = f"two statements are called {statement.name}"
+            raise ValueError(message)
+
+    def name_of(self, statement: Statement) -> str | None:
+        """Return the name of the statement that computes the same, if there is one."""
+        return self._known.get(self._key(statement))
+
+    def _append(self, statement: Statement) -> Access:
+        self._known.setdefault(self._key(statement), statement.name)
         self._taken.add(statement.name)
         self.statements.append(statement)
         self._units |= dict(filter(None, [_unit(statement)]))

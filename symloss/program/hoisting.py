@@ -12,21 +12,36 @@ import sympy
 
 from symloss.language.axes import Index
 from symloss.language.definition import Definition
+from symloss.language.errors import DefinitionError
+from symloss.language.naming import names_of
 from symloss.language.nodes import Access, Let, Reduction
 from symloss.language.reductions import free_indices
 from symloss.program.building import Builder
+from symloss.program.extremes import chosen, comparison, extreme
+from symloss.program.interpreter import unknown
 from symloss.program.statement import Output, Program, Statement, accesses
 from symloss.program.terms import Term
 
 
 def hoist(definition: Definition) -> Program:
-    """Return the program of a definition."""
-    hoisting = _Hoisting(
-        Builder(), {}, frozenset(_shared(definition.formula, 0)), frozenset(_whole(definition.formula))
-    )
+    """Return the program of a definition.
+
+    Raises
+    ------
+    DefinitionError
+        Where the formula has something in it that has no kernel.
+    """
+    builder = Builder(taken=names_of(definition.arguments, definition.per, definition.formula))
+    hoisting = _Hoisting(builder, {}, frozenset(_shared(definition.formula, 0)), frozenset(_whole(definition.formula)))
     formula = hoisting.run(definition.formula)
+    statements = hoisting.builder.statements
+    for part in (definition.where, formula, *(part for s in statements for part in (s.body, s.where))):
+        stranger = unknown(part)
+        if stranger is not None:
+            what = f"{definition.name}: {type(stranger).__name__} has no kernel and no derivative here: {stranger}"
+            raise DefinitionError(definition.file, definition.line, what)
     value = Output("value", definition.per, (Term(sympy.true, formula),))
-    return Program(tuple(hoisting.builder.statements), (value,), tuple(hoisting.names.items()))
+    return Program(tuple(statements), (value,), tuple(hoisting.names.items()))
 
 
 def _shared(node: sympy.Basic, scope: int) -> set[str]:
@@ -49,6 +64,11 @@ def _whole(node: sympy.Basic) -> set[str]:
     for argument in (node.body,) if isinstance(node, Let | Reduction) else node.args:
         found |= _whole(argument)
     return found
+
+
+def _compares_extremes(node: sympy.Basic) -> bool:
+    """Tell whether a condition compares the largest or the smallest of several numbers."""
+    return isinstance(node, sympy.Rel) and bool(node.has(sympy.Max, sympy.Min))
 
 
 @dataclass(frozen=True)
@@ -76,6 +96,13 @@ class _Hoisting:
                 return self._reduction(node)
             case Access() | sympy.Symbol():
                 return node
+            case sympy.Max() | sympy.Min():
+                return extreme(node, tuple(map(self.run, node.args)))
+            case sympy.Piecewise() if len(node.args) == 2 and _compares_extremes(node.args[0][1]):
+                (then, where), (otherwise, _) = node.args
+                return chosen(where.func, *map(self.run, (*where.args, then, otherwise)))
+            case sympy.Rel() if _compares_extremes(node):
+                return comparison(node, *map(self.run, node.args))
             case _ if node.args:
                 return node.func(*(self.run(argument) for argument in node.args))
         return node

@@ -13,6 +13,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import sympy
+from sympy.functions.elementary.piecewise import ExprCondPair
 
 from symloss.language.atoms import Atom
 from symloss.language.axes import Index, Size
@@ -29,6 +30,21 @@ _RELATIONS: dict[type[sympy.Basic], Callable[[Any, Any], bool]] = {
     sympy.Lt: lambda a, b: bool(a < b), sympy.Le: lambda a, b: bool(a <= b),
     sympy.Gt: lambda a, b: bool(a > b), sympy.Ge: lambda a, b: bool(a >= b),
 }  # fmt: skip
+_KNOWN: tuple[type[sympy.Basic], ...] = (
+    Atom, Size, Index, sympy.Symbol, sympy.Number, sympy.NumberSymbol, sympy.Add, sympy.Mul, sympy.Pow, sympy.Piecewise,
+    ExprCondPair, sympy.And, sympy.Or, sympy.Not, sympy.logic.boolalg.BooleanAtom, *_FUNCTIONS, *_RELATIONS,
+)  # fmt: skip
+
+
+def unknown(node: sympy.Basic) -> sympy.Basic | None:
+    """Return a part of a scalar expression or condition that has no meaning here, or None where every part has one."""
+    if isinstance(node, Access):
+        parts: tuple[sympy.Basic, ...] = node.slots
+    elif issubclass(type(node), _KNOWN):
+        parts = node.args
+    else:
+        return node
+    return next((found for part in parts if (found := unknown(part)) is not None), None)
 
 
 def interpret(

@@ -14,6 +14,7 @@ from symloss.elementary.formats import FLOAT64
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, Flag
 from symloss.lowering.items import Item, Operand
+from symloss.program import extremes
 from symloss.rendering.dialect import Dialect
 from symloss.rendering.expression_format import NumbaPrinter
 
@@ -92,7 +93,14 @@ class ArrayPrinter(NumbaPrinter):
         rest = node.func(*node.args[1:]) if len(node.args) > 1 else sympy.nan
         if _is_fixed(condition):
             return f"({self._print(value)} if {self.condition(condition)} else {self._print(rest)})"
-        parts = {"condition": self.condition(condition), "value": self._print(value), "rest": self._print(rest)}
+        text = str(self._print(rest))
+        if isinstance(node, extremes.Piecewise):  # NaN compares as neither
+            text = self._choice(condition.negated, text, self.dialect.nan)
+        return self._choice(condition, self._print(value), text)
+
+    def _choice(self, condition: sympy.Basic, value: str, rest: str) -> str:
+        """Return a choice that is made entry by entry."""
+        parts = {"condition": self.condition(condition), "value": value, "rest": rest}
         return self.dialect.choice.format(**parts, like=self.like)
 
     def spread(self, body: str, indices: Iterable[Index]) -> str:

@@ -14,7 +14,7 @@ CARRIED = {
     name: f"_{name}"
     for name in (
         "positive_part", "raised_decay", "exp_difference", "power", "ratio", "sigmoid_power", "magnified", "step",
-        "decay_of_sum",
+        "decay_of_sum", "unless_zero",
     )
 }  # fmt: skip
 """Atoms that no library has: each dialect has a function for them."""

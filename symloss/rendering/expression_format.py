@@ -23,7 +23,7 @@ _CALLS = {
     "positive_part": "_positive_part", "raised_decay": "_raised_decay", "exp_difference": "_exp_difference",
     "power": "_power", "ratio": "_ratio", "quotient": "_quotient", "over": "_over", "arctangent": "math.atan2",
     "sigmoid_power": "_sigmoid_power", "magnified": "_magnified", "step": "_step", "signum": "_signum",
-    "clipped": "_clipped",
+    "clipped": "_clipped", "unless_zero": "_unless_zero",
 }  # fmt: skip
 
 

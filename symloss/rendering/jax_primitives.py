@@ -29,6 +29,11 @@ def _step(x: Any) -> Any:
     return jnp.where(x > 0.0, 1.0, jnp.where(x <= 0.0, 0.0, jnp.nan))
 
 
+def _unless_zero(x: Any) -> Any:
+    """Return x, and the smallest normal number of float32 where that is 0."""
+    return jnp.where(x == 0.0, 1.1754943508222875e-38, x)
+
+
 def _ratio(a: Any, b: Any) -> Any:
     """Return a / b, and 0 where b is 0."""
     return jnp.where(b == 0.0, 0.0, a / jnp.where(b == 0.0, 1.0, b))
@@ -276,8 +281,8 @@ from jax.custom_derivatives import SymbolicZero""",
     infinity="jnp.inf",
     nan="jnp.nan",
     scalars=(
-        _positive_part, _step, _ratio, _raised_decay, _rest, _exp_difference, _decay_of_sum, _power, _sigmoid_power,
-        _magnified, _argmax, _argmin,
+        _positive_part, _step, _unless_zero, _ratio, _raised_decay, _rest, _exp_difference, _decay_of_sum, _power,
+        _sigmoid_power, _magnified, _argmax, _argmin,
     ),
     rules=(
         _still, _moves, _wider, _computed, _linearly, _shares, _differentiated, _check, _variant, _sizes, _float_type,

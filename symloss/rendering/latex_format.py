@@ -152,8 +152,9 @@ class LossPrinter(LatexPrinter):
         self.dropped = kept
         return text
 
-    def _print_bracket(self, node: bracket) -> str:
-        return rf"\left[{self._print(node.args[0])}\right]"
+    def _print_bracket(self, node: bracket, exp: str | None = None) -> str:
+        text = rf"\left[{self._print(node.args[0])}\right]"
+        return f"{text}^{{{exp}}}" if exp else text
 
     def _print_Function(self, node: sympy.Function, exp: str | None = None) -> str:
         text = self._atom(node)

@@ -14,9 +14,8 @@ import sympy
 from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.elementary.power import FUNCTIONS
 from symloss.language.declarations import Argument
-from symloss.language.definition import Definition, axes_of
+from symloss.language.definition import Definition, axes_of, positive_parameters
 from symloss.language.nodes import given_flag
-from symloss.lowering.bounds import positive_parameters
 from symloss.lowering.nodes import Kernel
 from symloss.lowering.phases import SUMS
 from symloss.rendering.careful_format import format_closer, format_recipe

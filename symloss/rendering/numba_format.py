@@ -52,6 +52,7 @@ from symloss.lowering.nodes import (
 from symloss.lowering.outputs import kept_in_outputs, products_in_outputs
 from symloss.lowering.rounds import side_by_side
 from symloss.lowering.rows import STRIP
+from symloss.lowering.sharing import shared
 from symloss.rendering.expression_format import NumbaPrinter
 from symloss.rendering.look_format import look_lines
 from symloss.rendering.primitives import interleaving, lanes_after
@@ -119,7 +120,9 @@ def format_kernel(
     body = joined(kernel.body, positive, alike=real is not FLOAT64)
     nodes = with_inverses(body, either=flat and real is FLOAT64)  # float64 results are right to the last place there
     # in float32 arithmetic outputs are as wide as what is computed with
-    nodes = by_blocks(nodes) if real is FLOAT64 else products_in_outputs(kept_in_outputs(nodes))
+    nodes = shared(
+        by_blocks(nodes) if real is FLOAT64 else products_in_outputs(kept_in_outputs(nodes)), kernel.arguments
+    )
     lines = [line.replace("LIKE", f"{like}.dtype") for line in _lines(nodes, printer, 0)]
     if not any(f"{STRIP}[" in line for line in lines):
         lines = [line for line in lines if not line.startswith(f"{STRIP} = ")]
@@ -277,6 +280,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
 
 def _made(node: Buffer, printer: NumbaPrinter) -> str:
     """Return what makes an array of a kernel's own: of a size known when it is compiled, on the stack."""
+    if node.shares:
+        return node.shares
     axes = ("block", *node.axes[1:]) if node.blocked else node.axes
     known = {"like": ", LIKE", "float64": _KINDS[printer.real], "wide": ", np.float64"}
     kind = known.get(node.dtype, f", np.{node.dtype}")

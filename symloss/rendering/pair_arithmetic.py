@@ -226,6 +226,11 @@ def _pair_positive_part(x: Pair) -> Any:
     return _select((x[0] < 0.0) | _equal(x[0], 0.0), (0.0, 0.0), x)
 
 
+def _pair_unless_zero(x: Pair) -> Any:
+    """Return x, and the smallest normal number of float32 where that is 0."""
+    return _select(_equal(x[0], 0.0), (1.1754943508222875e-38, 0.0), x)
+
+
 def _pair_larger(x: Pair, y: Pair) -> Any:
     """Return the larger of two pairs, NaN where either is."""
     above = (y[0] > x[0]) | (_equal(y[0], x[0]) & (y[1] > x[1]))
@@ -292,7 +297,7 @@ TRACED = (
     _finite, _pair_of_sum, _pair_of_product, _pair_close, _pair_rounded, _pair_add, _pair_add_number, _pair_negative,
     _pair_scaled, _pair_multiply, _pair_multiply_number, _pair_divide, _pair_root, _pair_step_of_series,
     _pair_of_small, _pair_doubled, _pair_expm1, _pair_of_rest, _pair_exp, _pair_exp_difference, _pair_log1p_from,
-    _pair_magnitude, _pair_raised_decay, _pair_positive_part, _pair_larger, _pair_ratio,
+    _pair_magnitude, _pair_raised_decay, _pair_positive_part, _pair_unless_zero, _pair_larger, _pair_ratio,
     _pair_power_from,
 )  # fmt: skip
 """Functions of straight arithmetic, whose instructions are noted."""

@@ -47,6 +47,7 @@ from symloss.lowering.nodes import (
     When,
 )
 from symloss.lowering.rows import STRIP
+from symloss.lowering.sharing import shared
 from symloss.rendering.expression_format import NumbaPrinter
 from symloss.rendering.numba_format import block_size, extent_of, mentions
 from symloss.rendering.pair_arithmetic import CALLED, TRACED
@@ -292,6 +293,8 @@ class _Pairs:
                 return lanes(node, self)
             case Buffer():
                 self.buffers[node.name] = node.dtype
+                if node.shares:
+                    return [f"{node.name} = {node.shares}"]
                 if node.name == STRIP:
                     return [f"{STRIP} = np.empty(({node.axes[0]}, 2, {LENGTH}))"]
                 axes = ", ".join(("block", *node.axes[1:]) if node.blocked else node.axes)
@@ -471,7 +474,7 @@ def format_pairs(
         Where an operation has no form in pair arithmetic.
     """
     printer = _Pairs(NumbaPrinter(frozenset(), FLOAT64), whole=set(whole))
-    nodes = with_inverses(joined(kernel.body, positive, alike=True))
+    nodes = shared(with_inverses(joined(kernel.body, positive, alike=True)), kernel.arguments)
     body = block_size(kernel) + printer.kept.memory(printer.lines(nodes, 0))
     text = "\n".join(body)
     head = [f"{axis} = {source}" for axis, source in extents.items() if mentions(text, axis)]

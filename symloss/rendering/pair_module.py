@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from types import ModuleType
 
-from symloss.language.definition import Definition
-from symloss.lowering.bounds import positive_parameters
+from symloss.language.definition import Definition, positive_parameters
 from symloss.lowering.kernels import SHORT
 from symloss.lowering.nodes import Kernel
 from symloss.lowering.phases import REST, SUMS

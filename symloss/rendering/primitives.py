@@ -157,6 +157,11 @@ def _clipped(x: float, bound: float) -> float:
     return -bound if below < -bound else below
 
 
+def _unless_zero(x: float) -> float:
+    """Return x, and the smallest normal number of float32 where that is 0."""
+    return x if x != 0.0 else 1.1754943508222875e-38
+
+
 def _exp_difference(a: float, b: float, wide: Any) -> float:
     """exp(a - b) for a up to b, multiplied by what rounding took from the difference."""
     d = a - b
@@ -357,9 +362,8 @@ def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any, w
 
 PRIMITIVES = (
     _plus, _completed, _block_sum, _largest, _place_of, _first_largest, _decay_of_sum, _positive_part, _step, _signum,
-    _clipped,
-    _exp_difference, _plain_exp_difference, _sigmoid_power, _magnified, _is_small, _cancels, _ratio, _inverse, _divisor,
-    _quotient, _over, _multiply, _update_columns, _turn,
+    _clipped, _unless_zero, _exp_difference, _plain_exp_difference, _sigmoid_power, _magnified, _is_small, _cancels,
+    _ratio, _inverse, _divisor, _quotient, _over, _multiply, _update_columns, _turn,
 )  # fmt: skip
 
 

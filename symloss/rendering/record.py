@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import sympy
@@ -157,7 +158,14 @@ def _partials(names: Names, derivation: Derivation) -> list[dict[str, Any]]:
 def _kinks(definition: Definition, lifted: Program) -> list[dict[str, str]]:
     parts = [s.body for s in lifted.statements] + [lifted.output("value").expression]
     atoms = sorted({a for p in parts for a in p.atoms(Atom) if a.kink}, key=sympy.default_sort_key)
-    return [{"where": f"{latex(a.args[0], definition)} = 0", "value": a.kink} for a in atoms]
+    pairs = [
+        pair
+        for node in sorted(definition.formula.atoms(sympy.Max, sympy.Min), key=sympy.default_sort_key)
+        for pair in combinations(sorted((a for a in node.args if a != 0), key=sympy.default_sort_key), 2)
+    ]
+    ties = dict.fromkeys(" = ".join(latex(a, definition) for a in pair) for pair in pairs)
+    kinks = [{"where": f"{latex(a.args[0], definition)} = 0", "value": a.kink} for a in atoms]
+    return kinks + [{"where": tie, "value": "derivative of one of the two"} for tie in ties]
 
 
 def render_tex(definition: Definition, record: dict[str, Any]) -> str:

@@ -58,6 +58,11 @@ def _signum(x: Any) -> Any:
     return torch.where(torch.isnan(x), x, torch.sign(x))
 
 
+def _unless_zero(x: Any) -> Any:
+    """Return x, and the smallest normal number of float32 where that is 0."""
+    return torch.where(x == 0.0, 1.1754943508222875e-38, x)
+
+
 def _ratio(a: Any, b: Any) -> Any:
     """Return a / b, and 0 where b is 0."""
     return torch.where(b == 0.0, 0.0, a / torch.where(b == 0.0, 1.0, b))
@@ -319,8 +324,8 @@ import torch""",
     infinity="math.inf",
     nan="math.nan",
     scalars=(
-        _number, _chosen, _widened, _scattered, _positive_part, _step, _signum, _ratio, _raised_decay, _rest,
-        _exp_difference, _decay_of_sum, _power, _sigmoid_power, _magnified,
+        _number, _chosen, _widened, _scattered, _positive_part, _step, _signum, _unless_zero, _ratio, _raised_decay,
+        _rest, _exp_difference, _decay_of_sum, _power, _sigmoid_power, _magnified,
     ),
     rules=(_wider, _plainly, _fitted, _directed, _differentiated, _check, _variant, _sizes, _float_type, _call),
 )  # fmt: skip

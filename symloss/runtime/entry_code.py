@@ -209,7 +209,7 @@ class Writer(Objects):
         thread = self.call("PyEval_SaveThread")
         if request.outside is not None:
             wrong, strangers = self.run(request.outside, inputs)
-            stop = builder.or_(wrong, builder.fcmp_ordered(">", strangers, strangers.type(0.0)))
+            stop = builder.or_(wrong, builder.fcmp_unordered("!=", strangers, strangers.type(0.0)))
             after = self.function.append_basic_block()
             builder.cbranch(stop, undo, after)
             builder.position_at_end(after)

@@ -85,6 +85,24 @@ def _leaves(value: Any) -> list[Any]:
     return [value]
 
 
+def _overlaps_itself(array: Array) -> bool:
+    """Tell whether entries of an array share memory, as those of broadcast arrays and sliding windows do."""
+    if not array.size:
+        return False
+    axes = sorted((abs(stride), size) for stride, size in zip(array.strides, array.shape, strict=True) if size > 1)
+    span, apart = array.itemsize, True
+    for stride, size in axes:
+        apart = apart and stride >= span  # a step is longer than all that the axes before it reach over
+        span += (size - 1) * stride
+    if apart or span < array.nbytes:
+        return not apart
+    # Axes that are woven into one another, with strides such as 2 and 3: rare enough to look at each entry.
+    starts = np.zeros(1, np.int64)
+    for stride, size in axes:
+        starts = np.add.outer(starts, stride * np.arange(size, dtype=np.int64)).reshape(-1)
+    return bool(np.diff(np.sort(starts)).min() < array.itemsize)
+
+
 def take_out(spec: Spec, out: Any, shapes: Sequence[Shape], dtype: np.dtype[Any]) -> list[Array]:
     """Return the arrays in `out`, one for each result.
 
@@ -93,7 +111,7 @@ def take_out(spec: Spec, out: Any, shapes: Sequence[Shape], dtype: np.dtype[Any]
     TypeError
         Where it is not made of arrays.
     ValueError
-        Where the number, a shape, a dtype or a flag is wrong, or two of them share memory.
+        Where the number, a shape, a dtype or a flag is wrong, or entries share memory, of two or of one.
     """
     found = _leaves(out)
     if len(found) != len(shapes):
@@ -108,6 +126,12 @@ def take_out(spec: Spec, out: Any, shapes: Sequence[Shape], dtype: np.dtype[Any]
             raise ValueError(message)
         if not array.flags.writeable:
             message = f"{spec.name}: out must be writeable, got a read-only array"
+            raise ValueError(message)
+        if not array.flags.forc and _overlaps_itself(array):
+            message = (
+                f"{spec.name}: out must have memory of its own for each entry, got an array of shape {array.shape} and "
+                f"strides {array.strides}, whose entries share memory"
+            )
             raise ValueError(message)
     for first, second in combinations(found, 2):
         if np.may_share_memory(first, second) and np.shares_memory(first, second):

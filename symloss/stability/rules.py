@@ -36,6 +36,8 @@ class Context:
         Statements whose entries are softmax weights.
     logsumexps : frozenset of str
         Statements that are logarithms of sums of exponentials; differences with them stay together.
+    positive : frozenset of str
+        Parameters that are above 0.
     without : frozenset of str
         Rules that are left out.
     """
@@ -45,6 +47,7 @@ class Context:
     predictions: frozenset[str] = frozenset()
     probabilities: frozenset[str] = frozenset()
     logsumexps: frozenset[str] = frozenset()
+    positive: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
 
 
@@ -105,6 +108,38 @@ def _softplus(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
     if isinstance(node, sympy.log) and (x := _one_plus_exp(node.args[0])) is not None:
         return softplus(x)
     return None
+
+
+def _log_of_exponentials(node: sympy.Expr, context: Context) -> sympy.Expr | None:
+    """Rewrite the logarithm of two or more positive multiples of exponentials, one of which may be a number."""
+    if not (isinstance(node, sympy.log) and isinstance(node.args[0], Add)) or _one_plus_exp(node.args[0]) is not None:
+        return None
+    parts = [_logarithm(t, context) for t in node.args[0].args]
+    if None in parts or not node.args[0].has(sympy.exp):
+        return None
+    total, *others = sorted((p for p in parts if p is not None), key=lambda p: (not p.is_number, str(p)))
+    for other in others:
+        total += softplus(other - total)
+    return total
+
+
+def _logarithm(term: sympy.Expr, context: Context) -> sympy.Expr | None:
+    """Return the logarithm of a positive multiple of an exponential, or None where it is not known to be one."""
+    powers = [f for f in Mul.make_args(term) if isinstance(f, sympy.exp)]
+    rest = Mul(*(f for f in Mul.make_args(term) if f not in powers))
+    return Add(*(f.args[0] for f in powers), sympy.log(rest)) if _is_positive(rest, context) else None
+
+
+def _is_positive(node: sympy.Expr, context: Context) -> bool:
+    match node:
+        case sympy.Symbol():
+            return node.name in context.positive
+        case Mul():
+            return all(_is_positive(f, context) for f in node.args)
+        case Pow():
+            return _is_positive(node.base, context) and not node.exp.atoms(Access)
+        case _:
+            return bool(node.is_number and node.is_positive)
 
 
 def _log_sigmoid(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
@@ -337,6 +372,11 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "softplus", r"\log(1 + e^x) \to \operatorname{softplus}(x)", "exp overflows for large x, 1 + e^x rounds to 1",
         "Maechler (2012), log1mexp and log1pexp", _softplus,
+    ),
+    Rule(
+        "log_of_exponentials", r"\log(a e^x + b e^w) \to x + \log a + \operatorname{softplus}(w - x + \log(b / a))",
+        "exp overflows for large x or w, and what is added to a large number is lost",
+        "Maechler (2012), log1mexp and log1pexp", _log_of_exponentials,
     ),
     Rule(
         "log_sigmoid", r"\log \sigma(x) \to -\operatorname{softplus}(-x)", "log of 0 where the sigmoid underflows",

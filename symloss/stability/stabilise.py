@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import sympy
 
-from symloss.language.definition import Definition
+from symloss.language.definition import Definition, positive_parameters
 from symloss.language.domains import OneOf
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
@@ -38,6 +38,7 @@ def context_of(definition: Definition, program: Program) -> Context:
         predictions=frozenset(a.name for a in definition.differentiable),
         probabilities=frozenset(s.name for s in program.statements if s.op == "softmax"),
         logsumexps=frozenset(s.name for s in program.statements if s.op == "logsumexp"),
+        positive=positive_parameters(definition),
         without=left_out(),
     )
 
@@ -97,7 +98,7 @@ def recognise_softmax(program: Program) -> Program:
         return node.func(*(walk(a) for a in node.args))
 
     for statement in program.statements:
-        builder.add(replace(statement, body=walk(statement.body), where=walk(statement.where)))
+        builder.keep(replace(statement, body=walk(statement.body), where=walk(statement.where)))
     outputs = tuple(replace(o, terms=tuple(Term(t.where, walk(t.body)) for t in o.terms)) for o in program.outputs)
     names = tuple((walk(e), name) for e, name in program.names)
     return replace(program, statements=tuple(builder.statements), outputs=outputs, names=names)
@@ -122,7 +123,7 @@ def square_norms(program: Program) -> Program:
         return node.func(*(walk(a) for a in node.args))
 
     for statement in program.statements:
-        builder.add(replace(statement, body=walk(statement.body)))
+        builder.keep(replace(statement, body=walk(statement.body)))
     outputs = tuple(replace(o, terms=tuple(Term(t.where, walk(t.body)) for t in o.terms)) for o in program.outputs)
     names = tuple((walk(e), name) for e, name in program.names)
     return replace(program, statements=tuple(builder.statements), outputs=outputs, names=names)

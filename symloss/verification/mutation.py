@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
@@ -100,6 +101,10 @@ class Outcome:
         }  # fmt: skip
 
 
+class Rejected(RuntimeError):
+    """What is to be mutated is itself wrong somewhere: nothing could be learnt from its mutants."""
+
+
 class _Bench:
     """A module, its probes, and which of them reach a line."""
 
@@ -112,11 +117,16 @@ class _Bench:
         self.probes: list[Probe | HelperProbe] = []
         self.reach: dict[tuple[str, int], list[Probe | HelperProbe]] = {}
         for probe in (*helper_probes(module), *found):
-            lines = self._reached(probe)
-            for lacking in self.losses if isinstance(probe, Probe) else ():
-                twin = replace(probe, lacking=lacking, usual=[])
-                if lacking and self._traced(twin) != lines:
-                    self._reached(twin)
+            with suppress(ArithmeticError):  # of Python's own floats, which compiled code has not: nothing is learnt
+                self._take(probe)
+
+    def _take(self, probe: Probe | HelperProbe) -> None:
+        """Take up a probe, and again for each form of the module in which it runs other lines."""
+        lines = self._reached(probe)
+        for lacking in self.losses if isinstance(probe, Probe) else ():
+            twin = replace(probe, lacking=lacking, usual=[])
+            if lacking and self._traced(twin) != lines:
+                self._reached(twin)
 
     def _reached(self, probe: Probe | HelperProbe) -> set[tuple[str, int]]:
         """Take up a probe, and return the lines that it runs."""
@@ -128,7 +138,13 @@ class _Bench:
 
     def _traced(self, probe: Probe | HelperProbe) -> set[tuple[str, int]]:
         with self.module.traced() as lines:
-            probe.usual = self.call(probe)
+            try:
+                probe.usual = self.call(probe)
+            except ArithmeticError:
+                raise
+            except Exception as error:  # whatever it is, a caller would meet it too
+                message = f"the module itself raises {type(error).__name__} in {probe.call_text}: {error}"
+                raise Rejected(message) from error
         return lines
 
     def call(self, probe: Probe | HelperProbe) -> list[NDArray[Any]]:
@@ -208,8 +224,8 @@ def mutate_source(
 
     Raises
     ------
-    RuntimeError
-        Where the module itself is rejected: nothing could be learnt from its mutants.
+    Rejected
+        Where the module itself gives a wrong number or raises an error: nothing could be learnt from its mutants.
     """
     module = plain(source, definition.name)
     bench = _Bench(
@@ -228,10 +244,16 @@ def mutate_source(
 
 
 def _must_accept(probe: Probe | HelperProbe) -> None:
-    """Check that a probe accepts the module itself: what it rejects then tells nothing of a mutant."""
+    """Check that a probe accepts the module itself: what it rejects then tells nothing of a mutant.
+
+    Raises
+    ------
+    Rejected
+        Where it does not.
+    """
     if not probe.accepts(probe.usual):
-        message = f"the module itself is rejected by {probe}"
-        raise RuntimeError(message)
+        message = f"the module itself gives a wrong number in {probe.call_text}"
+        raise Rejected(message)
 
 
 def _uncalled(definition: Definition) -> frozenset[str]:

@@ -195,6 +195,11 @@ class HelperProbe:
     lacking: tuple[str, ...] = ()
     usual: Any = field(default_factory=list, repr=False)
 
+    @property
+    def call_text(self) -> str:
+        """What is called, in a few words."""
+        return f"{self.name} at the {len(self.contract.points)} points of its contract"
+
     def call(self, loss: Any) -> list[NDArray[Any]]:
         """Return what the function gives on its points; the loss is not used."""
         del loss

@@ -8,6 +8,7 @@ being mutated does there, where that is more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -147,6 +148,16 @@ class Situation:
 
         return _filled(shape, entry)
 
+    @cached_property
+    def unspoilt(self) -> NDArray[np.bool_]:
+        """Whether each first loss is a number though an input is NaN: a mask leaves that out."""
+        found = np.zeros((1, *self.request.oracle.shape(self.request.tensors)[1:]), bool)
+        for sample in np.ndindex(*found.shape):
+            with suppress(Undecided):
+                self._value(sample)
+                found[sample] = True
+        return found
+
     def at_jump(self, quantity: str, name: str, at: tuple[int, ...]) -> bool:
         """Tell whether a comparison is so near a tie that rounding decides it, in any sample that an entry concerns."""
         request = self.request
@@ -229,6 +240,18 @@ class Probe:
         return [np.asarray(leaf) for leaf in _leaves(found)]
 
     @property
+    def call_text(self) -> str:
+        """What is called and how, in a few words and without arrays."""
+        situation = self.situation
+        scalars = {n: x for n, x in situation.batch.settings.items() if np.ndim(x) == 0}
+        parts = [f" in {', '.join(self.names)}"] if self.names else []
+        parts.append(f" with reduction {self.reduction!r}")
+        parts += [f", {n} = {x!r}" if x is None else f", {n} = {float(x):.6g}" for n, x in scalars.items()]
+        parts += [", sample weights"] if situation.weights is not None else []
+        parts += [", NaN in the first sample"] if situation.nan else []
+        return f"{self.method}{''.join(parts)}, samples: {situation.request.oracle.shape(situation.request.tensors)[0]}"
+
+    @property
     def kinds(self) -> list[str]:
         """The quantity of each array."""
         return [q for q in self.quantities for _ in (self.names if q not in ("value", "total") else ("",))]
@@ -240,14 +263,18 @@ class Probe:
         for array, usual in zip(found, self.usual, strict=True):
             if array.shape == usual.shape and (np.isnan(array) & ~np.isnan(usual)).any():  # truth or not
                 return False
-        for quantity, array, (truth, slack) in zip(self.kinds, found, self.expected, strict=True):
+        for quantity, array, usual, (truth, slack) in zip(self.kinds, found, self.usual, self.expected, strict=True):
             if array.shape != truth.shape or array.dtype != self.situation.dtype:
                 return False
-            if self.situation.nan and quantity == "value" and not np.isnan(array[:1]).all():
+            if self.situation.nan and quantity == "value" and not self._keeps_nan(array[:1], usual[:1]):
                 return False
             if not _close(array, truth, slack):
                 return False
         return True
+
+    def _keeps_nan(self, first: NDArray[Any], usual: NDArray[Any]) -> bool:
+        lost = ~np.isnan(first)
+        return not lost.any() or (not np.isnan(usual[lost]).any() and bool(self.situation.unspoilt[lost].all()))
 
     def _expect(self) -> list[Truth]:
         situation, found = self.situation, []
@@ -383,7 +410,10 @@ def _is_tied(definition: Definition, batch: Batch) -> bool:
     if not request.oracle.separable:
         return True
     samples = np.ndindex(*request.oracle.shape(request.tensors))
-    return any(request.oracle.tied(request.tensors, request.scalars, s) for s in samples)
+    try:
+        return any(request.oracle.tied(request.tensors, request.scalars, s) for s in samples)
+    except Undecided:
+        return True
 
 
 def _alone(situation: Situation, rows: Iterable[int]) -> Iterator[Situation]:
@@ -441,10 +471,13 @@ def _calm_rows(situation: Situation) -> list[int]:
     kept = []
     for k in range(shape[0]):
         rows = chosen(definition, inputs, [k])
-        tied = any(
-            request.oracle.tied(request.tensors, request.scalars, (k, *rest)) for rest in np.ndindex(*shape[1:])
-            if request.oracle.counts(request.tensors, request.scalars, (k, *rest))
-        )  # fmt: skip
+        try:
+            tied = any(
+                request.oracle.tied(request.tensors, request.scalars, (k, *rest)) for rest in np.ndindex(*shape[1:])
+                if request.oracle.counts(request.tensors, request.scalars, (k, *rest))
+            )  # fmt: skip
+        except Undecided:  # the formula has no value there, and no sum with it has one
+            continue
         if (not tied or _decided(situation, rows)) and all(np.abs(rows[n]).max(initial=0) <= CALM for n in rows):
             kept.append(k)
     return kept

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition
 from symloss.language.domains import Interval
-from symloss.verification.oracle import oracle_of
+from symloss.verification.oracle import Sample, Undecided, oracle_of
 from symloss.verification.quantities import Request, split
 from symloss.verification.sampling import Batch
 
@@ -38,7 +38,7 @@ def near_ties(definition: Definition, batch: Batch, count: int) -> Batch | None:
     sides: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
     for k, *rest in np.ndindex(*request.oracle.shape(request.tensors)):
         if not any(rest) and request.oracle.counts(request.tensors, request.scalars, (k, *rest)):
-            met = request.oracle.sides(request.tensors, request.scalars, (k, *rest))
+            met = _sides(request, (k, *rest))
             each = [((tie, sign), gap) for tie, (gap, sign) in met.items() if 0.0 < gap < 1.0]
             both = [((a, b), max(one, two)) for (a, one), (b, two) in combinations(each, 2)]
             for side, gap in (*each, *both) if all(gap > 0.0 for gap, _ in met.values()) else ():
@@ -103,7 +103,39 @@ def _signs(definition: Definition, batch: Batch, argument: Argument, value: floa
     """Return on which side each comparison of the first sample is."""
     request = _asked(definition, Batch(batch.inputs, {**batch.settings, argument.name: value}))
     sample = (0,) * len(request.oracle.shape(request.tensors))
-    return {tie: side for tie, (_, side) in request.oracle.sides(request.tensors, request.scalars, sample).items()}
+    return {tie: side for tie, (_, side) in _sides(request, sample).items()}
+
+
+def _sides(request: Request, sample: Sample) -> Mapping[object, tuple[float, int]]:
+    """Return how near each comparison is to a tie, and on which side; none where the formula has no value."""
+    try:
+        return request.oracle.sides(request.tensors, request.scalars, sample)
+    except Undecided:
+        return {}
+
+
+def defined(definition: Definition, batch: Batch) -> Batch | None:
+    """Return the samples of a batch at which the formula has a value, the batch itself where it has one at all.
+
+    None where there are no such samples, or where the others cannot be left out since all samples are read by each.
+    """
+    request = _asked(definition, batch)
+    first, *others = request.oracle.shape(request.tensors)
+    kept = [k for k in range(first) if all(_is_defined(request, (k, *rest)) for rest in np.ndindex(*others))]
+    if len(kept) == first:
+        return batch
+    if not kept or not request.oracle.separable:
+        return None
+    return Batch(chosen(definition, batch.inputs, kept), batch.settings)
+
+
+def _is_defined(request: Request, sample: Sample) -> bool:
+    """Tell whether the oracle has a value for a sample, or the sample does not count."""
+    oracle, tensors, scalars = request.oracle, request.tensors, request.scalars
+    try:
+        return not oracle.counts(tensors, scalars, sample) or bool(oracle.along(tensors, scalars, {}, 0, sample))
+    except Undecided:
+        return False
 
 
 def _asked(definition: Definition, batch: Batch) -> Request:

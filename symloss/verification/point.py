@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,6 +93,8 @@ def note_gap(point: Point, difference: Value, size: Value, comparison: object) -
     """Remember the smallest difference met, of all and of one comparison, relative to the size of what was compared."""
     if size > 0:
         gap = float((abs(difference) / size).mid())
+        if gap == 0.0 and difference != 0:
+            gap = math.ulp(0.0)  # a difference, if one that no float64 can hold
         point.gap = min(point.gap, gap)
         if comparison not in point.sides or gap < point.sides[comparison][0]:
             point.sides[comparison] = gap, 1 if difference > 0 else -1

@@ -92,7 +92,7 @@ class _Compiler:
             case sympy.Max() | sympy.Min():
                 options = [self._measured(a) for a in node.args]
                 direction = 1 if isinstance(node, sympy.Max) else -1
-                return lambda point: _largest([o(point) for o in options], direction, point)
+                return lambda point: _taken([o(point) for o in options], direction, point, node)
         return self._function(node)
 
     def _function(self, node: sympy.Basic) -> Run:
@@ -256,6 +256,14 @@ def _kinked(function: Callable[[Value], Value], inner: Run) -> Run:
 def _largest(values: list[Value], direction: int, point: Point) -> Value:
     point.tied = point.tied or series.ties(values)
     return series.largest(values, direction)
+
+
+def _taken(values: list[Value], direction: int, point: Point, node: sympy.Basic) -> Value:
+    """Return the largest of some values, and note how near the next is; from 0, a number is as far as it is large."""
+    *_, second, first = sorted(map(constant, values), key=lambda value: direction * float(value.mid()))
+    if not (first.is_zero() or second.is_zero()):
+        note_gap(point, first - second, abs(first) + abs(second), node)
+    return _largest(values, direction, point)
 
 
 def _parameter(name: str) -> Run:

@@ -170,6 +170,16 @@ def test_parameters_and_weights_are_differentiated() -> None:
     close(samples, by_weight, "float64")
 
 
+def test_exponents_are_differentiated_where_what_they_raise_is_zero() -> None:
+    logits, label = np.array([[1000.0, 0.0], [3.0, 1.0]]), np.array([0, 1])
+    found = jax.grad(lambda g: sj.softmax_focal(logits, label, gamma=g))(1.5)
+    close(symloss.softmax_focal.gradient(logits, label, wrt="gamma", gamma=1.5), found, "float64")
+    vectors = np.array([[1.0, 2.0], [1.0, 3.0], [4.0, 2.5]])  # the first entry of the one is that of the other
+    for p in (1.0, 2.0, 2.5):
+        ours = symloss.triplet.gradient(*vectors[:, None], wrt="p", p=p, margin=4.0)
+        close(ours, jax.grad(lambda q: sj.triplet(*vectors[:, None], p=q, margin=4.0))(p), "float64")
+
+
 @pytest.mark.parametrize("logit", [-1e4, -800.0, -40.0, 0.0, 40.0, 800.0, 1e4])
 def test_far_out(logit: float) -> None:
     for target in (0.0, 1.0):

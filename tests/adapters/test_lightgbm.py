@@ -164,3 +164,23 @@ def test_a_negative_hessian_is_refused_inside_training(sklearn_api: bool) -> Non
 def test_a_library_without_this_loss_has_no_hessian_for_it(rule: str) -> None:
     with pytest.raises(ValueError, match=f"focal: hessian='{rule}' exists for .* only"):
         sl.objective("focal", hessian=rule)
+
+
+@WEIGHTED
+def test_interfaces_that_are_mixed_up(weight: Any) -> None:
+    """An estimator is told to want ``sklearn_api=True``, and ``lightgbm.train`` to do without."""
+    objective, metric = (partial(make, "squared_error") for make in (sl.objective, sl.metric))
+    message = "squared_error: expected the Dataset that lightgbm.train hands over, got ndarray; .* sklearn_api=True"
+    settings = {"n_estimators": 1, "n_jobs": 1, "verbosity": -1}
+    model = lightgbm.LGBMRegressor(objective=objective(), **settings)
+    with pytest.raises(TypeError, match=message):
+        model.fit(FEATURES, SIGNAL, sample_weight=weight)
+    model = lightgbm.LGBMRegressor(**settings)
+    with pytest.raises(TypeError, match=message):
+        model.fit(FEATURES, SIGNAL, sample_weight=weight, eval_X=FEATURES, eval_y=SIGNAL, eval_metric=metric())
+    message = "squared_error: expected predictions from an estimator, got Dataset; .* without sklearn_api=True"
+    data = lightgbm.Dataset(FEATURES, SIGNAL, weight=weight)
+    with pytest.raises(TypeError, match=message):
+        lightgbm.train({**COMMON, "objective": objective(sklearn_api=True)}, data, 1)
+    with pytest.raises(TypeError, match=message):
+        lightgbm.train(COMMON, data, 1, valid_sets=[data], feval=metric(sklearn_api=True))

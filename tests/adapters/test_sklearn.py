@@ -185,6 +185,36 @@ def test_what_is_refused() -> None:
         sk.loss("focal").gradient_hessian(np.array([1.0]), np.array([-4.0]))
 
 
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize(
+    "estimator, name, classes, target, message",
+    [
+        ("Classifier", "softmax_cross_entropy", 2, LABELS, "n_classes=4 for 4 classes, got n_classes=2"),
+        ("Classifier", "softmax_focal", 9, LABELS, "n_classes=4 for 4 classes, got n_classes=9"),
+        ("Classifier", "softmax_cross_entropy", 2, BINARY, "a single logit for two classes, .* got one of 2 scores"),
+        ("Classifier", "focal", None, LABELS, "a loss of 4 scores for 4 classes, .* got one of a single logit"),
+        ("Classifier", "squared_error", None, BINARY, "a loss of logits, .* got one without predict_proba"),
+        ("Classifier", "squared_hinge", None, 2 * BINARY - 1, "a loss of logits, .* got one without predict_proba"),
+        ("Regressor", "softmax_cross_entropy", 4, LABELS, "a loss of one score a sample, got one of 4 scores"),
+    ],
+)
+def test_an_estimator_and_a_loss_that_do_not_go_together(
+    estimator: str, name: str, classes: int | None, target: Any, message: str, early: bool
+) -> None:
+    kind = {"Classifier": HistGradientBoostingClassifier, "Regressor": HistGradientBoostingRegressor}[estimator]
+    model = kind(loss=sk.loss(name, n_classes=classes), **SETTINGS | {"early_stopping": early, "max_iter": 1})
+    with pytest.raises(ValueError, match=f"{name}: HistGradientBoosting{estimator} needs .*{message}"):
+        model.fit(FEATURES, target)
+
+
+def test_losses_of_two_values_may_be_fitted_either_way() -> None:
+    probability = sk.loss("focal", hessian="clipped")
+    regressor = HistGradientBoostingRegressor(loss=probability, **SETTINGS).fit(FEATURES, BINARY)
+    classifier = HistGradientBoostingClassifier(loss=probability, **SETTINGS).fit(FEATURES, BINARY)
+    np.testing.assert_array_equal(classifier.predict_proba(FEATURES)[:, 1], regressor.predict(FEATURES))
+    HistGradientBoostingRegressor(loss=sk.loss("squared_hinge"), **SETTINGS).fit(FEATURES, 2 * BINARY - 1)
+
+
 def test_leaves_are_refitted_only_for_losses_of_residuals_with_flat_parts() -> None:
     assert [not maker().differentiable for maker in MAKERS.values()] == [False, True, True, True, *[False] * 4]
     assert isinstance(pickle.loads(pickle.dumps(MAKERS["huber"]())), sk.HistLoss)

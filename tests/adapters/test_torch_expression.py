@@ -115,6 +115,20 @@ def test_parameters_and_weights_are_differentiated() -> None:
     close(symloss.focal.value(logit, target, reduction="none"), by_weight, "float64")
 
 
+def test_exponents_are_differentiated_where_what_they_raise_is_zero() -> None:
+    logits, label = np.array([[1000.0, 0.0], [3.0, 1.0]]), np.array([0, 1])
+    gamma = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    focal = st.expression("softmax_focal")(torch.from_numpy(logits), torch.from_numpy(label), gamma=gamma)
+    (found,) = torch.autograd.grad(focal, gamma)
+    close(symloss.softmax_focal.gradient(logits, label, wrt="gamma", gamma=1.5), found, "float64")
+    vectors = np.array([[1.0, 2.0], [1.0, 3.0], [4.0, 2.5]])  # the first entry of the one is that of the other
+    for p in (1.0, 2.0, 2.5):
+        order = torch.tensor(p, dtype=torch.float64, requires_grad=True)
+        loss = st.expression("triplet")(*torch.from_numpy(vectors[:, None]), p=order, margin=4.0)
+        ours = symloss.triplet.gradient(*vectors[:, None], wrt="p", p=p, margin=4.0)
+        close(ours, torch.autograd.grad(loss, order)[0], "float64")
+
+
 @pytest.mark.parametrize("logit", [-1e4, -800.0, -40.0, 0.0, 40.0, 800.0, 1e4])
 def test_far_out(logit: float) -> None:
     z = torch.tensor(logit, dtype=torch.float64, requires_grad=True)

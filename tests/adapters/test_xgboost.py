@@ -151,3 +151,24 @@ def test_what_xgboost_would_take_in_silence_is_refused() -> None:
         sx.objective("hinge")(np.zeros(3, np.float32), data)
     with pytest.raises(ValueError, match=r"scores must have shape \(n, c\), got \(3,\); is num_class set"):
         sx.objective("softmax_cross_entropy")(np.zeros(3, np.float32), data)
+
+
+@WEIGHTED
+def test_interfaces_that_are_mixed_up(weight: Any) -> None:
+    """An estimator is told to want ``sklearn_api=True``, and ``xgboost.train`` to do without."""
+    objective, metric = (partial(make, "squared_error") for make in (sx.objective, sx.metric))
+    message = "squared_error: expected the DMatrix that xgboost.train hands over, got ndarray; .* sklearn_api=True"
+    settings: dict[str, Any] = {"n_estimators": 1, "n_jobs": 1}
+    model = xgboost.XGBRegressor(objective=objective(), **settings)
+    with pytest.raises(TypeError, match=message):
+        model.fit(FEATURES, SIGNAL, sample_weight=weight)
+    model = xgboost.XGBRegressor(eval_metric=metric(), **settings)
+    some = None if weight is None else [weight]
+    with pytest.raises(TypeError, match=message):
+        model.fit(FEATURES, SIGNAL, eval_set=[(FEATURES, SIGNAL)], sample_weight_eval_set=some, verbose=False)
+    message = "squared_error: expected predictions from an estimator, got DMatrix; .* without sklearn_api=True"
+    data = xgboost.DMatrix(FEATURES, SIGNAL, weight=weight)
+    with pytest.raises(TypeError, match=message):
+        xgboost.train({"nthread": 1}, data, 1, obj=objective(sklearn_api=True))
+    with pytest.raises(TypeError, match=message):
+        xgboost.train({"nthread": 1}, data, 1, evals=[(data, "d")], custom_metric=metric(sklearn_api=True))
