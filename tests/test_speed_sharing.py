@@ -161,6 +161,7 @@ def test_a_matrix_that_is_done_with_gives_way() -> None:
         (Strips(K, (WRITE,), (("sum", "whole", Access("old", ROW, sympy.S.Zero)),)),),
         (_written(WRITE), Assign("y", Access("label", I)), Assign("v", Access("old", ROW, sympy.Symbol("y")))),
         (_written(WRITE), Store("value_out", (I,), Access("old", ROW, I))),
+        (Assign("v", Access("old", sympy.S.Zero, I)), _written(WRITE)),
     ],
 )  # fmt: skip
 def test_what_is_still_to_be_read_stays(rows: tuple[Node, ...]) -> None:

@@ -34,6 +34,8 @@ def _reduce(operation: str, over: Any, body: Any, where: Any, empty: Any) -> sym
         return Reduction(operation, body, bound, where, sympy.nan if empty is None else empty)
     empty = sympy.sympify(empty)
     if isinstance(empty, sympy.Number):
+        if not empty.is_finite:
+            fail(f"{operation}: empty must be a finite number or a formula, got {empty}")
         return Reduction(operation, body, bound, where, empty)
     some = sympy.Gt(sum_over(over, sympy.S.One, where), 0)
     return choose(some, Reduction(operation, body, bound, where, sympy.S.Zero), empty)

@@ -329,7 +329,7 @@ def _naming(
     )
     taken = {item.name for item in items} | set(arguments(definition, plan)) | RESERVED
     taken |= {k.name for item in items for k in item.free + item.bound if isinstance(k, Index)}
-    taken |= {axis.name for a in definition.arguments for axis in a.axes or definition_axes(definition)}
+    taken |= {axis.name for a in definition.arguments for axis in (*a.axes, *definition_axes(definition))}
     return hints, comments, symbols, arrays, taken
 
 

@@ -6,12 +6,9 @@ import sympy
 
 from symloss.stability.expansion import power
 
-SMALL = 2.0**-126
-"""A number of either format whose logarithm stands for that of 0."""
-
 
 class unless_zero(sympy.Function):  # noqa: N801 - a function, written as in a formula
-    """A number, and `SMALL` where that is 0."""
+    """A number, and the smallest normal one of float32 where that is 0: its logarithm stands for that of 0."""
 
     nargs = 1
 

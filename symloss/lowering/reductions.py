@@ -220,10 +220,9 @@ def _is_entry(expression: sympy.Expr, total: Access, statement: Statement) -> bo
 
 def _unless_empty(group: _Group, slots: list[sympy.Basic], found: sympy.Expr, less: sympy.Expr) -> sympy.Expr:
     """Return what a logsumexp is above a number, also where its mask lets nothing through."""
-    empty = group.statement.empty
-    if group.statement.where is sympy.true or empty is sympy.S.NegativeInfinity:
+    if group.statement.where is sympy.true:
         return found
-    return sympy.Piecewise((found, sympy.Ge(_at(group.winner, slots), 0)), (empty - less, True))
+    return sympy.Piecewise((found, sympy.Ge(_at(group.winner, slots), 0)), (group.statement.empty - less, True))
 
 
 def _at(access: Access, slots: list[sympy.Basic]) -> Access:

@@ -95,7 +95,7 @@ def _in_turn(rows: Loop, old: str, new: Buffer, names: set[str]) -> tuple[Node, 
     loop = rows.body[at]
     if not isinstance(loop, Loop | Strips) or (loop.index.axis.name,) != new.axes[1:]:
         return None
-    if not _read_first(loop, old, new.name):
+    if not _read_first(loop, old, new.name) or any(read.slots[0] != ROW for read in _reads(rows.body, old)):
         return None
     still_to_come = {part for part in parts_of(rows.body[at:]) if isinstance(part, str)}
     kept: dict[Access, sympy.Symbol] = {}
@@ -104,7 +104,7 @@ def _in_turn(rows: Loop, old: str, new: Buffer, names: set[str]) -> tuple[Node, 
         late = _reads(node, old)
         if late and not (isinstance(node, Assign) and all(still_to_come.isdisjoint(_names(a.slots)) for a in late)):
             return None
-        for read in late - kept.keys():
+        for read in sorted(late - kept.keys(), key=sympy.default_sort_key):
             kept[read] = sympy.Symbol(fresh_name(f"{old}_kept", names), real=True)
         after.append(replace(node, expression=_replaced(node.expression, kept)) if isinstance(node, Assign) else node)
     before = (Assign(symbol.name, read) for read, symbol in kept.items())

@@ -111,35 +111,36 @@ def _softplus(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
 
 
 def _log_of_exponentials(node: sympy.Expr, context: Context) -> sympy.Expr | None:
-    """Rewrite the logarithm of two or more positive multiples of exponentials, one of which may be a number."""
+    """Rewrite the logarithm of a positive number and a multiple of an exponential, or of those of two opposite ones.
+
+    What the other is added to is then never far below 0, or no farther than the result is above: nothing cancels.
+    """
     if not (isinstance(node, sympy.log) and isinstance(node.args[0], Add)) or _one_plus_exp(node.args[0]) is not None:
         return None
     parts = [_logarithm(t, context) for t in node.args[0].args]
-    if None in parts or not node.args[0].has(sympy.exp):
+    known = sorted((p for p in parts if p is not None), key=lambda p: (bool(p[0].atoms(Access)), str(p)))
+    if len(known) < len(parts) or len(known) != 2:
         return None
-    total, *others = sorted((p for p in parts if p is not None), key=lambda p: (not p.is_number, str(p)))
-    for other in others:
-        total += softplus(other - total)
-    return total
+    (least, _), (most, _) = known
+    if not most.atoms(Access) or (least.atoms(Access) and (least + most).atoms(Access)):
+        return None
+    first, other = (Add(*part) for part in known)
+    return first + softplus(other - first)
 
 
-def _logarithm(term: sympy.Expr, context: Context) -> sympy.Expr | None:
-    """Return the logarithm of a positive multiple of an exponential, or None where it is not known to be one."""
+def _logarithm(term: sympy.Expr, context: Context) -> tuple[sympy.Expr, sympy.Expr] | None:
+    """Return x and log a where a term is a exp(x) with a above 0, or None where that is not known."""
     powers = [f for f in Mul.make_args(term) if isinstance(f, sympy.exp)]
-    rest = Mul(*(f for f in Mul.make_args(term) if f not in powers))
-    return Add(*(f.args[0] for f in powers), sympy.log(rest)) if _is_positive(rest, context) else None
+    rest = [f.as_base_exp() for f in Mul.make_args(term) if f not in powers]
+    if not all(_is_positive(base, exponent, context) for base, exponent in rest):
+        return None
+    return Add(*(f.args[0] for f in powers)), Add(*(exponent * sympy.log(base) for base, exponent in rest))
 
 
-def _is_positive(node: sympy.Expr, context: Context) -> bool:
-    match node:
-        case sympy.Symbol():
-            return node.name in context.positive
-        case Mul():
-            return all(_is_positive(f, context) for f in node.args)
-        case Pow():
-            return _is_positive(node.base, context) and not node.exp.atoms(Access)
-        case _:
-            return bool(node.is_number and node.is_positive)
+def _is_positive(base: sympy.Expr, exponent: sympy.Expr, context: Context) -> bool:
+    """Tell whether a power is one of a number above 0, or of a parameter that is."""
+    above = base.name in context.positive if isinstance(base, sympy.Symbol) else base.is_number and base.is_positive
+    return bool(above and exponent.is_number)
 
 
 def _log_sigmoid(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
@@ -374,8 +375,8 @@ RULES: tuple[Rule, ...] = (
         "Maechler (2012), log1mexp and log1pexp", _softplus,
     ),
     Rule(
-        "log_of_exponentials", r"\log(a e^x + b e^w) \to x + \log a + \operatorname{softplus}(w - x + \log(b / a))",
-        "exp overflows for large x or w, and what is added to a large number is lost",
+        "log_of_exponentials", r"\log(a + b e^x) \to \log a + \operatorname{softplus}(x + \log(b / a))",
+        "exp overflows for large x, as it does in a e^x + b e^{-x}",
         "Maechler (2012), log1mexp and log1pexp", _log_of_exponentials,
     ),
     Rule(
