@@ -72,10 +72,10 @@ def test_usual_names_are_fine(tmp_path: Path) -> None:
     [
         ("n", r"the argument n and Axis\(n, elements\) have the same name"),
         ("i", r"the argument i and the index i over Axis\(n, elements\) have the same name"),
-        ("total", "kernels use the name total for themselves"),
-        ("value", "kernels use the name value for themselves"),
-        ("range", "kernels use the name range for themselves"),
-        ("jnp", "kernels use the name jnp for themselves"),
+        ("total", "kernels or modules use the name total for themselves"),
+        ("value", "kernels or modules use the name value for themselves"),
+        ("range", "kernels or modules use the name range for themselves"),
+        ("jnp", "kernels or modules use the name jnp for themselves"),
         ("wrt", "calls have a keyword wrt of their own"),
         ("reduction", "calls have a keyword reduction of their own"),
         ("accuracy", "calls have a keyword accuracy of their own"),
@@ -98,7 +98,7 @@ def test_an_argument_that_would_be_overwritten(tmp_path: Path, third: str, cause
         ({"row": "c"}, r"Axis\(c, classes\) and the index c over Axis\(n, samples\) have the same name"),
         ({"column": "i"}, r"the index i over Axis\(c, classes\) and the index i over Axis\(n, samples\)"),
         ({"column": "q"}, r"the argument q and the index q over Axis\(c, classes\) have the same name"),
-        ({"column": "total"}, "kernels use the name total for themselves"),
+        ({"column": "total"}, "kernels or modules use the name total for themselves"),
         ({"column": "a b"}, "'a b' is no name in Python"),
     ],
 )

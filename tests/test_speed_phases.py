@@ -232,5 +232,5 @@ def test_losses_of_users_are_right_in_phases_or_without(tmp_path: Path, case: st
 @pytest.mark.parametrize("name", ["most", "sums", "own", "block", "length", "seed", "total"])
 def test_names_that_kernels_need_are_no_arguments(tmp_path: Path, name: str) -> None:
     """They would be overwritten in silence."""
-    with pytest.raises(DefinitionError, match=rf"own_loss: kernels use the name {name} for themselves"):
+    with pytest.raises(DefinitionError, match=rf"own_loss: kernels or modules use the name {name} for themselves"):
         _user_loss(tmp_path, f"{MASK}\n{SHARE}".replace("share", name), TVERSKY.replace("share", name))

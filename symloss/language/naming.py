@@ -15,16 +15,13 @@ from symloss.language.axes import Axis, Index
 from symloss.language.declarations import Argument
 from symloss.language.nodes import given_flag
 
-LOCALS = frozenset((
+RESERVED = frozenset((
     "np", "math", "njit", "weighted", "wanted", "start", "stop", "block", "row", "strip", "strips", "place", "length",
     "apart", "ahead", "own", "doubtful", "many", "near", "nearer", "wide", "sums", "most", "outside",
-))  # fmt: skip
-"""Names that kernels use for themselves, which nothing that a formula computes is given."""
-RESERVED = LOCALS | {
     "f32", "f64", "types", "intrinsic", "cgutils", "total", "loss", "seed", "sample_weight", "sample_weights",
     "loss_scale", "value_out", "direction_parameters", "value", "parameter_gradient", "parameter_hessian",
     "parameter_product", "jax", "jnp", "torch", "partial", "reduce",
-}  # fmt: skip
+))  # fmt: skip
 """Names that nothing in a definition can have: kernels and modules would overwrite them."""
 BUILTINS = frozenset(("abs", "bool", "float", "int", "len", "max", "min", "range", "slice", "sum", "tuple", "type"))
 """What kernels and modules call."""
@@ -63,7 +60,7 @@ def unusable(arguments: tuple[Argument, ...], per: tuple[Index, ...], *formulas:
             yield f"what kernels make of {made[name]} is called {name}; choose another name for the argument"
     for name in sorted({*own, *(axis.name for axis in axes), *(k.name for k in indices)}):
         if name in RESERVED | BUILTINS:
-            yield f"kernels use the name {name} for themselves; choose another"
+            yield f"kernels or modules use the name {name} for themselves; choose another"
         if keyword.iskeyword(name) or not name.isidentifier():
             yield f"{name!r} is no name in Python; choose another"
     seen: dict[str, str] = {}

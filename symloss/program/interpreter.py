@@ -40,7 +40,7 @@ def unknown(node: sympy.Basic) -> sympy.Basic | None:
     """Return a part of a scalar expression or condition that has no meaning here, or None where every part has one."""
     if isinstance(node, Access):
         parts: tuple[sympy.Basic, ...] = node.slots
-    elif issubclass(type(node), _KNOWN):
+    elif isinstance(node, _KNOWN):
         parts = node.args
     else:
         return node
